@@ -1,0 +1,1 @@
+"""One file per figure: a pure function from a result table to a chart."""

@@ -1,0 +1,74 @@
+"""What a report is made of: the result tables and the facts about the run, kept side by side in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from symscope.analysis.files import replace_file
+from symscope.analysis.tables import read_tables, validate, write_table
+from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
+
+TABLES_FOLDER = "tables"
+FACTS_FILE = "facts.json"
+
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything that a report shows.
+
+    `tables` holds the tables of `analysis.TABLES` by name; `scores` is needed, each other one adds its section.
+    `command` is how to run the study again. `notes` are things that a reader must know before believing the numbers (a
+    seed that failed, a search that did not converge). `facts` are groups of named values for the section on what was
+    run, such as `{"Versions": {"torch": "2.8.0"}, "Duration": {"training, seed 0": "25 s"}}`, in the order given.
+    """
+
+    title: str
+    tables: Mapping[str, pl.DataFrame]
+    command: str = ""
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Mapping[str, Fact]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every table; `InvalidArgumentError` says what does not fit."""
+        if "scores" not in self.tables:
+            raise InvalidArgumentError(f"a report needs the table 'scores'; got {sorted(self.tables) or 'no tables'}")
+        object.__setattr__(self, "tables", {name: validate(name, frame) for name, frame in self.tables.items()})
+
+
+def save_inputs(inputs: ReportInputs, folder: Path) -> None:
+    """Write `folder/tables/*.parquet`, `.csv` and `folder/facts.json`; `load_inputs` reads them back."""
+    for name, frame in inputs.tables.items():
+        write_table(name, frame, folder / TABLES_FOLDER)
+    content = {
+        "title": inputs.title,
+        "command": inputs.command,
+        "notes": list(inputs.notes),
+        "facts": {group: dict(values) for group, values in inputs.facts.items()},
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    replace_file(folder / FACTS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def load_inputs(folder: Path) -> ReportInputs:
+    """The inputs that `save_inputs` wrote to `folder`; `StoreError` when it holds none, `CheckpointError` when damaged."""
+    path = folder / FACTS_FILE
+    if not path.is_file():
+        raise StoreError(f"{folder} holds no results: {FACTS_FILE} is missing; give the folder that a study wrote to")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return ReportInputs(
+            title=content["title"],
+            tables=read_tables(folder / TABLES_FOLDER),
+            command=content["command"],
+            notes=tuple(content["notes"]),
+            facts=content["facts"],
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error!r}); run the study again to make it") from error
