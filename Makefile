@@ -1,0 +1,77 @@
+# Everything happens in .venv; what is set up once is not set up again.
+#
+#   make study                      run the quick study and write its report to out/quick
+#   make study PRESET=tmlr-gru      another preset, to out/tmlr-gru
+#   make study ARGS="--seed 3"      more options for `symscope study run`
+#   make test PYTHON=python3.12     another Python, 3.11 or newer, for a fresh .venv
+
+PYTHON ?= python3
+PRESET ?= quick
+OUT    ?= out/$(PRESET)
+ARGS   ?=
+JOBS   ?= 2
+# -qq: errors only. `make PIP_FLAGS= test` shows all that pip does.
+PIP_FLAGS ?= -qq
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+PIP   := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_FLAGS) -c constraints.txt
+TORCH := $(shell grep '^torch==' constraints.txt)
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+VENV_STAMP    := $(VENV)/.stamp-venv
+RUNTIME_STAMP := $(VENV)/.stamp-runtime
+DEV_STAMP     := $(VENV)/.stamp-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help study test test-all lint format bench clean static
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+study: $(RUNTIME_STAMP)  ## run a study (PRESET=quick) and write its report to OUT (out/quick)
+	$(BIN)/symscope study run $(PRESET) --out $(OUT) $(ARGS)
+
+test: static  ## format, lint, types, then the tests, slow ones left out
+	$(PYTEST) $(ARGS)
+
+test-all: static  ## the same with the slow tests
+	$(PYTEST) -m "" $(ARGS)
+
+lint: static  ## format, lint, types, and who may import whom
+	$(BIN)/lint-imports --no-logo
+
+format: $(DEV_STAMP)  ## rewrite the code in the house's format, with every safe fix
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(DEV_STAMP)  ## measure speed and memory
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove .venv, caches and builds; results in out/ stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+static: $(DEV_STAMP)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/basedpyright
+
+$(VENV_STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "symscope needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not there)." >&2; \
+	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch is installed by name and version first, so that nothing below can choose another build of it.
+$(RUNTIME_STAMP): pyproject.toml constraints.txt $(VENV_STAMP)
+	@echo "Installing symscope into $(VENV) (some minutes where torch has to be fetched) ..."
+	$(PIP) $(TORCH) hatchling editables
+	$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(DEV_STAMP): $(RUNTIME_STAMP)
+	@echo "Installing the development tools ..."
+	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
