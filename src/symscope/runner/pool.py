@@ -1,0 +1,222 @@
+"""Where jobs are executed: in this process, or in worker processes. Both offer what the scheduler in `local.py` asks.
+
+An executor takes tickets while it has room (`submit`) and hands over events (`receive`). A ticket that was submitted
+ends with exactly one of the events `done`, `there`, `waiting` and `failed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, Protocol, Self
+
+from symscope.runner.events import Event
+from symscope.runner.execute import execute
+from symscope.runner.jobs import Ticket
+from symscope.runner.store import Store
+from symscope.runner.worker import decode_event, encode_order
+
+THREADS_VARIABLE = "SYMSCOPE_THREADS"
+"""Environment variable with the number of threads that a stage shall use, for what the others do not reach."""
+
+ENDS_A_TICKET = frozenset({"done", "there", "waiting", "failed"})
+
+_THREADS_VARIABLES = (THREADS_VARIABLE, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from symscope.runner.worker import main; main()"
+_PATIENCE_S = 2.0
+_OUTPUT_SHOWN = 4000
+
+
+class Executor(Protocol):
+    """Executes tickets somewhere."""
+
+    @property
+    def room(self) -> int:
+        """How many tickets can be submitted now."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether a submitted ticket has not ended."""
+        ...
+
+    def submit(self, ticket: Ticket) -> None:
+        """Takes a ticket; call it only where there is room."""
+        ...
+
+    def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
+        """Waits for an event, at most `timeout` seconds, and hands over what has come."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends at once whatever still goes on."""
+        ...
+
+
+class InlineExecutor:
+    """Executes in this process, one ticket at a time, while `receive` waits."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ticket: Ticket | None = None
+
+    @property
+    def room(self) -> int:
+        """One, unless a ticket was submitted and not received yet."""
+        return int(self._ticket is None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a ticket was submitted and not received yet."""
+        return self._ticket is not None
+
+    def submit(self, ticket: Ticket) -> None:
+        """Takes a ticket for the next `receive`."""
+        self._ticket = ticket
+
+    def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
+        """Executes the ticket, and hands over its events as they come."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            execute(self._store, ticket, handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+@dataclass(eq=False)
+class _Worker:
+    """The parent's end of a worker process."""
+
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    ticket: Ticket | None = None
+    reader: threading.Thread = field(init=False)
+
+
+class WorkerPool:
+    """Executes in persistent worker processes, started when first needed."""
+
+    def __init__(self, store: Store, *, workers: int, threads: int) -> None:
+        self._store = store
+        self._most = workers
+        self._threads = threads
+        self._workers: list[_Worker] = []
+        self._inbox: queue.SimpleQueue[tuple[_Worker, Event | None]] = queue.SimpleQueue()
+
+    @property
+    def room(self) -> int:
+        """Workers without a ticket, those included that are not started yet."""
+        return self._most - sum(worker.ticket is not None for worker in self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker has a ticket."""
+        return any(worker.ticket is not None for worker in self._workers)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Hands a ticket to an idle worker, or starts one."""
+        idle = [worker for worker in self._workers if worker.ticket is None]
+        worker = idle[0] if idle else self._start_worker()
+        worker.ticket = ticket
+        worker.output.truncate(0)  # keeps the output of the job under way only; it is opened for appending
+        assert worker.process.stdin is not None
+        with suppress(BrokenPipeError):  # it died while it was idle; the end of its output tells so, as always
+            worker.process.stdin.write(encode_order(self._store, ticket))
+            worker.process.stdin.flush()
+
+    def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
+        """Waits for an event, and hands over all that have come."""
+        try:
+            worker, event = self._inbox.get(timeout=timeout)
+            while True:
+                self._take(worker, event, handle)
+                worker, event = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            try:
+                worker.process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            self._release(worker)
+        self._workers.clear()
+
+    def _take(self, worker: _Worker, event: Event | None, handle: Callable[[Event], None]) -> None:
+        if event is None:
+            self._workers.remove(worker)
+            worker.process.wait()
+            ticket, text = worker.ticket, _describe_death(worker)
+            self._release(worker)
+            if ticket is not None:
+                handle(Event("failed", ticket.name, text=text))
+            return
+        if event.kind in ENDS_A_TICKET:
+            worker.ticket = None
+        handle(event)
+
+    def _start_worker(self) -> _Worker:
+        environment = {**os.environ, **dict.fromkeys(_THREADS_VARIABLES, str(self._threads))}
+        output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  (lives as long as the worker)
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            env=environment,
+        )
+        worker = _Worker(process, output)
+        self._workers.append(worker)
+        worker.reader = threading.Thread(target=self._read_events, args=(worker,), daemon=True)
+        worker.reader.start()
+        return worker
+
+    def _read_events(self, worker: _Worker) -> None:
+        assert worker.process.stdout is not None
+        for line in worker.process.stdout:
+            if line.endswith(b"\n"):  # a worker that died amid a line leaves half of it
+                self._inbox.put((worker, decode_event(line)))
+        self._inbox.put((worker, None))
+
+    def _release(self, worker: _Worker) -> None:
+        worker.reader.join(_PATIENCE_S)
+        for stream in (worker.process.stdin, worker.process.stdout, worker.output):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # it had not read its last order
+                    stream.close()
+
+
+def _describe_death(worker: _Worker) -> str:
+    code = worker.process.returncode
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        how = f"was killed by {name}"
+        if -code == getattr(signal, "SIGKILL", None):
+            how += " (often the system does that when memory runs out: try fewer workers)"
+    else:
+        how = f"ended with exit code {code}"
+    worker.output.seek(0)
+    said = worker.output.read().decode(errors="replace").strip()[-_OUTPUT_SHOWN:]
+    return f"the worker process {how}" + (f"; it last said:\n{said}" if said else "")
