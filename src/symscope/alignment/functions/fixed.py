@@ -1,0 +1,76 @@
+"""Subspaces that are given, not searched: what a search found, single neurons, controls, the whole state."""
+
+from collections.abc import Iterable, Sequence
+from typing import Self, final
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from symscope.alignment.functions.base import AlignmentFunction, Factors
+from symscope.errors import InvalidArgumentError
+
+
+@final
+class Subspace(AlignmentFunction):
+    """A fixed projector U C of rank k.
+
+    Args:
+        write: directions U along which the variable is written.
+        read: rows C that read it, with C U = I; default U^T, for an orthonormal U.
+        name: what to call it in tables.
+
+    Raises:
+        InvalidArgumentError: the shapes do not fit, or C U is not the identity to 1e-3.
+    """
+
+    write: Tensor
+    read: Tensor
+
+    def __init__(
+        self, write: Float[Tensor, "state k"], read: Float[Tensor, "k state"] | None = None, name: str = "subspace"
+    ) -> None:
+        super().__init__(*write.shape)
+        read = write.T if read is None else read
+        if read.shape != (self.k, self.d):
+            raise InvalidArgumentError(f"read must be {(self.k, self.d)} for a write of {tuple(write.shape)}")
+        error = float((read @ write - torch.eye(self.k, device=write.device)).abs().max())
+        if not error < 1e-3:
+            raise InvalidArgumentError(f"no projector: read @ write is off the identity by {error:.3g}")
+        self.name = name
+        self.register_buffer("write", write.detach().clone())
+        self.register_buffer("read", read.detach().clone())
+
+    @classmethod
+    def factors(cls, functions: Sequence[Self]) -> Factors:
+        """See `AlignmentFunction.factors`."""
+        return torch.stack([f.write for f in functions]), torch.stack([f.read for f in functions])
+
+
+def neurons(d: int, which: Iterable[int]) -> Subspace:
+    """The identity alignment function: the variable is these neurons of the state.
+
+    Raises:
+        InvalidArgumentError: none or too many are named, one twice, or one that does not exist.
+    """
+    chosen = list(which)
+    if len(set(chosen)) != len(chosen) or not all(0 <= index < d for index in chosen):
+        raise InvalidArgumentError(f"name different neurons from 0..{d - 1}, got {chosen}")
+    return Subspace(torch.eye(d)[:, chosen], name="identity")
+
+
+def whole_state(d: int) -> Subspace:
+    """Every dimension: the swap replaces the state. The ceiling of what a subspace can do."""
+    return Subspace(torch.eye(d), name="whole-state")
+
+
+def random_subspace(d: int, k: int, generator: Generator) -> Subspace:
+    """A control: k orthonormal directions, uniform over all."""
+    return Subspace(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q, name="random-subspace")
+
+
+def principal_components(states: Float[Tensor, "samples state"], k: int) -> Subspace:
+    """A control: the k leading principal components of natural states."""
+    centred = (states - states.mean(0)).double()
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    return Subspace(directions.flip(1)[:, :k].to(states.dtype), name="principal-components")

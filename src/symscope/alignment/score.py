@@ -1,0 +1,55 @@
+"""Interchange intervention accuracy (IIA): how often the network follows the algorithm after a swap."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from scipy.stats import binomtest
+from torch import Tensor
+
+from symscope.alignment.functions import AlignmentFunction
+from symscope.interventions import Prepared, follows
+from symscope.networks import Network
+
+ROWS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Score:
+    """IIA on a set of interventions, with a 95% Wilson interval over them."""
+
+    iia: float
+    low: float
+    high: float
+    n: int
+    correct: Bool[Tensor, " batch"]
+    """Which interventions were followed, on the CPU."""
+
+
+@torch.no_grad()
+def follows_swap(network: Network, function: AlignmentFunction, prepared: Prepared) -> Bool[Tensor, " batch"]:
+    """Where the network, after the swap, predicts every scored token."""
+    by_length = torch.argsort(prepared.lengths, stable=True)
+    correct = torch.zeros(len(prepared), dtype=torch.bool)
+    for index in by_length.split(ROWS_AT_ONCE):
+        rows = prepared.rows(index)
+        correct[index] = follows(network, rows, function.swap(rows.base.states, rows.source)).cpu()
+    return correct
+
+
+def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> Score:
+    """IIA of one alignment: the share of interventions after which every determined token is right.
+
+    Args:
+        network: the network.
+        function: the alignment of one variable (or several at once).
+        prepared: test interventions, drawn apart from those of the search.
+    """
+    return share(follows_swap(network, function, prepared))
+
+
+def share(correct: Bool[Tensor, " batch"]) -> Score:
+    """A share of trials with its 95% Wilson interval."""
+    hits, n = int(correct.sum()), len(correct)
+    interval = binomtest(hits, n).proportion_ci(0.95, "wilson")
+    return Score(hits / n, float(interval.low), float(interval.high), n, correct)

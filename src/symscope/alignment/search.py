@@ -1,0 +1,211 @@
+"""Distributed alignment search (DAS): fits alignment functions to interventions on a frozen network.
+
+The states at the cuts are given (`Prepared`), so a step runs continuations only. All fits on a network, of every
+variable, subspace size and start, train as one program: their rows are just more batch, and each fit has its own
+draws, its own early stop and its own best checkpoint (TMLR 2025, section 3.4).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from symscope.alignment.functions import AlignmentFunction, Orthogonal, Subspace, swap_side_by_side
+from symscope.alignment.score import follows_swap
+from symscope.errors import InvalidArgumentError, NonFiniteError
+from symscope.interventions import Prepared, join, logits_after
+from symscope.networks import Network
+from symscope.seeds import generator
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        learning_rate: of Adam.
+        batch: interventions a step, for each fit.
+        steps: the most steps that a fit takes.
+        validate_every: steps between validations.
+        wanted: validation IIA at which a question counts as answered and its fits stop.
+        patience: a fit stops after this many validations without a better one.
+        starts: random starts for each question; the best on validation is kept.
+    """
+
+    learning_rate: float = 1e-3
+    batch: int = 128
+    steps: int = 20_000
+    validate_every: int = 100
+    wanted: float = 0.995
+    patience: int = 10
+    starts: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch", "steps", "validate_every", "patience", "starts"):
+            if not getattr(self, name) > 0:
+                raise InvalidArgumentError(f"{name} must be above 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Question:
+    """Where is a variable? Interventions on it to fit and to choose by, and the size of subspace allowed."""
+
+    train: Prepared
+    validation: Prepared
+    k: int
+    seed: int
+    """Determines the starts and the draws of this question's fits, whatever is searched beside it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best alignment that a search found for a question."""
+
+    function: Subspace
+    start: int
+    """Which start it came from, counted from 0."""
+    validation_iia: float
+    step: int
+    """The step at which it was best."""
+    steps: int
+    """Steps taken by all starts together."""
+
+
+@dataclass
+class _Fit:
+    """One start of one question."""
+
+    question: int
+    start: int
+    function: Orthogonal
+    draws: torch.Generator
+    best: Subspace
+    best_iia: float = -1.0
+    best_step: int = 0
+    worse: int = 0
+    steps: int = 0
+    running: bool = True
+    upcoming: Iterator[Tensor] = field(default_factory=lambda: iter(()))
+
+
+def search(
+    network: Network,
+    questions: Sequence[Question],
+    options: SearchOptions | None = None,
+    on_validation: Callable[[int, list[float]], None] | None = None,
+) -> list[Found]:
+    """Searches an orthogonal alignment for every question, all together.
+
+    Args:
+        network: the network; its weights are not changed.
+        questions: what to search; all prepared on this network, at one site.
+        options: how to search.
+        on_validation: called with the step and the best validation IIA of each question so far.
+
+    Returns:
+        The best alignment of each question, in order.
+
+    Raises:
+        InvalidArgumentError: no questions, or a k that does not fit the state.
+        NonFiniteError: a loss is not finite; the message says at which step and for which question.
+    """
+    options = options or SearchOptions()
+    if not questions:
+        raise InvalidArgumentError("nothing to search: no questions")
+    pool = join([question.train for question in questions])
+    sizes = [len(question.train) for question in questions]
+    offsets = [sum(sizes[:index]) for index in range(len(sizes))]
+    fits = [_start(number, question, start, options) for number, question in enumerate(questions)
+            for start in range(options.starts)]  # fmt: skip
+    adam = torch.optim.Adam([fit.function.raw for fit in fits], lr=options.learning_rate)
+    frozen = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        for step in range(options.steps + 1):
+            if step % options.validate_every == 0 or step == options.steps:
+                best = _validate(network, questions, fits, step, options)
+                if on_validation:
+                    on_validation(step, best)
+            running = [fit for fit in fits if fit.running]
+            if not running or step == options.steps:
+                break
+            index = torch.cat([_draw(fit, sizes[fit.question], options) + offsets[fit.question] for fit in running])
+            losses = _losses(network, [fit.function for fit in running], pool.rows(index))
+            _check_finite(losses, running, step)
+            adam.zero_grad()
+            losses.sum().backward()
+            adam.step()
+            for fit in running:
+                fit.steps += 1
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+    return [_best(fits, number) for number in range(len(questions))]
+
+
+def _start(number: int, question: Question, start: int, options: SearchOptions) -> _Fit:
+    device, d = question.train.source.device, question.train.source.shape[1]
+    function = Orthogonal(d, question.k, generator(question.seed, "frame", start)).to(device)
+    best = Subspace(function.frame(), name=function.name)
+    return _Fit(number, start, function, generator(question.seed, "draws", start), best)
+
+
+def _draw(fit: _Fit, among: int, options: SearchOptions) -> Int[Tensor, " batch"]:
+    """The fit's next batch; drawn many at a time, since a draw of few numbers costs as much as one of many."""
+    batch = next(fit.upcoming, None)
+    if batch is None:
+        drawn = torch.randint(among, (options.validate_every, options.batch), generator=fit.draws)
+        fit.upcoming = iter(drawn)
+        batch = next(fit.upcoming)
+    return batch
+
+
+def _losses(
+    network: Network, functions: Sequence[AlignmentFunction], rows: Prepared
+) -> Float[Tensor, " functions"]:
+    """Mean cross-entropy of each function's scored tokens, its rows being its share of the batch, in order."""
+    many, d = len(functions), rows.source.shape[1]
+    base, source = rows.base.states.view(many, -1, d), rows.source.view(many, -1, d)
+    swapped = swap_side_by_side(functions, base, source).view(-1, d)
+    loss = cross_entropy(logits_after(network, rows, swapped), rows.continuation[rows.scored], reduction="none")
+    each = rows.scored.view(many, -1).sum(1)
+    owner = torch.repeat_interleave(torch.arange(many, device=loss.device), each)
+    return torch.zeros(many, device=loss.device).index_add(0, owner, loss) / each
+
+
+def _check_finite(losses: Float[Tensor, " fits"], running: Sequence[_Fit], step: int) -> None:
+    if not losses.isfinite().all():
+        first = running[int((~losses.isfinite()).nonzero()[0])]
+        raise NonFiniteError(
+            f"the loss of question {first.question}, start {first.start}, is not finite at step {step}; "
+            f"lower the learning rate, or check the network. Best so far: validation IIA {first.best_iia:.3f}"
+        )
+
+
+def _validate(
+    network: Network, questions: Sequence[Question], fits: Sequence[_Fit], step: int, options: SearchOptions
+) -> list[float]:
+    """Scores the running fits on validation, keeps their best, and stops those that are done."""
+    for fit in fits:
+        if not fit.running:
+            continue
+        as_is = Subspace(fit.function.frame(), name=fit.function.name)
+        iia = float(follows_swap(network, as_is, questions[fit.question].validation).float().mean())
+        if iia > fit.best_iia:
+            fit.best, fit.best_iia, fit.best_step, fit.worse = as_is, iia, step, 0
+        else:
+            fit.worse += 1
+    best = [_best(fits, number).validation_iia for number in range(len(questions))]
+    for fit in fits:
+        fit.running &= fit.worse < options.patience and best[fit.question] < options.wanted
+    return best
+
+
+def _best(fits: Sequence[_Fit], question: int) -> Found:
+    own = [fit for fit in fits if fit.question == question]
+    top = max(own, key=lambda fit: fit.best_iia)
+    return Found(top.best, top.start, top.best_iia, top.best_step, sum(fit.steps for fit in own))

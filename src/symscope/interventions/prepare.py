@@ -1,0 +1,89 @@
+"""Runs the network once on the base and source sequences, up to their cuts.
+
+Nothing here depends on an alignment, so a search does it once, and every later step starts from the cuts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from symscope.errors import InvalidArgumentError, NonFiniteError
+from symscope.interventions.draw import Interventions
+from symscope.networks import Cut, Network
+
+ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Interventions on one network: its states at the cuts, and the continuations that must follow a swap."""
+
+    base: Cut
+    source: Float[Tensor, "batch state"]
+    continuation: Int[Tensor, "batch time"]
+    lengths: Int[Tensor, " batch"]
+    """On the CPU, where the order of work is planned."""
+    scored: Bool[Tensor, "batch time"]
+    """Which tokens of the continuation are scored: the determined ones."""
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def rows(self, index: Int[Tensor, " rows"]) -> "Prepared":
+        """Some of the interventions (`index` on the CPU), cut to the longest continuation among them."""
+        lengths, there = self.lengths[index], index.to(self.source.device)
+        time = int(lengths.max())
+        return Prepared(
+            self.base[there], self.source[there], self.continuation[there, :time], lengths, self.scored[there, :time]
+        )
+
+
+@torch.no_grad()
+def prepare(network: Network, interventions: Interventions, site: str) -> Prepared:
+    """States of the network at the cuts of all interventions, on the network's device.
+
+    Raises:
+        UnknownNameError: the network has no such site.
+        InvalidArgumentError: no token of the interventions is determined, so there is nothing to score.
+        NonFiniteError: a state is NaN or infinite.
+    """
+    if not interventions.determined.any():
+        raise InvalidArgumentError("the interventions have nothing to score: no token of a continuation is determined")
+    device = next(network.parameters()).device
+
+    def cuts(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Cut:
+        chunks = zip(tokens.split(ROWS_AT_ONCE), positions.split(ROWS_AT_ONCE), strict=True)
+        return _cat([network.cut(part.to(device), at.to(device), site) for part, at in chunks])
+
+    base = cuts(interventions.base, interventions.base_positions)
+    source = cuts(interventions.source, interventions.source_positions)
+    if not (base.states.isfinite().all() and source.states.isfinite().all()):
+        raise NonFiniteError(f"the network's states at site {site!r} are not all finite; was its training stable?")
+    return Prepared(
+        base,
+        source.states,
+        interventions.continuation.to(device),
+        interventions.lengths,
+        interventions.determined.to(device),
+    )
+
+
+def join(parts: Sequence[Prepared]) -> Prepared:
+    """Several sets on one network as one, their rows in order."""
+    time = max(part.continuation.shape[1] for part in parts)
+    return Prepared(
+        _cat([part.base for part in parts]),
+        torch.cat([part.source for part in parts]),
+        torch.cat([pad(part.continuation, (0, time - part.continuation.shape[1])) for part in parts]),
+        torch.cat([part.lengths for part in parts]),
+        torch.cat([pad(part.scored, (0, time - part.scored.shape[1])) for part in parts]),
+    )
+
+
+def _cat(cuts: list[Cut]) -> Cut:
+    context = {name: torch.cat([cut.context[name] for cut in cuts]) for name in cuts[0].context}
+    return replace(cuts[0], states=torch.cat([cut.states for cut in cuts]), context=context)

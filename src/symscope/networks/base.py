@@ -1,0 +1,104 @@
+"""A network is run on tokens, its state at a position can be read, and it can be resumed from a rewritten state.
+
+The state lives at a *site* (a GRU's `h`, a transformer's residual stream after a layer). A `Cut` is a network
+stopped at one position of each sequence: the state there, and whatever else it needs to go on. Rewriting a state
+means replacing it in the cut and resuming; there are no hooks, and nothing before the cut is ever run again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from symscope.errors import InvalidArgumentError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A batch of runs stopped at one position each."""
+
+    site: str
+    states: Float[Tensor, "batch state"]
+    context: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else the network needs to go on, each with the batch first; empty where the state is Markov."""
+
+    def rewrite(self, states: Float[Tensor, "batch state"]) -> "Cut":
+        """The same runs with other states."""
+        return replace(self, states=states)
+
+    def __getitem__(self, rows: Tensor) -> "Cut":
+        """Some of the runs, in the order of `rows`."""
+        return replace(self, states=self.states[rows], context={k: v[rows] for k, v in self.context.items()})
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+class Network(nn.Module, ABC):
+    """What symscope asks of a network.
+
+    A *feature* is what the output layer reads: the network's last activity at a position. `features` and `resume`
+    give features, `readout` turns them into logits, so that a caller reads out only the positions that it scores.
+
+    Attributes:
+        sites: where a state can be read and rewritten, with its width there.
+    """
+
+    sites: Mapping[str, int]
+
+    @abstractmethod
+    def features(
+        self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "batch time feature"]:
+        """The features after each token. Given `lengths`, those of the padding may be anything."""
+
+    @abstractmethod
+    def readout(
+        self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
+    ) -> Float[Tensor, "*batch vocabulary"]:
+        """Logits of the next token. `dropout` is given in training only and drops hidden units at random."""
+
+    @abstractmethod
+    def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
+        """The state at a site after each token; `UnknownNameError` when there is no such site."""
+
+    @abstractmethod
+    def cut(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> Cut:
+        """Each sequence run up to and with the token at its position (counted from 0), and stopped there."""
+
+    @abstractmethod
+    def resume(
+        self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch time feature"]:
+        """Goes on from a cut. The features at index j are those that predict `continuation[:, j]`.
+
+        So index 0 holds the features of the cut itself, and the last token of a continuation is never fed.
+        Features from `lengths` (each at least 1, on the CPU) onwards may be anything.
+        """
+
+    def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
+        """Logits of the token after each position."""
+        return self.readout(self.features(tokens))
+
+    def check_site(self, site: str) -> None:
+        """Raises `UnknownNameError` when the network has no such site."""
+        if site not in self.sites:
+            raise UnknownNameError("site", site, self.sites)
+
+
+def check_positions(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> None:
+    """Raises `InvalidArgumentError` when a position lies outside its sequence."""
+    if len(positions) == 0:
+        raise InvalidArgumentError("an empty batch has no state to cut at")
+    low, high = int(positions.min()), int(positions.max())
+    if low < 0 or high >= tokens.shape[1]:
+        wrong = low if low < 0 else high
+        raise InvalidArgumentError(f"position {wrong} does not exist: sequences have positions 0..{tokens.shape[1] - 1}")
+
+
+def rows_at(values: Float[Tensor, "batch time state"], positions: Int[Tensor, " batch"]) -> Float[Tensor, "batch state"]:
+    """One position of each row."""
+    return values[torch.arange(len(values), device=values.device), positions]
