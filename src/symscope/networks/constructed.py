@@ -4,7 +4,7 @@
 stays the same; the subspaces of the variables are then hidden, but known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -15,7 +15,6 @@ from torch import Generator, Tensor, nn
 from symscope.errors import InvalidArgumentError
 from symscope.networks.readouts import LinearReadout
 from symscope.networks.recurrent import Cell, RecurrentNetwork
-from symscope.tasks import NumericTask
 
 
 @final
@@ -56,14 +55,20 @@ class Constructed:
     reads: Mapping[str, Float[Tensor, "k state"]]
 
 
-def magnitude_network(task: NumericTask, d: int = 2, sharpness: float = 8.0) -> Constructed:
+def magnitude_network(
+    *, vocabulary: int, demo: Sequence[int], trigger: int, response: int, eos: int, d: int = 2, sharpness: float = 8.0
+) -> Constructed:
     """Up-Down held as a magnitude: the count along one axis, the phase along another, the others spare.
 
     Demo tokens add one to the first axis, response tokens take one off, the trigger adds one to the second. In the
     resp phase the logit of `EOS` passes that of the response token when the count falls below one half.
 
     Args:
-        task: a numeric task whose response token is no demo token (a linear cell cannot tell them apart).
+        vocabulary: number of tokens; a numeric task gives this and the next four as `**task.roles`.
+        demo: ids of the demo tokens.
+        trigger: id of the trigger.
+        response: id of the response token, which must be no demo token (a linear cell cannot tell them apart).
+        eos: id of `EOS`.
         d: size of the state, at least 2.
         sharpness: scale of the logits.
 
@@ -72,19 +77,18 @@ def magnitude_network(task: NumericTask, d: int = 2, sharpness: float = 8.0) -> 
     """
     if d < 2:
         raise InvalidArgumentError(f"the magnitude network needs d of at least 2 (count and phase), got {d}")
-    if bool((task.demo == task.response).any()):
-        raise InvalidArgumentError(f"task {task.name!r} responds with a demo token; a linear cell cannot count it down")
-    vocabulary, count, phase = len(task.vocabulary), 0, 1
+    if response in demo:
+        raise InvalidArgumentError("the response token is a demo token; a linear cell cannot count it up and down")
+    count, phase = 0, 1
     drives = torch.zeros(vocabulary, d)
-    drives[task.demo, count] = 1
-    drives[task.response, count] = -1
-    drives[task.trigger, phase] = 1
+    drives[list(demo), count] = 1
+    drives[response, count] = -1
+    drives[trigger, phase] = 1
     weight, bias = torch.zeros(vocabulary, d), torch.full((vocabulary,), -1000.0)
-    free = torch.cat([task.demo, torch.tensor([task.trigger])])
+    free = [*demo, trigger]
     weight[free, phase], bias[free] = -100, 50  # far above the rest in the demo phase, far below in the resp phase
-    bias[task.response] = 0
-    weight[task.vocabulary.eos, count], weight[task.vocabulary.eos, phase] = -1, 100
-    bias[task.vocabulary.eos] = -99.5
+    bias[response] = 0
+    weight[eos, count], weight[eos, phase], bias[eos] = -1, 100, -99.5
     network = RecurrentNetwork(LinearCell(torch.eye(d), drives), LinearReadout(weight * sharpness, bias * sharpness))
     axes = torch.eye(d)
     return Constructed(

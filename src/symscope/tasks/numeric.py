@@ -5,7 +5,7 @@ an option of each.
 """
 
 from collections.abc import Collection
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Int
@@ -52,6 +52,17 @@ class NumericTask(Task):
         self.demo = torch.tensor(self.vocabulary.encode(demo))
         self.trigger = self.vocabulary.id(TRIGGER)
         self.response = self.vocabulary.id(response)
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """The token ids by role, for networks that are written by hand: `magnitude_network(**task.roles)`."""
+        return {
+            "vocabulary": len(self.vocabulary),
+            "demo": self.demo.tolist(),
+            "trigger": self.trigger,
+            "response": self.response,
+            "eos": self.vocabulary.eos,
+        }
 
     def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> Sequences:
         """See `Task.draw`."""
