@@ -7,6 +7,7 @@ studies can be put below each other and compared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,8 @@ def _text(name: str, meaning: str) -> Column:
     return Column(name, pl.String(), meaning)
 
 
-def _integer(name: str, meaning: str, *, nullable: bool = False) -> Column:
-    return Column(name, pl.Int64(), meaning, nullable)
+def _integer(name: str, meaning: str, *, nullable: bool = False, least: int | None = None) -> Column:
+    return Column(name, pl.Int64(), meaning, nullable, None if least is None else (least, math.inf))
 
 
 def _real(name: str, meaning: str, *, nullable: bool = False) -> Column:
@@ -78,7 +79,7 @@ def _share(name: str, meaning: str, *, nullable: bool = False) -> Column:
 _WHERE = (
     _text("task", "task of the network"),
     _text("network", "architecture"),
-    _integer("d", "state size"),
+    _integer("d", "state size", least=1),
     _integer("seed", "seed of the network's training"),
 )
 _NETWORK_KEY = ("task", "network", "d", "seed")
@@ -87,7 +88,7 @@ _ALGORITHM = _text("algorithm", "symbolic algorithm")
 _VARIABLE = _text("variable", "swapped variable; `all` for the whole state")
 _SITE = _text("site", "place in the network whose state is swapped")
 _FUNCTION = _text("function", "alignment function; `whole-state` for the whole state")
-_K = _integer("k", "dimensions given to the variable")
+_K = _integer("k", "dimensions given to the variable", least=1)
 _IIA = _share("iia", "interchange intervention accuracy, 0 to 1")
 _ALIGNMENT_KEY = (*_NETWORK_KEY, "algorithm", "variable", "site", "function", "k")
 
@@ -105,7 +106,7 @@ SCORES = TableSchema(
         _IIA,
         _share("low", "lower end of the 95% interval of iia, over interventions"),
         _share("high", "upper end of that interval"),
-        _integer("n", "test interventions"),
+        _integer("n", "test interventions", least=1),
         _integer("start", "which of several starts of the search was kept", nullable=True),
         _share("validation_iia", "IIA on the validation interventions", nullable=True),
         _integer("steps", "steps of the search until it stopped", nullable=True),
@@ -119,9 +120,9 @@ BEHAVIOUR = TableSchema(
     columns=(
         *_WHERE,
         _integer("quantity", "number of demo tokens"),
-        Column("held_out", pl.Boolean(), "was this quantity left out of training"),
+        Column("held_out", pl.Boolean(), "was this quantity absent from training"),
         _share("trial_accuracy", "share of trials with every determined token predicted, 0 to 1"),
-        _integer("n", "trials"),
+        _integer("n", "trials", least=1),
     ),
     key=(*_NETWORK_KEY, "quantity"),
 )
@@ -139,7 +140,7 @@ GRADIENCE = TableSchema(
         _integer("base_value", "count in the base at its cut"),
         _integer("source_value", "count in the source at its cut"),
         _IIA,
-        _integer("n", "test interventions"),
+        _integer("n", "test interventions", least=1),
     ),
     key=(*_ALIGNMENT_KEY, "base_value", "source_value"),
 )

@@ -1,1 +1,22 @@
-"""One file per figure: a pure function from a result table to a chart."""
+"""One file per figure: a pure function from a result table to a chart, in one house style."""
+
+from symscope.figures.aligned_states import aligned_states
+from symscope.figures.behaviour import behaviour
+from symscope.figures.catalogue import draw_figures
+from symscope.figures.gradience import gradience
+from symscope.figures.iia_bars import iia_bars
+from symscope.figures.iia_by_k import iia_by_k
+from symscope.figures.save import chart_svg, save_figure
+from symscope.figures.training import training
+
+__all__ = [
+    "aligned_states",
+    "behaviour",
+    "chart_svg",
+    "draw_figures",
+    "gradience",
+    "iia_bars",
+    "iia_by_k",
+    "save_figure",
+    "training",
+]

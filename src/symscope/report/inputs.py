@@ -57,7 +57,7 @@ def save_inputs(inputs: ReportInputs, folder: Path) -> None:
 
 
 def load_inputs(folder: Path) -> ReportInputs:
-    """The inputs that `save_inputs` wrote to `folder`; `StoreError` when it holds none, `CheckpointError` when damaged."""
+    """What `save_inputs` wrote to `folder`; `StoreError` when nothing is there, `CheckpointError` when damaged."""
     path = folder / FACTS_FILE
     if not path.is_file():
         raise StoreError(f"{folder} holds no results: {FACTS_FILE} is missing; give the folder that a study wrote to")

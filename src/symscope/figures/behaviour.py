@@ -1,0 +1,81 @@
+"""Trial accuracy by quantity, with held-out and extrapolated quantities marked."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from symscope.analysis.summary import quantity_kinds, trial_accuracies
+from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_panels
+from symscope.figures.theme import BLUE, PURPLE, VERMILLION, WIDTH, finished, inline_data, share_axis, top_legend
+
+KINDS = {"trained": (BLUE, "circle"), "held out": (VERMILLION, "diamond"), "extrapolated": (PURPLE, "triangle-up")}
+"""Colour and shape of each kind of quantity."""
+
+
+def behaviour(behaviour_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+    """Points from the table of behaviour: one for each seed, and a line through the mean over seeds.
+
+    Quantities that were not trained stand on a band. `width` is in px.
+    """
+    frame, constant = with_panels(quantity_kinds(behaviour_table), ("task", "network", "d"))
+    panels = panel_names(frame)
+    columns, inner = panel_width(width, len(panels), least=300)
+    return finished(
+        in_panels(_points(frame, inner, width), panels, columns),
+        title="Trial accuracy by quantity",
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is right when every determined "
+        "token is predicted. Point: one seed; line: mean over seeds; band: quantity absent from training.",
+        description="Trial accuracy by quantity. " + _spoken(behaviour_table),
+        width=width,
+    )
+
+
+def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
+    present = [kind for kind in KINDS if kind in frame.get_column("kind").to_list()]
+    shown = frame.select(
+        "panel", "seed", "quantity", "kind", accuracy="trial_accuracy", n="n", left=pl.col("quantity") - 0.5
+    ).with_columns(right=pl.col("left") + 1)
+    base = alt.Chart(inline_data(shown))
+    lowest, highest = shown.get_column("quantity").min(), shown.get_column("quantity").max()
+    span = alt.Scale(domain=[float(str(lowest)) - 0.5, float(str(highest)) + 0.5], nice=False)
+    x = alt.X("quantity:Q", title="quantity (demo tokens)", scale=span, axis=alt.Axis(tickMinStep=1, tickCount=10))
+    y = share_axis("accuracy:Q", "trial accuracy", format="%")
+    colours = alt.Scale(domain=present, range=[KINDS[kind][0] for kind in present])
+    shapes = alt.Scale(domain=present, range=[KINDS[kind][1] for kind in present])
+    legend = top_legend(width, per_row=110, symbolOpacity=1)
+    band = base.transform_filter("datum.kind != 'trained'").mark_rect()
+    points = base.mark_point(filled=True, size=52, opacity=0.85).encode(
+        x=x,
+        y=y,
+        color=alt.Color("kind:N", scale=colours, legend=legend),
+        shape=alt.Shape("kind:N", scale=shapes, legend=legend),
+        tooltip=[
+            alt.Tooltip("quantity:Q"),
+            alt.Tooltip("kind:N", title="quantity was"),
+            alt.Tooltip("seed:Q"),
+            alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
+            alt.Tooltip("n:Q", title="trials"),
+        ],
+    )
+    return alt.layer(
+        band.encode(x=alt.X("left:Q", scale=span), x2="right:Q", y=alt.value(0), y2=alt.value(200)),
+        base.mark_line(strokeWidth=1.2).encode(x=x, y="mean(accuracy):Q"),
+        points,
+    ).properties(width=inner, height=200)
+
+
+def _spoken(table: pl.DataFrame) -> str:
+    rows = (
+        trial_accuracies(table)
+        .group_by("kind", maintain_order=True)
+        .agg((pl.col("trial_accuracy") * pl.col("n")).sum() / pl.col("n").sum(), pl.col("worst").min())
+    )
+    return (
+        "; ".join(
+            f"{kind}: {mean:.2%} of trials right, {worst:.2%} at the worst quantity"
+            for kind, mean, worst in rows.iter_rows()
+        )
+        + "."
+    )

@@ -1,0 +1,61 @@
+"""Every figure that a set of result tables allows, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polars as pl
+from altair.typing import ChartType
+
+from symscope.analysis.summary import ALIGNMENT, chosen_alignments
+from symscope.analysis.tables import ALL_VARIABLES
+from symscope.figures.aligned_states import aligned_states
+from symscope.figures.behaviour import behaviour
+from symscope.figures.gradience import gradience
+from symscope.figures.iia_bars import iia_bars
+from symscope.figures.iia_by_k import iia_by_k
+from symscope.figures.theme import WIDTH
+from symscope.figures.training import training
+
+
+def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> dict[str, ChartType]:
+    """Charts by name, in the order in which they are read, from the tables of `analysis.TABLES` that are there.
+
+    Of several ways to align a variable, bars, gradience and states show the chosen one (`chosen_alignments`), and
+    `iia_by_k` shows every size. States have one figure for each variable, named `aligned_states-<variable>`. A table
+    that is missing or empty gives no figure. `width` is in px.
+    """
+    present = {name: frame for name, frame in tables.items() if not frame.is_empty()}
+    figures: dict[str, ChartType] = {}
+
+    def draw(name: str, figure: Callable[..., Any], frame: pl.DataFrame) -> None:
+        if not frame.is_empty():
+            figures[name] = figure(frame, width=width)
+
+    if "behaviour" in present:
+        draw("behaviour", behaviour, present["behaviour"])
+    if "scores" in present:
+        scores = present["scores"]
+        whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
+        draw("iia_bars", iia_bars, pl.concat([_chosen(scores, scores), whole]))
+        parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
+        if parts.get_column("k").n_unique() > 1:
+            draw("iia_by_k", iia_by_k, scores)
+    if "gradience" in present:
+        draw("gradience", gradience, _chosen(present["gradience"], tables.get("scores")))
+    if "aligned_states" in present:
+        states = _chosen(present["aligned_states"], tables.get("scores"))
+        for (variable,), part in states.group_by("variable", maintain_order=True):
+            draw(f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part)
+    if "training" in present:
+        draw("training", training, present["training"])
+    return figures
+
+
+def _chosen(frame: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:
+    """The rows of the alignment that was chosen for each question; all rows when there are no scores to choose by."""
+    if scores is None or scores.is_empty():
+        return frame
+    columns = [column for column in ALIGNMENT if column in frame.columns]
+    return frame.join(chosen_alignments(scores), on=columns, how="semi", maintain_order="left")

@@ -1,0 +1,75 @@
+"""Panels: a figure of one network is one panel; of several networks, sizes or subspaces, one panel for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from symscope.analysis.tables import ALL_VARIABLES
+
+_WORDS: dict[str, Callable[[Any], str]] = {
+    "d": lambda value: f"d\u00a0=\u00a0{value}",
+    "k": lambda value: f"k\u00a0=\u00a0{value}",
+    "seed": lambda value: f"seed {value}",
+    "site": lambda value: f"at {value}",
+    "variable": lambda value: variable_label(str(value)),
+}
+
+
+def variable_label(variable: str) -> str:
+    """How a reader is told of a variable: by its name, or `Whole state`."""
+    return "Whole state" if variable == ALL_VARIABLES else variable
+
+
+def fact(column: str, value: object) -> str:
+    """A value with the words that it needs to be understood alone: `d = 48`, `seed 1`, `gru`."""
+    return _WORDS.get(column, str)(value)
+
+
+def with_panels(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, str]:
+    """The frame with a column `panel` that tells apart what varies among `columns`, and a text of what does not.
+
+    A frame in which nothing varies gets an empty panel text; a site that does not vary goes without saying.
+    """
+    varying = [column for column in columns if frame.get_column(column).n_unique() > 1]
+    same = [column for column in columns if column not in varying and column != "site" and len(frame)]
+    constant = [fact(column, frame.get_column(column)[0]) for column in same]
+    rows = frame.select(varying).iter_rows() if varying else [()] * frame.height
+    texts = [", ".join(fact(column, value) for column, value in zip(varying, row, strict=True)) for row in rows]
+    panel = pl.Series("panel", texts, dtype=pl.String)
+    return frame.with_columns(panel), ", ".join(constant)
+
+
+def panel_names(frame: pl.DataFrame) -> list[str]:
+    """The panels of a frame from `with_panels`, in order of appearance."""
+    return frame.get_column("panel").unique(maintain_order=True).to_list()
+
+
+def panel_width(width: int, panels: int, *, least: int, margin: int = 64, gap: int = 24) -> tuple[int, int]:
+    """Columns of panels that fit into `width` px with each at least `least` px wide, and the width of one in px."""
+    columns = max(1, min(panels, (width - margin + gap) // (least + gap)))
+    return columns, (width - margin - gap * (columns - 1)) // columns
+
+
+def in_panels(chart: ChartType, panels: Sequence[str], columns: int) -> ChartType:
+    """The layered chart once for each panel, `columns` side by side; as it is when there is only one."""
+    if len(panels) <= 1:
+        return chart
+    header = alt.Header(title=None, labelAnchor="start", labelPadding=6)
+    facet = alt.Facet("panel:N", sort=list(panels), header=header)
+    return chart.facet(facet=facet, columns=columns, spacing=24)
+
+
+def seeds_text(frame: pl.DataFrame) -> str:
+    """`seed 0` or `seeds 0, 1, 2`."""
+    seeds = sorted(frame.get_column("seed").unique().to_list())
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def block_title(text: str) -> alt.TitleParams:
+    """The heading of one of several charts of a figure, smaller than the figure's own."""
+    return alt.TitleParams(text=text, fontSize=12, frame="group", offset=8)

@@ -1,0 +1,161 @@
+"""The house style of every figure: fonts, colours that colour-blind people can tell apart, light and dark.
+
+Marks have colours of their own that stand out on both backgrounds (at least 3:1); all ink (text, axes, rules) comes
+from the configuration, so one chart is drawn light or dark by exchanging that alone.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+SchemeName = Literal["light", "dark"]
+
+WIDTH = 720
+"""Width of a figure in px: that of a page's text column."""
+
+NARROW = 340
+"""Width of a figure on a phone in px."""
+
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
+
+# Okabe and Ito's palette, without yellow and black, which fade on white and on dark.
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+GREY = "#8A9099"
+
+CATEGORIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Ticks of every axis of shares."""
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Colours of everything that is not data."""
+
+    background: str
+    ink: str
+    muted: str
+    grid: str
+    band: str
+    ramp: tuple[str, ...]
+
+
+# Both ramps are viridis without the end that would vanish in the background.
+SCHEMES: Mapping[str, Scheme] = MappingProxyType(
+    {
+        "light": Scheme(
+            "#ffffff",
+            "#1b1f24",
+            "#59636e",
+            "#e4e7eb",
+            "#eef1f4",
+            ("#440154", "#3b528b", "#21918c", "#3dbc74", "#a0da39"),
+        ),
+        "dark": Scheme(
+            "#15191e",
+            "#e8eaed",
+            "#a3acb6",
+            "#2b3138",
+            "#20262c",
+            ("#5b4fa2", "#3f7fb0", "#27a58c", "#7ad151", "#fde725"),
+        ),
+    }
+)
+
+
+def theme_config(scheme: SchemeName = "light") -> dict[str, Any]:
+    """The Vega-Lite configuration of the house style on a light or dark background."""
+    tone = SCHEMES[scheme]
+    axis = {
+        "labelColor": tone.muted,
+        "titleColor": tone.ink,
+        "gridColor": tone.grid,
+        "domainColor": tone.muted,
+        "tickColor": tone.muted,
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": 500,
+        "titlePadding": 8,
+        "labelPadding": 4,
+        "tickSize": 4,
+    }
+    label = {"labelColor": tone.ink, "titleColor": tone.ink, "labelFontSize": 12, "titleFontSize": 12}
+    return {
+        "background": tone.background,
+        "font": FONT,
+        "padding": 8,
+        "axis": axis,
+        "axisX": {"grid": False},
+        "axisY": {"domain": False, "ticks": False},
+        "header": {**label, "labelFontWeight": 600, "titleFontWeight": 500},
+        "legend": {
+            **label,
+            "titleFontWeight": 500,
+            "orient": "top",
+            "labelLimit": 260,
+            "titleLimit": 260,
+            "offset": 12,
+        },
+        "title": {
+            "color": tone.ink,
+            "subtitleColor": tone.muted,
+            "fontSize": 16,
+            "fontWeight": 600,
+            "subtitleFontSize": 12,
+            "subtitleLineHeight": 16,
+            "subtitlePadding": 6,
+            "anchor": "start",
+            "frame": "bounds",
+            "offset": 16,
+        },
+        "view": {"stroke": None},
+        "range": {"category": list(CATEGORIES), "ramp": list(tone.ramp), "heatmap": list(tone.ramp)},
+        "text": {"color": tone.ink, "fontSize": 11},
+        "rule": {"color": tone.ink},
+        # A seed's dot: it must stand out on its own bar and off it.
+        "circle": {"color": tone.background, "stroke": tone.ink, "strokeWidth": 1.2, "size": 26, "opacity": 1},
+        # Marks without a colour of their own: bands, empty cells, and lines that only lead the eye.
+        "rect": {"color": tone.band},
+        "line": {"color": tone.muted, "strokeWidth": 1.6},
+    }
+
+
+def finished(chart: ChartType, *, title: str, subtitle: str, description: str, width: int) -> ChartType:
+    """The chart with its title, a subtitle wrapped to `width` px, its alt text, and the light house style."""
+    lines = textwrap.wrap(subtitle, max(30, width // 6))
+    return chart.properties(title=alt.TitleParams(text=title, subtitle=lines), description=description).configure(
+        **theme_config()
+    )
+
+
+def chart_spec(chart: ChartType, scheme: SchemeName = "light") -> dict[str, Any]:
+    """The chart as a Vega-Lite specification with its data, in the house style of `scheme`."""
+    spec: dict[str, Any] = chart.to_dict()
+    spec["config"] = theme_config(scheme)
+    return spec
+
+
+def inline_data(frame: pl.DataFrame) -> alt.InlineData:
+    """The frame's rows as data of a chart, as many as there are."""
+    return alt.InlineData(values=frame.to_dicts())
+
+
+def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> alt.Legend:
+    """A legend above the chart that breaks into rows of entries `per_row` px wide."""
+    return alt.Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
+
+
+def share_axis(field: str, title: str, *, format: str = ".2~f") -> alt.Y:  # noqa: A002 - Vega-Lite's name
+    """A vertical axis from 0 to 1, with room for a mark at 1."""
+    return alt.Y(
+        field, title=title, scale=alt.Scale(domain=[0, 1.03], nice=False), axis=alt.Axis(values=SHARES, format=format)
+    )
