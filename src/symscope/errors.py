@@ -47,4 +47,8 @@ class StoreError(SymscopeError, OSError):
 
 
 class NonFiniteError(SymscopeError, ArithmeticError):
-    """A loss or a state became NaN or infinite; the message says at which step."""
+    """A loss or a state became NaN or infinite; the message says at which step, `best` is what was good until then."""
+
+    def __init__(self, message: str, best: object = None) -> None:
+        super().__init__(message)
+        self.best = best

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
-from scipy.stats import binomtest
 from torch import Tensor
 
 from symscope.alignment.functions import AlignmentFunction
@@ -24,6 +23,9 @@ class Score:
     n: int
     correct: Bool[Tensor, " batch"]
     """Which interventions were followed, on the CPU."""
+
+    def __str__(self) -> str:
+        return f"{self.iia:.3f} (95% interval {self.low:.3f} to {self.high:.3f}, n = {self.n})"
 
 
 @torch.no_grad()
@@ -50,6 +52,8 @@ def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> 
 
 def share(correct: Bool[Tensor, " batch"]) -> Score:
     """A share of trials with its 95% Wilson interval."""
+    from scipy.stats import binomtest  # noqa: PLC0415  (takes a second to import, and `import symscope` should not)
+
     hits, n = int(correct.sum()), len(correct)
     interval = binomtest(hits, n).proportion_ci(0.95, "wilson")
     return Score(hits / n, float(interval.low), float(interval.high), n, correct)

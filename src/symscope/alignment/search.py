@@ -6,7 +6,9 @@ draws, its own early stop and its own best checkpoint (TMLR 2025, section 3.4).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int
@@ -115,16 +117,10 @@ def search(
     options = options or SearchOptions()
     if not questions:
         raise InvalidArgumentError("nothing to search: no questions")
-    pool = join([question.train for question in questions])
-    sizes = [len(question.train) for question in questions]
-    offsets = [sum(sizes[:index]) for index in range(len(sizes))]
-    fits = [_start(number, question, start, options) for number, question in enumerate(questions)
-            for start in range(options.starts)]  # fmt: skip
+    pool, offsets = _pool([question.train for question in questions])
+    fits = [_start(n, question, start) for n, question in enumerate(questions) for start in range(options.starts)]
     adam = torch.optim.Adam([fit.function.raw for fit in fits], lr=options.learning_rate)
-    frozen = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
+    with _frozen(network):
         for step in range(options.steps + 1):
             if step % options.validate_every == 0 or step == options.steps:
                 best = _validate(network, questions, fits, step, options)
@@ -133,40 +129,58 @@ def search(
             running = [fit for fit in fits if fit.running]
             if not running or step == options.steps:
                 break
-            index = torch.cat([_draw(fit, sizes[fit.question], options) + offsets[fit.question] for fit in running])
+            index = torch.cat(
+                [_draw(fit, questions[fit.question].train, options) + offsets[fit.question] for fit in running]
+            )
             losses = _losses(network, [fit.function for fit in running], pool.rows(index))
-            _check_finite(losses, running, step)
+            if not losses.isfinite().all():
+                raise _not_finite(losses, running, step, [_best(fits, number) for number in range(len(questions))])
             adam.zero_grad()
             losses.sum().backward()
             adam.step()
             for fit in running:
                 fit.steps += 1
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
     return [_best(fits, number) for number in range(len(questions))]
 
 
-def _start(number: int, question: Question, start: int, options: SearchOptions) -> _Fit:
+@contextmanager
+def _frozen(network: Network) -> Iterator[None]:
+    """No gradients for the weights: only the alignment learns."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def _start(number: int, question: Question, start: int) -> _Fit:
     device, d = question.train.source.device, question.train.source.shape[1]
     function = Orthogonal(d, question.k, generator(question.seed, "frame", start)).to(device)
     best = Subspace(function.frame(), name=function.name)
     return _Fit(number, start, function, generator(question.seed, "draws", start), best)
 
 
-def _draw(fit: _Fit, among: int, options: SearchOptions) -> Int[Tensor, " batch"]:
+def _pool(sets: Sequence[Prepared]) -> tuple[Prepared, list[int]]:
+    """All sets as one, each once though several questions share it, and where each question's rows begin."""
+    unique = {id(one): one for one in sets}
+    begins = dict(zip(unique, accumulate((len(one) for one in unique.values()), initial=0), strict=False))
+    return join(list(unique.values())), [begins[id(one)] for one in sets]
+
+
+def _draw(fit: _Fit, among: Prepared, options: SearchOptions) -> Int[Tensor, " batch"]:
     """The fit's next batch; drawn many at a time, since a draw of few numbers costs as much as one of many."""
     batch = next(fit.upcoming, None)
     if batch is None:
-        drawn = torch.randint(among, (options.validate_every, options.batch), generator=fit.draws)
+        drawn = torch.randint(len(among), (options.validate_every, options.batch), generator=fit.draws)
         fit.upcoming = iter(drawn)
         batch = next(fit.upcoming)
     return batch
 
 
-def _losses(
-    network: Network, functions: Sequence[AlignmentFunction], rows: Prepared
-) -> Float[Tensor, " functions"]:
+def _losses(network: Network, functions: Sequence[AlignmentFunction], rows: Prepared) -> Float[Tensor, " functions"]:
     """Mean cross-entropy of each function's scored tokens, its rows being its share of the batch, in order."""
     many, d = len(functions), rows.source.shape[1]
     base, source = rows.base.states.view(many, -1, d), rows.source.view(many, -1, d)
@@ -177,13 +191,15 @@ def _losses(
     return torch.zeros(many, device=loss.device).index_add(0, owner, loss) / each
 
 
-def _check_finite(losses: Float[Tensor, " fits"], running: Sequence[_Fit], step: int) -> None:
-    if not losses.isfinite().all():
-        first = running[int((~losses.isfinite()).nonzero()[0])]
-        raise NonFiniteError(
-            f"the loss of question {first.question}, start {first.start}, is not finite at step {step}; "
-            f"lower the learning rate, or check the network. Best so far: validation IIA {first.best_iia:.3f}"
-        )
+def _not_finite(
+    losses: Float[Tensor, " fits"], running: Sequence[_Fit], step: int, best: list[Found]
+) -> NonFiniteError:
+    first = running[int((~losses.isfinite()).nonzero()[0])]
+    return NonFiniteError(
+        f"the search loss of question {first.question} (start {first.start}) is not finite at step {step}; lower the "
+        f"learning rate, or check the network. The best alignments up to there are in the error's `best`",
+        best,
+    )
 
 
 def _validate(

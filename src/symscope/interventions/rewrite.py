@@ -17,9 +17,7 @@ def logits_after(
 
 
 @torch.no_grad()
-def follows(
-    network: Network, prepared: Prepared, states: Float[Tensor, "batch state"]
-) -> Bool[Tensor, " batch"]:
+def follows(network: Network, prepared: Prepared, states: Float[Tensor, "batch state"]) -> Bool[Tensor, " batch"]:
     """Where the network predicts every scored token of the continuation from the rewritten states."""
     wrong = logits_after(network, prepared, states).argmax(-1) != prepared.continuation[prepared.scored]
     row = prepared.scored.nonzero()[:, 0]

@@ -35,11 +35,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118: not a mapping
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118  (not a mapping)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint of symscope ({error}); delete it to start over") from error
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint of symscope ({error}); delete it to start over"
+        ) from error
 
 
 def save_network(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> None:

@@ -134,7 +134,7 @@ def train(
         for _ in range(period):
             losses += _update(run, task, options)
         run.seconds += monotonic() - began
-        run.history.append(_validate(run, task, validation, float(losses) / period, options))
+        run.history.append(_validate(run, validation, float(losses) / period, options))
         if folder is not None:
             _save(run, folder, identity, options)
         if on_validation:
@@ -185,7 +185,7 @@ def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str
 
 
 def _validate(
-    run: _Run, task: Task, validation: dict[str, Sequences], loss: float, options: TrainingOptions
+    run: _Run, validation: dict[str, Sequences], loss: float, options: TrainingOptions
 ) -> Validation:
     if not math.isfinite(loss):
         raise NonFiniteError(

@@ -42,7 +42,7 @@ class Subspace(AlignmentFunction):
         self.register_buffer("read", read.detach().clone())
 
     @classmethod
-    def factors(cls, functions: Sequence[Self]) -> Factors:
+    def factors(cls, functions: Sequence[Self]) -> Factors:  # pyright: ignore[reportIncompatibleMethodOverride]
         """See `AlignmentFunction.factors`."""
         return torch.stack([f.write for f in functions]), torch.stack([f.read for f in functions])
 

@@ -30,7 +30,7 @@ class Orthogonal(AlignmentFunction):
         self.raw = nn.Parameter(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q)
 
     @classmethod
-    def factors(cls, functions: Sequence[Self]) -> Factors:
+    def factors(cls, functions: Sequence[Self]) -> Factors:  # pyright: ignore[reportIncompatibleMethodOverride]
         """See `AlignmentFunction.factors`."""
         frames = torch.linalg.qr(torch.stack([function.raw for function in functions])).Q
         return frames, frames.mT

@@ -1,0 +1,133 @@
+"""The question in one call: where in this network are these variables, and what speaks against it?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from symscope.algorithms import Algorithm
+from symscope.alignment.controls import UNTRAINED, natural_states, subspace_controls
+from symscope.alignment.functions import Subspace
+from symscope.alignment.score import Score, score
+from symscope.alignment.search import Found, Question, SearchOptions, search
+from symscope.errors import InvalidArgumentError
+from symscope.interventions import Prepared, draw_interventions, prepare
+from symscope.networks import Network
+from symscope.seeds import generator
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A variable, where it was found, how faithfully it can be rewritten there, and the controls.
+
+    Attributes:
+        algorithm: name of the algorithm.
+        variable: the variable.
+        site: where in the network.
+        k: dimensions given to it.
+        found: the alignment, and how it was found.
+        score: IIA on test interventions, which neither the search nor the choice among starts has seen.
+        controls: the same test for what must score less: name to score.
+    """
+
+    algorithm: str
+    variable: str
+    site: str
+    k: int
+    found: Found
+    score: Score
+    controls: Mapping[str, Score] = field(default_factory=dict)
+
+    @property
+    def function(self) -> Subspace:
+        """The alignment: its `swap` rewrites states, its `coordinates` read them."""
+        return self.found.function
+
+    def __str__(self) -> str:
+        lines = [f"{self.variable} of {self.algorithm} at {self.site}, k = {self.k}: IIA {self.score}"]
+        return "\n".join(lines + [f"  control {name}: IIA {value}" for name, value in self.controls.items()])
+
+
+@dataclass(frozen=True)
+class _Sets:
+    train: Prepared
+    validation: Prepared
+    test: Prepared
+
+
+def find(  # noqa: PLR0913  (the whole question in one call; all but four have a default)
+    network: Network,
+    algorithm: Algorithm,
+    variables: Sequence[str],
+    k: int | Sequence[int],
+    *,
+    seed: int = 0,
+    site: str | None = None,
+    untrained: Network | None = None,
+    counts: tuple[int, int, int] = (10_000, 1_000, 1_000),
+    options: SearchOptions | None = None,
+    on_validation: Callable[[str, int, list[float]], None] | None = None,
+) -> list[Evidence]:
+    """Searches orthogonal alignments of variables in a trained network, and tests them beside their controls.
+
+    Args:
+        network: the trained network; its weights are not changed.
+        algorithm: the algorithm, for the network's task.
+        variables: names of the variables to look for, each on its own.
+        k: dimensions given to a variable; of several, each is searched. They share one program.
+        seed: of the draws and starts.
+        site: where to look; default: the network's first site.
+        untrained: a network of the same shape with fresh weights; the same search on it becomes a control.
+        counts: interventions to draw for the search, for the choice among starts and steps, and for the test.
+        options: how to search.
+        on_validation: called with "trained" or "untrained", the step, and each question's best validation IIA so far.
+
+    Returns:
+        Evidence for each variable and, within it, each k, in the order given.
+
+    Raises:
+        UnknownNameError: a variable or site that does not exist.
+        InvalidArgumentError: a k below 1 or above the state's width, or nothing to look for.
+        NonFiniteError: a loss or state is not finite.
+    """
+    site = next(iter(network.sites)) if site is None else site
+    network.check_site(site)
+    names = algorithm.check_variables(variables)
+    sizes = [k] if isinstance(k, int) else list(k)
+    asked = [(variable, size) for variable in names for size in sizes]
+    if not asked:
+        raise InvalidArgumentError("nothing to look for: name at least one variable and one k")
+
+    def draw(on: Network) -> dict[str, _Sets]:
+        return {name: _draw_sets(on, algorithm, name, site, seed, counts) for name in names}
+
+    def ask(on: Network, sets: Mapping[str, _Sets], which: str) -> list[Found]:
+        questions = [Question(sets[v].train, sets[v].validation, size, seed) for v, size in asked]
+        return search(on, questions, options, partial(on_validation, which) if on_validation else None)
+
+    sets = draw(network)
+    found = ask(network, sets, "trained")
+    controls = [
+        subspace_controls(
+            network, size, natural_states([sets[v].train]), sets[v].test, generator(seed, "random subspace", size)
+        )
+        for v, size in asked
+    ]
+    if untrained is not None:
+        theirs = draw(untrained)
+        for (v, _), other, company in zip(asked, ask(untrained, theirs, "untrained"), controls, strict=True):
+            company[UNTRAINED] = score(untrained, other.function, theirs[v].test)
+    return [
+        Evidence(algorithm.name, v, site, size, one, score(network, one.function, sets[v].test), company)
+        for (v, size), one, company in zip(asked, found, controls, strict=True)
+    ]
+
+
+def _draw_sets(
+    network: Network, algorithm: Algorithm, variable: str, site: str, seed: int, counts: tuple[int, int, int]
+) -> _Sets:
+    """Three sets of interventions on one variable, drawn apart, on the network's states."""
+    made = []
+    for purpose, count in zip(("train", "validation", "test"), counts, strict=True):
+        draws = generator(seed, "interventions", algorithm.name, variable, purpose)
+        made.append(prepare(network, draw_interventions(algorithm, [variable], count, draws), site))
+    return _Sets(*made)

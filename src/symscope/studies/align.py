@@ -1,0 +1,169 @@
+"""The second stage of a study: look for an algorithm's variables in one trained network, beside their controls."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from symscope.algorithms import Algorithm, make_algorithm
+from symscope.alignment import (
+    Evidence,
+    Found,
+    Score,
+    SearchOptions,
+    find,
+    follows_swap,
+    principal_components,
+    whole_state_score,
+)
+from symscope.analysis.tables import ALL_VARIABLES, WHOLE_STATE
+from symscope.errors import NonFiniteError
+from symscope.interventions import draw_interventions, prepare
+from symscope.networks import Network
+from symscope.runner import Progress
+from symscope.seeds import generator
+from symscope.studies.common import WEIGHTS, Subject, save_part
+from symscope.studies.declaration import AlignmentChoice, InterventionCounts, subspace_size
+from symscope.training import load_network
+from symscope.training.checkpoints import save_tensors
+
+Row = dict[str, Any]
+
+
+def align_stage(
+    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    """Searches and tests; leaves alignments, and parts of the tables `scores`, `gradience` and `aligned_states`."""
+    subject = Subject.of(arguments)
+    network = subject.fresh_network("trained")
+    load_network(next(iter(needs.values())) / WEIGHTS, network)
+    untrained = subject.fresh_network("untrained")
+    options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
+    tables: dict[str, list[Row]] = {"scores": [], "gradience": [], "aligned_states": []}
+    for declared in arguments["alignments"]:
+        choice = AlignmentChoice.model_validate(declared)
+        algorithm = make_algorithm(choice.algorithm, subject.task)
+        try:
+            found = find(
+                network,
+                algorithm,
+                choice.variables,
+                [subspace_size(k, subject.d) for k in choice.k],
+                seed=subject.seed,
+                untrained=untrained,
+                counts=(counts.train, counts.validation, counts.test),
+                options=options,
+                on_validation=lambda on, step, best: report(_progress(on, step, best, options)),
+            )
+        except NonFiniteError as error:
+            if isinstance(error.best, list):
+                _save_alignments(
+                    algorithm.name, [f"{i}" for i in range(len(error.best))], error.best, folder / "scratch"
+                )
+            raise
+        _save_alignments(algorithm.name, [f"{e.variable}.{e.k}" for e in found], [e.found for e in found], folder)
+        whole = whole_state_score(network, algorithm, counts.test, site=found[0].site, seed=subject.seed)
+        tables["scores"] += [{**subject.columns, **row} for row in _score_rows(found, whole, subject.d)]
+        tables["gradience"] += [
+            {**subject.columns, **row} for row in _gradience_rows(network, algorithm, found, counts, subject)
+        ]
+        tables["aligned_states"] += [
+            {**subject.columns, **row} for row in _state_rows(network, algorithm, found, subject)
+        ]
+    for name, rows in tables.items():
+        save_part(name, rows, folder)
+    return subject.facts
+
+
+def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions) -> Progress:
+    return Progress(step, options.steps, f"search, {on} network", {"worst IIA": min(best), "best IIA": max(best)})
+
+
+def _save_alignments(algorithm: str, names: Sequence[str], found: Sequence[Found], folder: Path) -> None:
+    """Writes each alignment's projector factors, `<name>.write` (state, k) and `<name>.read` (k, state)."""
+    tensors = {}
+    for name, one in zip(names, found, strict=True):
+        tensors |= {f"{name}.write": one.function.write, f"{name}.read": one.function.read}
+    save_tensors(folder / f"{algorithm}.safetensors", tensors, {"function": found[0].function.name})
+
+
+def _names(evidence: Evidence) -> Row:
+    return {
+        "algorithm": evidence.algorithm,
+        "variable": evidence.variable,
+        "site": evidence.site,
+        "function": evidence.function.name,
+        "k": evidence.k,
+    }
+
+
+def _score_rows(found: Sequence[Evidence], whole: Score, d: int) -> Iterator[Row]:
+    for evidence in found:
+        search = {"start": evidence.found.start, "steps": evidence.found.steps}
+        search |= {"validation_iia": evidence.found.validation_iia}
+        yield {**_names(evidence), "control": "none", **_figures(evidence.score), **search}
+        for control, score in evidence.controls.items():
+            yield {**_names(evidence), "control": control, **_figures(score)}
+    everything = {"variable": ALL_VARIABLES, "function": WHOLE_STATE, "k": d, "control": "none"}
+    yield {**_names(found[0]), **everything, **_figures(whole)}
+
+
+def _figures(score: Score) -> Row:
+    return {"iia": score.iia, "low": score.low, "high": score.high, "n": score.n}
+
+
+def _gradience_rows(
+    network: Network, algorithm: Algorithm, found: Sequence[Evidence], counts: InterventionCounts, subject: Subject
+) -> Iterator[Row]:
+    """IIA by the variable's value in base and source, for variables that are numbers, on a set of its own."""
+    numbers = {variable.name for variable in algorithm.variables if variable.labels is None}
+    for variable in dict.fromkeys(e.variable for e in found if e.variable in numbers and counts.gradience):
+        draws = generator(subject.seed, "interventions", algorithm.name, variable, "gradience")
+        drawn = draw_interventions(algorithm, [variable], counts.gradience, draws)
+        prepared = prepare(network, drawn, found[0].site)
+        values = {
+            "base_value": drawn.base_values[variable].numpy(),
+            "source_value": drawn.source_values[variable].numpy(),
+        }
+        for evidence in (e for e in found if e.variable == variable):
+            correct = follows_swap(network, evidence.function, prepared).numpy()
+            cells = pl.DataFrame({**values, "correct": correct}).group_by(
+                "base_value", "source_value", maintain_order=True
+            )
+            for row in cells.agg(pl.col("correct").mean().alias("iia"), pl.len().alias("n")).iter_rows(named=True):
+                yield {**_names(evidence), **row}
+
+
+@torch.no_grad()
+def _state_rows(network: Network, algorithm: Algorithm, found: Sequence[Evidence], subject: Subject) -> Iterator[Row]:
+    """Natural states in each variable's aligned coordinates (their two leading components), one sequence a quantity."""
+    if not {"count", "phase"} <= {variable.name for variable in algorithm.variables}:
+        return
+    task = subject.task
+    sequences = task.draw(torch.tensor(task.quantities), generator(subject.seed, "aligned states"))
+    values = algorithm.run(sequences.tokens)
+    states = network.states(sequences.tokens.to(subject.device), found[0].site)
+    sequence, step = (torch.arange(sequences.tokens.shape[1]) < sequences.lengths[:, None]).nonzero(as_tuple=True)
+    natural = states[sequence, step]
+    for variable in dict.fromkeys(evidence.variable for evidence in found):
+        best = max((e for e in found if e.variable == variable), key=lambda e: e.found.validation_iia)
+        coordinates = best.function.coordinates(natural)
+        shown = coordinates - coordinates.mean(0)
+        if best.k > 1:
+            shown = principal_components(coordinates, 2).coordinates(shown)
+        names = {name: value for name, value in _names(best).items() if name != "site"}
+        places = zip(sequence.tolist(), step.tolist(), shown.cpu().tolist(), strict=True)
+        for row, at, (c1, *c2) in places:
+            yield {
+                **names,
+                "quantity": int(sequences.quantities[row]),
+                "sequence": row,
+                "step": at,
+                "token": task.vocabulary.names[sequences.tokens[row, at]],
+                "count": int(values["count"][row, at]),
+                "phase": ("demo", "resp")[int(values["phase"][row, at])],
+                "c1": c1,
+                "c2": c2[0] if c2 else None,
+            }

@@ -1,0 +1,66 @@
+"""What both stages of a study share: the network that a job is about, and the tables that it leaves."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+import torch
+
+from symscope.analysis import make_table
+from symscope.networks import Network, make_network
+from symscope.seeds import generator
+from symscope.studies.declaration import TaskChoice
+from symscope.tasks import Task
+
+WEIGHTS = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network that a job is about, and the columns that name it in every table."""
+
+    task: Task
+    kind: str
+    d: int
+    seed: int
+    device: str
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Self:
+        """The subject of a job, from its arguments; sets the threads that the executor allows this process."""
+        torch.set_num_threads(int(os.environ.get("SYMSCOPE_THREADS", torch.get_num_threads())))
+        task = TaskChoice.model_validate(arguments["task"]).make()
+        return cls(
+            task, arguments["network"]["kind"], arguments["network"]["d"], arguments["seed"], arguments["device"]
+        )
+
+    def fresh_network(self, purpose: str) -> Network:
+        """A network with new weights, others for each purpose."""
+        draws = generator(self.seed, "network", purpose)
+        return make_network(self.kind, self.d, len(self.task.vocabulary), draws).to(self.device)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of every row about this network."""
+        return {"task": self.task.name, "network": self.kind, "d": self.d, "seed": self.seed}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a manifest keeps about where a job ran."""
+        name = torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else "cpu"
+        return {"device": name, "threads": torch.get_num_threads()}
+
+
+def save_part(name: str, rows: Iterable[Mapping[str, object]], folder: Path) -> None:
+    """Writes the rows that one job adds to a table of the study."""
+    make_table(name, rows).write_parquet(folder / f"part.{name}.parquet")
+
+
+def read_parts(name: str, folders: Iterable[Path]) -> pl.DataFrame | None:
+    """A table of the study from the parts in these folders; `None` when none has one."""
+    parts = [folder / f"part.{name}.parquet" for folder in folders]
+    frames = [pl.read_parquet(part) for part in parts if part.is_file()]
+    return pl.concat(frames) if frames else None

@@ -1,0 +1,190 @@
+"""A study, declared: which networks to train on which tasks, and which variables to look for in them.
+
+A declaration is a short YAML file. All of its faults are reported together, before any work starts.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from symscope.algorithms import make_algorithm
+from symscope.alignment.search import SearchOptions
+from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeError, UnknownNameError
+from symscope.networks import NETWORKS
+from symscope.tasks import Task, make_task
+from symscope.training import TrainingOptions
+
+FUNCTIONS = ("orthogonal",)
+
+
+class _Section(BaseModel):
+    """A part of a declaration: a key that it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskChoice(_Section):
+    """A task, and its options."""
+
+    name: str
+    quantities: tuple[int, int] = Field(default=(1, 20), description="first and last quantity, both included")
+    held_out: tuple[int, ...] = (4, 9, 14, 17)
+
+    def make(self) -> Task:
+        """The task itself; raises what the task raises."""
+        first, last = self.quantities
+        return make_task(self.name, quantities=range(first, last + 1), held_out=self.held_out)
+
+
+class NetworkChoice(_Section):
+    """An architecture at several sizes, each trained once a seed."""
+
+    kind: str
+    sizes: tuple[int, ...] = Field(min_length=1)
+
+
+class AlignmentChoice(_Section):
+    """The variables of an algorithm to look for, and the subspace sizes allowed: numbers, or `d/2`."""
+
+    algorithm: str
+    variables: tuple[str, ...] = Field(min_length=1)
+    functions: tuple[str, ...] = FUNCTIONS
+    k: tuple[int | str, ...] = Field(min_length=1)
+
+
+class InterventionCounts(_Section):
+    """How many interventions to draw; each set apart from the others."""
+
+    train: int = Field(default=10_000, ge=1)
+    validation: int = Field(default=1_000, ge=1)
+    test: int = Field(default=1_000, ge=1)
+    gradience: int = Field(default=0, ge=0, description="a further set, for IIA by base and source value")
+
+
+class BehaviourCounts(_Section):
+    """How trial accuracy is measured after training."""
+
+    each: int = Field(default=15, ge=1, description="sequences for each quantity")
+    extrapolate_to: int = Field(default=0, ge=0, description="also measure quantities beyond the task's, up to this")
+
+
+class Study(_Section):
+    """A declared study. `title` is the question that its report answers."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    tasks: tuple[TaskChoice, ...] = Field(min_length=1)
+    networks: tuple[NetworkChoice, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    device: str = "cpu"
+    training: TrainingOptions = TrainingOptions()
+    alignments: tuple[AlignmentChoice, ...] = ()
+    search: SearchOptions = SearchOptions()
+    interventions: InterventionCounts = InterventionCounts()
+    behaviour: BehaviourCounts = BehaviourCounts()
+
+
+def subspace_size(declared: int | str, d: int) -> int:
+    """A declared k as a number: `d`, a part of it such as `d/2`, or the number itself.
+
+    Raises:
+        InvalidArgumentError: it is none of these, or does not lie in 1..d.
+    """
+    match = re.fullmatch(r"d(?:\s*/\s*([1-9]\d*))?|(-?\d+)", str(declared).strip())
+    if match is None:
+        raise InvalidArgumentError(f"k is a number, 'd', or a part of d such as 'd/2', got {declared!r}")
+    size = int(match[2]) if match[2] else d // int(match[1] or 1)
+    if not 1 <= size <= d:
+        raise InvalidArgumentError(f"a variable takes 1 to d = {d} dimensions of the state, got k = {declared}")
+    return size
+
+
+def read_study(text: str, where: str) -> Study:
+    """A study from YAML text, checked.
+
+    Args:
+        text: the declaration.
+        where: what to call it in errors.
+
+    Raises:
+        ConfigurationError: with all faults together.
+    """
+    try:
+        declared = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(where, [f"no valid YAML: {error}"]) from error
+    return check_study(declared, where)
+
+
+def check_study(declared: object, where: str) -> Study:
+    """A study from plain values, checked: their types, and whether all that is named exists and fits together.
+
+    Raises:
+        ConfigurationError: with all faults together.
+    """
+    try:
+        study = Study.model_validate(declared)
+    except ValidationError as error:
+        raise ConfigurationError(where, [_fault(entry) for entry in error.errors()]) from error
+    faults = list(_faults(study))
+    if faults:
+        raise ConfigurationError(where, faults)
+    return study
+
+
+def _fault(entry: Mapping[str, Any]) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in entry["loc"]).lstrip(".")
+    given = "" if isinstance(entry["input"], dict | list) else f" (got {entry['input']!r})"
+    return f"{place or 'the whole'}: {entry['msg']}{given}"
+
+
+def _faults(study: Study) -> Iterator[str]:
+    """What types cannot tell: unknown names, and values that do not fit each other."""
+    tasks: list[Task] = []
+    for index, choice in enumerate(study.tasks):
+        try:
+            tasks.append(choice.make())
+        except SymscopeError as error:
+            yield f"tasks[{index}]: {error}"
+    for index, network in enumerate(study.networks):
+        if network.kind not in NETWORKS:
+            yield f"networks[{index}].kind: {UnknownNameError('network', network.kind, NETWORKS)}"
+        yield from (f"networks[{index}].sizes: d is at least 1, got {d}" for d in network.sizes if d < 1)
+    for index, choice in enumerate(study.alignments):
+        for place, error in _alignment_faults(choice, tasks, study.networks):
+            yield f"alignments[{index}].{place}: {error}"
+    if len(set(study.seeds)) < len(study.seeds):
+        yield f"seeds: each once, got {list(study.seeds)}"
+    try:
+        torch.empty(0, device=study.device)
+    except (RuntimeError, AssertionError) as error:
+        yield f"device: {study.device!r} cannot be used here: {str(error).splitlines()[0]}"
+
+
+def _alignment_faults(
+    choice: AlignmentChoice, tasks: Sequence[Task], networks: Sequence[NetworkChoice]
+) -> Iterator[tuple[str, Exception]]:
+    for function in choice.functions:
+        if function not in FUNCTIONS:
+            yield "functions", UnknownNameError("alignment function", function, FUNCTIONS)
+    for task in tasks:
+        try:
+            algorithm = make_algorithm(choice.algorithm, task)
+        except SymscopeError as error:
+            yield "algorithm", error
+            continue
+        for variable in choice.variables:
+            try:
+                algorithm.check_variables([variable])
+            except SymscopeError as error:
+                yield "variables", error
+    for declared, d in product(choice.k, sorted({d for network in networks for d in network.sizes if d > 0})):
+        try:
+            subspace_size(declared, d)
+        except SymscopeError as error:
+            yield "k", error

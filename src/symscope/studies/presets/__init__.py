@@ -1,0 +1,26 @@
+"""The studies that come with the package, one readable file each."""
+
+from importlib import resources
+
+from symscope.errors import UnknownNameError
+from symscope.studies.declaration import Study, read_study
+
+ORDER = ("quick", "tmlr-gru")
+
+
+def preset_names() -> list[str]:
+    """Names of the presets, the quickest first."""
+    there = {entry.name.removesuffix(".yaml") for entry in resources.files(__name__).iterdir() if ".yaml" in entry.name}
+    return [name for name in ORDER if name in there] + sorted(there - set(ORDER))
+
+
+def preset_text(name: str) -> str:
+    """The declaration of a preset as it is written; `UnknownNameError` names the nearest ones when there is none."""
+    if name not in preset_names():
+        raise UnknownNameError("preset", name, preset_names())
+    return (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def preset(name: str) -> Study:
+    """The preset of that name."""
+    return read_study(preset_text(name), f"preset {name}")

@@ -1,0 +1,69 @@
+"""From the store of a study to what its report shows."""
+
+import platform
+from collections.abc import Mapping
+
+from symscope.analysis import TABLES
+from symscope.report import ReportInputs
+from symscope.runner import Manifest, Outcome, Plan, Store
+from symscope.studies.common import read_parts
+from symscope.studies.declaration import Study
+
+VERSIONS_SHOWN = ("symscope", "torch", "numpy", "polars")
+
+
+def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: str) -> ReportInputs:
+    """All tables of a study, with what a reader must know of the runs behind them.
+
+    Args:
+        study: the study.
+        plan: its jobs.
+        store: where their results are.
+        outcome: how the run ended; jobs that failed are left out and noted.
+        command: how to run the study again.
+
+    Raises:
+        InvalidArgumentError: no job has left a score.
+    """
+    there = [job.name for job in plan if job.name in {*outcome.done, *outcome.there}]
+    manifests = {name: store.manifest(plan.location(name)) for name in there}
+    folders = [store.path(plan.location(name)) for name in there]
+    tables = {name: table for name in TABLES if (table := read_parts(name, folders)) is not None}
+    notes = [
+        _unsolved(name, manifest) for name, manifest in manifests.items() if not manifest.facts.get("solved", True)
+    ]
+    notes += [f"The job {name} failed; its results are missing." for name in outcome.failed]
+    return ReportInputs(study.title, tables, command=command, notes=tuple(notes), facts=_facts(study, manifests))
+
+
+def _unsolved(name: str, manifest: Manifest) -> str:
+    return (
+        f"The network of {name} did not reach the wanted trial accuracy within {manifest.facts['updates']} updates; "
+        "what was found in it is shown all the same."
+    )
+
+
+def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, str]]:
+    any_manifest = next(iter(manifests.values()))
+    where = sorted({f"{m.facts['device']}, {m.facts['threads']} threads a job" for m in manifests.values()})
+    return {
+        "Study": {
+            "name": study.name,
+            "tasks": ", ".join(task.name for task in study.tasks),
+            "networks": ", ".join(
+                f"{network.kind}, d = {', '.join(map(str, network.sizes))}" for network in study.networks
+            ),
+            "seeds": ", ".join(map(str, study.seeds)),
+            "training": ", ".join(f"{name} {value}" for name, value in _values(study.training).items()),
+            "search": ", ".join(f"{name} {value}" for name, value in _values(study.search).items()),
+            "interventions": ", ".join(f"{name} {n}" for name, n in study.interventions.model_dump().items()),
+        },
+        "Where": {"device": "; ".join(where), "machine": f"{platform.system()} {platform.machine()}"},
+        "Versions": {"python": any_manifest.python}
+        | {name: any_manifest.packages[name] for name in VERSIONS_SHOWN if name in any_manifest.packages},
+        "Duration": {name: f"{manifest.seconds:.0f} s" for name, manifest in manifests.items()},
+    }
+
+
+def _values(options: object) -> dict[str, object]:
+    return vars(options)
