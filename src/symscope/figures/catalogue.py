@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.summary import ALIGNMENT, chosen_alignments
+from symscope.analysis.summary import ALIGNMENT, GROUP, chosen_alignments
 from symscope.analysis.tables import ALL_VARIABLES
 from symscope.figures.aligned_states import aligned_states
 from symscope.figures.behaviour import behaviour
@@ -38,8 +38,8 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
     if "scores" in present:
         scores = present["scores"]
         whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
-        draw("iia_bars", iia_bars, pl.concat([_chosen(scores, scores), whole]))
         parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
+        draw("iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole]))
         if parts.get_column("k").n_unique() > 1:
             draw("iia_by_k", iia_by_k, scores)
     if "gradience" in present:
@@ -54,8 +54,10 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
 
 
 def _chosen(frame: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:
-    """The rows of the alignment that was chosen for each question; all rows when there are no scores to choose by."""
+    """The rows of the alignment that was chosen for each question; all rows of a question where it has none there."""
     if scores is None or scores.is_empty():
         return frame
-    columns = [column for column in ALIGNMENT if column in frame.columns]
-    return frame.join(chosen_alignments(scores), on=columns, how="semi", maintain_order="left")
+    alignment = [column for column in ALIGNMENT if column in frame.columns]
+    chosen = frame.join(chosen_alignments(scores), on=alignment, how="semi", maintain_order="left")
+    others = frame.join(chosen, on=GROUP, how="anti", maintain_order="left")
+    return pl.concat([chosen, others])

@@ -79,8 +79,8 @@ def iia_bars(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     return finished(
         alt.vconcat(*blocks, spacing=16).resolve_scale(yOffset="independent"),
         title="IIA by variable, against its controls",
-        subtitle=f"{constant}. Bar: share of right interventions, {seeds_text(scores)}; line: its 95% interval; "
-        "dot: one seed.",
+        subtitle=f"{constant}. Bar: interchange intervention accuracy (IIA), {seeds_text(scores)}; "
+        "line: its 95% interval; dot: one seed.",
         description="Bar chart of interchange intervention accuracy. " + _spoken(frame),
         width=width,
     )
@@ -118,7 +118,7 @@ def _bars(frame: pl.DataFrame, inner: int, color: alt.Color, *, several: bool, l
         base = base.encode(y=alt.Y("series:N", sort=order, title=None, scale=padding))
     pooled, seeds = base.transform_filter("datum.kind == 'pooled'"), base.transform_filter("datum.kind == 'seed'")
     ticks = alt.Axis(grid=True, values=SHARES, format=".2~f", labels=last, ticks=last, domain=last, labelFlush=False)
-    title = "interchange intervention accuracy (share of interventions)" if last else None
+    title = "IIA (share of interventions)" if last else None
     x = alt.X("iia:Q", scale=alt.Scale(domain=[0, 1]), title=title, axis=ticks)
     bars = pooled.mark_bar(cornerRadiusEnd=2).encode(
         x=x,

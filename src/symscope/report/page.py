@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from symscope.report.inputs import ReportInputs
+import jinja2
+import polars as pl
+import vl_convert
+from altair.typing import ChartType
+from markupsafe import Markup
+
+from symscope.analysis.files import replace_file
+from symscope.analysis.summary import VERDICT_RULE
+from symscope.analysis.tables import SCORES, TABLES
+from symscope.figures import draw_figures, save_figure
+from symscope.figures.panels import fact
+from symscope.figures.theme import FONT, NARROW
+from symscope.report.answers import null_control_labels, questions
+from symscope.report.charts import drawing_data, page_figures, scheme_variables
+from symscope.report.inputs import Fact, ReportInputs
+
+PAGE_FILE = "report.html"
+FIGURES_FOLDER = "figures"
 
 
 @dataclass(frozen=True)
@@ -17,5 +36,76 @@ class ReportFiles:
 
 
 def write_report(inputs: ReportInputs, folder: Path) -> ReportFiles:
-    """Draw every figure that the tables allow into `folder/figures` and write `folder/report.html`."""
-    raise NotImplementedError
+    """Draw every figure that the tables allow into `folder/figures` and write `folder/report.html`.
+
+    The page links to the tables that `save_inputs` writes to the same folder, and is whole without them. `StoreError`
+    when the folder cannot be written.
+    """
+    charts = draw_figures(inputs.tables)
+    files = [path for name, chart in charts.items() for path in save_figure(chart, folder / FIGURES_FOLDER, name)]
+    html = render_page(inputs, charts)
+    page = replace_file(folder / PAGE_FILE, lambda path: path.write_text(html, encoding="utf-8"))
+    return ReportFiles(page, tuple(files))
+
+
+def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
+    """The page as HTML text, with `charts` (those of `draw_figures` for the same tables) in their order."""
+    narrow = draw_figures(inputs.tables, width=NARROW)
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("symscope.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scores = inputs.tables["scores"]
+    return templates.get_template("report.html").render(
+        title=inputs.title,
+        questions=questions(scores, inputs.tables.get("behaviour")),
+        notes=inputs.notes,
+        null_controls=null_control_labels(),
+        rule=VERDICT_RULE[0].upper() + VERDICT_RULE[1:],
+        figures=page_figures(charts),
+        scores=_score_table(scores),
+        command=inputs.command,
+        facts={group: {name: _shown(value) for name, value in facts.items()} for group, facts in inputs.facts.items()},
+        tables=[{"name": n, "rows": f"{t.height:,}", "row": TABLES[n].row} for n, t in inputs.tables.items()],
+        drawing=drawing_data(charts, narrow),
+        vega=_vega_bundle(),
+        light=Markup(scheme_variables("light")),
+        dark=Markup(scheme_variables("dark")),
+        font=Markup(FONT),
+    )
+
+
+def _vega_bundle() -> Markup:
+    """Vega, Vega-Lite and vega-embed as one script, which must not close the element that holds it."""
+    return Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"))
+
+
+def _score_table(scores: pl.DataFrame) -> dict[str, Any]:
+    """The table of all scores: what is the same in every row goes into the caption."""
+    labels = [column.name for column in SCORES.columns if column.name not in ("iia", "low", "high")]
+    same = [n for n in labels if scores.height > 1 and scores.get_column(n).n_unique() == 1 and n != "control"]
+    columns = [column for column in SCORES.columns if column.name not in same]
+    constant = [f"{n} {scores.get_column(n)[0]:,}" if n == "n" else fact(n, scores.get_column(n)[0]) for n in same]
+    caption = (
+        f"{scores.height:,} scores. In all of them: {', '.join(constant)}."
+        if constant
+        else f"{scores.height:,} scores."
+    )
+    return {
+        "caption": caption,
+        "columns": [{"name": c.name, "meaning": c.meaning, "number": c.dtype.is_numeric()} for c in columns],
+        "rows": [[_shown(value) for value in row] for row in scores.select(c.name for c in columns).iter_rows()],
+    }
+
+
+def _shown(value: Fact) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}" if 0 <= value <= 1 else f"{value:,.4g}"
+    return str(value)

@@ -1,0 +1,180 @@
+"""Made-up result tables in the shape of a real study; for tests only, no number here was measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+
+from symscope.analysis import CONTROLS, make_table
+from symscope.analysis.summary import wilson
+
+HELD_OUT = (4, 9, 14, 17)
+
+
+def score_rows(where, variable, function, k, levels, *, n=10_000):
+    """One row a seed and control; `levels` gives the IIA around which the seeds of a control lie."""
+    rng = np.random.default_rng([len(variable), k, where["d"]])
+    rows = []
+    for control, level in levels.items():
+        for seed in where["seeds"]:
+            iia = round(float(np.clip(level + rng.normal(0, 0.012), 0, 1)), 4)
+            low, high = wilson(iia, n)
+            searched = control in ("none", "untrained") and function == "orthogonal"
+            rows.append(
+                {
+                    **{key: where[key] for key in ("task", "network", "d")},
+                    "seed": seed,
+                    "algorithm": "up-down",
+                    "variable": variable,
+                    "site": "state",
+                    "function": function,
+                    "k": k,
+                    "control": control,
+                    "iia": iia,
+                    "low": low,
+                    "high": high,
+                    "n": n,
+                    "start": seed % 2 if searched else None,
+                    "validation_iia": min(1.0, iia + 0.004) if searched else None,
+                    "steps": 1200 + 100 * seed if searched else None,
+                }
+            )
+    return rows
+
+
+def scores(task="multi-object", network="gru", d=48, seeds=(0, 1), ks=(24,)) -> pl.DataFrame:
+    where = {"task": task, "network": network, "d": d, "seeds": seeds}
+    rows = []
+    for k in ks:
+        reach = 1 - math.exp(-k / 5)
+        count = (0.962 * reach, 0.09, 0.062, 0.31 * reach)
+        phase = (0.99, 0.44, 0.51, 0.6 + 0.1 * reach)
+        rows += score_rows(where, "Count", "orthogonal", k, dict(zip(CONTROLS, count, strict=True)))
+        rows += score_rows(where, "Phase", "orthogonal", k, dict(zip(CONTROLS, phase, strict=True)))
+    rows += score_rows(where, "all", "whole-state", d, {"none": 0.994, "untrained": 0.11})
+    return make_table("scores", rows)
+
+
+def behaviour(seeds=(0, 1), largest=20) -> pl.DataFrame:
+    rng = np.random.default_rng(1)
+    rows = [
+        {
+            "task": "multi-object",
+            "network": "gru",
+            "d": 48,
+            "seed": seed,
+            "quantity": quantity,
+            "held_out": quantity in HELD_OUT or quantity > 20,
+            "trial_accuracy": round(float(np.clip(1.2 - quantity / 40 - 0.5 * (quantity > 20), 0, 1)), 3)
+            if quantity > 17
+            else float(np.clip(1 - rng.exponential(0.004), 0, 1)),
+            "n": 15,
+        }
+        for seed in seeds
+        for quantity in range(1, largest + 1)
+    ]
+    return make_table("behaviour", rows)
+
+
+def gradience(seeds=(0, 1), variables=("Count", "Phase")) -> pl.DataFrame:
+    rng = np.random.default_rng(2)
+    rows = []
+    for variable in variables:
+        for seed in seeds:
+            for base in range(21):
+                for source in range(21):
+                    n = int(rng.poisson(6 + 30 * math.exp(-(base + source) / 12)))
+                    if n == 0 or base + source > 36:
+                        continue
+                    level = np.clip(1 - 0.004 * abs(base - source) - 0.006 * max(base, source), 0, 1)
+                    rows.append(
+                        {
+                            "task": "multi-object",
+                            "network": "gru",
+                            "d": 48,
+                            "seed": seed,
+                            "algorithm": "up-down",
+                            "variable": variable,
+                            "site": "state",
+                            "function": "orthogonal",
+                            "k": 24,
+                            "base_value": base,
+                            "source_value": source,
+                            "iia": rng.binomial(n, level) / n,
+                            "n": n,
+                        }
+                    )
+    return make_table("gradience", rows)
+
+
+def aligned_states(seeds=(0, 1), variables=("Count", "Phase")) -> pl.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = []
+    for variable in variables:
+        for seed in seeds:
+            turn = 0.4 + seed
+            for quantity in range(1, 21):
+                tokens = ["BOS"] + ["A"] * quantity + ["T"] + ["R"] * quantity
+                for step, token in enumerate(tokens):
+                    count = min(step, quantity) if step <= quantity else quantity - (step - quantity - 1)
+                    responding = step > quantity
+                    bend = count / 20
+                    u, v = 3 * bend - 1.4, 1.5 * bend * (1 - bend) + (1.6 if responding else 0)
+                    u, v = np.array([u, v]) + rng.normal(0, 0.03, 2)
+                    rows.append(
+                        {
+                            "task": "multi-object",
+                            "network": "gru",
+                            "d": 48,
+                            "seed": seed,
+                            "algorithm": "up-down",
+                            "variable": variable,
+                            "function": "orthogonal",
+                            "k": 24,
+                            "quantity": quantity,
+                            "sequence": quantity - 1,
+                            "step": step,
+                            "token": token,
+                            "count": count,
+                            "phase": "resp" if responding else "demo",
+                            "c1": float(u * math.cos(turn) - v * math.sin(turn)),
+                            "c2": float(u * math.sin(turn) + v * math.cos(turn)),
+                        }
+                    )
+    return make_table("aligned_states", rows)
+
+
+def training(seeds=(0, 1), updates=1600) -> pl.DataFrame:
+    rows = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        for update in range(80, updates + 1, 80):
+            progress = 1 / (1 + math.exp(-(update - 700 - 60 * seed) / 110))
+            rows.append(
+                {
+                    "task": "multi-object",
+                    "network": "gru",
+                    "d": 48,
+                    "seed": seed,
+                    "update": update,
+                    "epoch": update // 8,
+                    "loss": float(0.55 + 1.6 * math.exp(-update / 240) + rng.normal(0, 0.004)),
+                    "learning_rate": 1e-3 * min(1, (100 / update) ** 0.5),
+                    "trained_accuracy": float(np.clip(progress + rng.normal(0, 0.01), 0, 1)),
+                    "held_out_accuracy": float(np.clip(progress**1.4 + rng.normal(0, 0.015), 0, 1)),
+                    "seconds": update * 0.016,
+                }
+            )
+    return make_table("training", rows)
+
+
+def tables() -> dict[str, pl.DataFrame]:
+    return {
+        "scores": scores(),
+        "behaviour": behaviour(),
+        "gradience": gradience(),
+        "aligned_states": aligned_states(),
+        "training": training(),
+    }

@@ -1,0 +1,96 @@
+import polars as pl
+import pytest
+
+from symscope.analysis.summary import (
+    answers,
+    chosen_alignments,
+    pooled_gradience,
+    pooled_scores,
+    quantity_kinds,
+    selectivity,
+    trial_accuracies,
+    wilson,
+)
+
+
+def level(scores, value, **where):
+    """The scores with the IIA of some rows, and their intervals, set to a value."""
+    low, high = wilson(value, 10_000)
+    rows = pl.all_horizontal(pl.col(column) == wanted for column, wanted in where.items())
+    new = {"iia": value, "low": low, "high": high}
+    return scores.with_columns(pl.when(rows).then(pl.lit(v)).otherwise(pl.col(c)).alias(c) for c, v in new.items())
+
+
+def verdict(scores, variable="Count"):
+    return answers(scores).filter(pl.col("variable") == variable)["verdict"].item()
+
+
+def test_wilson_agrees_with_its_closed_form():
+    n, p, z = 1000, 0.9, 1.959964
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    assert wilson(p, n) == pytest.approx((centre - half, centre + half), abs=1e-6)
+
+
+def test_seeds_are_pooled_by_their_counts(synthetic):
+    scores = synthetic.scores().with_columns(n=pl.when(pl.col("seed") == 0).then(30_000).otherwise(10_000))
+    found = (pl.col("variable") == "Count") & (pl.col("control") == "none")
+    first, second = scores.filter(found).sort("seed")["iia"]
+    row = pooled_scores(scores).filter(found).row(0, named=True)
+    assert row["iia"] == pytest.approx((3 * first + second) / 4)
+    assert row["low"] < row["iia"] < row["high"]
+    assert (row["seeds"], row["n"], row["seed_low"], row["seed_high"]) == (
+        2,
+        40_000,
+        min(first, second),
+        max(first, second),
+    )
+
+
+def test_selectivity_is_against_the_best_null_control_and_never_the_whole_state(synthetic):
+    row = selectivity(synthetic.scores()).filter(pl.col("variable") == "Count").row(0, named=True)
+    assert row["best_null"] == "principal-components"
+    assert row["selectivity"] == pytest.approx(row["iia"] - row["null_iia"])
+
+
+def test_the_alignment_is_chosen_on_validation_and_the_smallest_on_a_tie(synthetic):
+    scores = synthetic.scores(ks=(4, 16, 24)).with_columns(
+        validation_iia=pl.when(pl.col("k") == 24).then(0.5).otherwise(0.8)
+    )
+    chosen = chosen_alignments(scores)
+    assert chosen["variable"].to_list() == ["Count", "Phase"]
+    assert chosen["k"].to_list() == [4, 4]
+    unknown = scores.with_columns(validation_iia=pl.lit(None, dtype=pl.Float64))
+    assert chosen_alignments(unknown)["k"].to_list() == [24, 24]
+
+
+def test_a_high_iia_above_all_controls_holds(synthetic):
+    assert verdict(synthetic.scores()) == "holds"
+
+
+def test_verdicts_follow_the_stated_rule(synthetic):
+    count = {"variable": "Count", "control": "none"}
+    scores = synthetic.scores()
+    assert verdict(level(scores, 0.89, **count)) == "partly"
+    assert verdict(level(scores, 0.30, seed=0, **count)) == "in some seeds"
+    assert verdict(level(scores, 0.30, **count)) == "not found"
+    assert verdict(level(scores, 0.97, variable="Count", control="untrained")) == "not found"
+    assert verdict(scores.filter(pl.col("control") == "none")) == "no control"
+
+
+def test_a_study_without_parts_has_no_answers(synthetic):
+    assert answers(synthetic.scores().filter(pl.col("variable") == "all")).is_empty()
+
+
+def test_quantities_beyond_training_are_extrapolated(synthetic):
+    kinds = quantity_kinds(synthetic.behaviour(seeds=(0,), largest=22))
+    named = dict(kinds.select("quantity", "kind").iter_rows())
+    assert (named[3], named[17], named[21]) == ("trained", "held out", "extrapolated")
+    assert trial_accuracies(kinds.drop("kind")).filter(pl.col("kind") == "held out")["n"].to_list() == [60]
+
+
+def test_gradience_is_pooled_over_seeds(synthetic):
+    table = synthetic.gradience(variables=("Count",))
+    pooled = pooled_gradience(table)
+    assert pooled["n"].sum() == table["n"].sum()
+    assert (pooled["iia"] * pooled["n"]).sum() == pytest.approx((table["iia"] * table["n"]).sum())
