@@ -4,9 +4,6 @@ A subspace of the same size that nobody searched for shows what any k dimensions
 network shows what the search alone can do; the swap of the whole state shows what any subspace could do at best.
 """
 
-from collections.abc import Sequence
-
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
@@ -18,11 +15,6 @@ from symscope.networks import Network
 from symscope.seeds import generator
 
 UNTRAINED, RANDOM_SUBSPACE, PRINCIPAL_COMPONENTS = "untrained", "random-subspace", "principal-components"
-
-
-def natural_states(sets: Sequence[Prepared]) -> Float[Tensor, "samples state"]:
-    """The states that the network itself was in, at all cuts of base and source sequences."""
-    return torch.cat([part for one in sets for part in (one.base.states, one.source)])
 
 
 def subspace_controls(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from symscope.algorithms import Algorithm
-from symscope.alignment.controls import UNTRAINED, natural_states, subspace_controls
+from symscope.alignment.controls import UNTRAINED, subspace_controls
 from symscope.alignment.functions import Subspace
 from symscope.alignment.score import Score, score
 from symscope.alignment.search import Found, Question, SearchOptions, search
@@ -108,7 +108,7 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
     found = ask(network, sets, "trained")
     controls = [
         subspace_controls(
-            network, size, natural_states([sets[v].train]), sets[v].test, generator(seed, "random subspace", size)
+            network, size, sets[v].train.natural_states(), sets[v].test, generator(seed, "random subspace", size)
         )
         for v, size in asked
     ]

@@ -15,7 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from symscope.alignment.functions import AlignmentFunction, Orthogonal, Subspace, swap_side_by_side
+from symscope.alignment.functions import (
+    AlignmentFunction,
+    Orthogonal,
+    Subspace,
+    principal_components,
+    random_subspace,
+    swap_side_by_side,
+)
 from symscope.alignment.score import follows_swap
 from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interventions import Prepared, join, logits_after
@@ -34,7 +41,8 @@ class SearchOptions:
         validate_every: steps between validations.
         wanted: validation IIA at which a question counts as answered and its fits stop.
         patience: a fit stops after this many validations without a better one.
-        starts: random starts for each question; the best on validation is kept.
+        starts: starts for each question, the first at the leading principal components of the natural states, the
+            others random; the best on validation is kept. Local minima are real, most of all at small k.
     """
 
     learning_rate: float = 1e-3
@@ -157,8 +165,12 @@ def _frozen(network: Network) -> Iterator[None]:
 
 
 def _start(number: int, question: Question, start: int) -> _Fit:
-    device, d = question.train.source.device, question.train.source.shape[1]
-    function = Orthogonal(d, question.k, generator(question.seed, "frame", start)).to(device)
+    natural, d = question.train.natural_states(), question.train.source.shape[1]
+    if start == 0:
+        first = principal_components(natural, question.k)
+    else:
+        first = random_subspace(d, question.k, generator(question.seed, "frame", start)).to(natural.device)
+    function = Orthogonal(first.write)
     best = Subspace(function.frame(), name=function.name)
     return _Fit(number, start, function, generator(question.seed, "draws", start), best)
 

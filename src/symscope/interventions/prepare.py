@@ -33,6 +33,10 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.source)
 
+    def natural_states(self) -> Float[Tensor, "samples state"]:
+        """The states that the network itself was in, at the cuts of base and source."""
+        return torch.cat([self.base.states, self.source])
+
     def rows(self, index: Int[Tensor, " rows"]) -> "Prepared":
         """Some of the interventions (`index` on the CPU), cut to the longest continuation among them."""
         lengths, there = self.lengths[index], index.to(self.source.device)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import polars as pl
 import torch
@@ -29,7 +29,7 @@ class Subject:
     device: str
 
     @classmethod
-    def of(cls, arguments: Mapping[str, Any]) -> Self:
+    def of(cls, arguments: Mapping[str, Any]) -> "Subject":
         """The subject of a job, from its arguments; sets the threads that the executor allows this process."""
         torch.set_num_threads(int(os.environ.get("SYMSCOPE_THREADS", torch.get_num_threads())))
         task = TaskChoice.model_validate(arguments["task"]).make()

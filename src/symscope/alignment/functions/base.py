@@ -7,7 +7,6 @@ h' = h_base + U C (h_source - h_base), so the function is kept as its thin facto
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -36,10 +35,14 @@ class AlignmentFunction(nn.Module, ABC):
             raise InvalidArgumentError(f"a variable takes 1 to d = {d} dimensions of the state, got k = {k}")
         self.d, self.k = d, k
 
-    @classmethod
     @abstractmethod
-    def factors(cls, functions: Sequence[Self]) -> Factors:
-        """Projector factors U and C of several functions of the same d and k, side by side."""
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What the function is made of, trainable or fixed."""
+
+    @staticmethod
+    @abstractmethod
+    def factors(*tensors: Float[Tensor, "functions ..."]) -> Factors:
+        """Projector factors U and C of several functions of one kind, d and k, from their stacked `tensors`."""
 
     def swap(
         self, base: Float[Tensor, "batch state"], source: Float[Tensor, "batch state"]
@@ -49,8 +52,14 @@ class AlignmentFunction(nn.Module, ABC):
 
     def coordinates(self, states: Float[Tensor, "batch state"]) -> Float[Tensor, "batch k"]:
         """The variable's aligned coordinates of each state."""
-        _, read = self.factors([self])
+        _, read = _factors([self])
         return states @ read[0].T
+
+
+def _factors(functions: Sequence[AlignmentFunction]) -> Factors:
+    """The factors of functions of one kind, d and k."""
+    stacked = [torch.stack(tensors) for tensors in zip(*(function.tensors() for function in functions), strict=True)]
+    return type(functions[0]).factors(*stacked)
 
 
 def swap_side_by_side(
@@ -64,8 +73,8 @@ def swap_side_by_side(
     for index, function in enumerate(functions):
         groups.setdefault((type(function), function.k), []).append(index)
     writes, reads = [], []
-    for (kind, k), members in groups.items():
-        write, read = kind.factors([functions[index] for index in members])
+    for (_, k), members in groups.items():
+        write, read = _factors([functions[index] for index in members])
         writes.append(pad(write, (0, most - k)))
         reads.append(pad(read, (0, 0, 0, most - k)))
     order = torch.tensor([index for members in groups.values() for index in members]).argsort().to(base.device)

@@ -1,7 +1,7 @@
 """Subspaces that are given, not searched: what a search found, single neurons, controls, the whole state."""
 
-from collections.abc import Iterable, Sequence
-from typing import Self, final
+from collections.abc import Iterable
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -41,10 +41,15 @@ class Subspace(AlignmentFunction):
         self.register_buffer("write", write.detach().clone())
         self.register_buffer("read", read.detach().clone())
 
-    @classmethod
-    def factors(cls, functions: Sequence[Self]) -> Factors:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def tensors(self) -> tuple[Tensor, ...]:
+        """See `AlignmentFunction.tensors`."""
+        return self.write, self.read
+
+    @staticmethod
+    def factors(*tensors: Float[Tensor, "functions ..."]) -> Factors:
         """See `AlignmentFunction.factors`."""
-        return torch.stack([f.write for f in functions]), torch.stack([f.read for f in functions])
+        write, read = tensors
+        return write, read
 
 
 def neurons(d: int, which: Iterable[int]) -> Subspace:

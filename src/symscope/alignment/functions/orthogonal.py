@@ -1,11 +1,10 @@
 """The orthogonal alignment function (OAF): a rotation of the state space, of which only k directions matter."""
 
-from collections.abc import Sequence
-from typing import Self, final
+from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from symscope.alignment.functions.base import AlignmentFunction, Factors
 
@@ -18,24 +17,28 @@ class Orthogonal(AlignmentFunction):
     reaches, at O(d k^2) by a thin QR instead of O(d^3).
 
     Args:
-        d: width of the state.
-        k: number of dimensions, 1 to d.
-        generator: draws the first frame, uniform over all.
+        frame: where to start: k independent directions, as columns. `random_subspace` and `principal_components`
+            give such frames as their `write`.
     """
 
     name = "orthogonal"
 
-    def __init__(self, d: int, k: int, generator: Generator) -> None:
-        super().__init__(d, k)
-        self.raw = nn.Parameter(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q)
+    def __init__(self, frame: Float[Tensor, "state k"]) -> None:
+        super().__init__(*frame.shape)
+        self.raw = nn.Parameter(torch.linalg.qr(frame.detach()).Q)
 
-    @classmethod
-    def factors(cls, functions: Sequence[Self]) -> Factors:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def tensors(self) -> tuple[Tensor, ...]:
+        """See `AlignmentFunction.tensors`: any d x k matrix, whose columns span the subspace."""
+        return (self.raw,)
+
+    @staticmethod
+    def factors(*tensors: Float[Tensor, "functions ..."]) -> Factors:
         """See `AlignmentFunction.factors`."""
-        frames = torch.linalg.qr(torch.stack([function.raw for function in functions])).Q
+        (raw,) = tensors
+        frames = torch.linalg.qr(raw).Q
         return frames, frames.mT
 
     @torch.no_grad()
     def frame(self) -> Float[Tensor, "state k"]:
         """The orthonormal frame as it stands."""
-        return self.factors([self])[0][0].clone()
+        return torch.linalg.qr(self.raw).Q
