@@ -104,12 +104,24 @@ def test_one_dimension_is_drawn_over_the_position(synthetic):
     assert "position in the sequence" in json.dumps(spec)
 
 
-def test_only_the_chosen_alignment_is_in_the_bars(drawn):
-    rows = [row for data in chart_spec(drawn["iia_bars"])["datasets"].values() for row in data]
-    count = {
-        row["panel"] for row in rows if row["name"] == "Count" and "gru" in row["panel"] and "multi" in row["panel"]
-    }
-    assert len(count) == 1
+def test_only_the_chosen_alignment_is_in_the_bars(synthetic):
+    rows = synthetic.scores(ks=(1, 8, 24))
+    drawn = [
+        row for data in chart_spec(draw_figures({"scores": rows})["iia_bars"])["datasets"].values() for row in data
+    ]
+    assert len({row["name"] for row in drawn if row["name"].startswith("Count")}) == 1
+    assert {row["panel"] for row in drawn} == {""}
+    assert drawn[0]["name"].startswith("Count")
+
+
+def test_variables_with_subspaces_of_their_own_size_stand_beside_one_whole_state(synthetic):
+    scores = synthetic.scores(ks=(4, 24)).filter(
+        (pl.col("variable") == "all") | ((pl.col("variable") == "Phase") == (pl.col("k") == 4))
+    )
+    rows = [row for data in chart_spec(iia_bars(scores))["datasets"].values() for row in data]
+    assert {row["name"].replace("\u00a0", " ") for row in rows} == {"Count, k = 24", "Phase, k = 4", "Whole state"}
+    assert {row["panel"] for row in rows} == {""}
+    assert len(rows) == len(scores) + len(scores) // 2
 
 
 def test_tables_that_are_missing_or_empty_give_no_figure(synthetic):

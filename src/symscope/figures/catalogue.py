@@ -58,6 +58,7 @@ def _chosen(frame: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:
     if scores is None or scores.is_empty():
         return frame
     alignment = [column for column in ALIGNMENT if column in frame.columns]
-    chosen = frame.join(chosen_alignments(scores), on=alignment, how="semi", maintain_order="left")
+    order = chosen_alignments(scores).select(alignment)  # the questions in the order in which they were asked
+    chosen = order.join(frame, on=alignment, maintain_order="left_right").select(frame.columns)
     others = frame.join(chosen, on=GROUP, how="anti", maintain_order="left")
     return pl.concat([chosen, others])

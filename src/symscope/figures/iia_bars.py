@@ -32,7 +32,8 @@ SERIES_COLOURS = {
     CONTROLS["random-subspace"]: GREY,
     CONTROLS["untrained"]: VERMILLION,
 }
-_PANEL_COLUMNS = ("task", "network", "d", "algorithm", "site", "function", "k")
+_NETWORK = ("task", "network", "d", "algorithm", "site")
+_ALIGNED = ("function", "k")
 _LABELS_WIDTH = 150  # px for the names of the bars on the left
 _SHORT_LABELS_WIDTH = 132
 _LABEL_IN_TWO_LINES = (
@@ -64,7 +65,7 @@ def iia_bars(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     subspace when there are several; the whole state stands beside every alignment of its network. `width` is in px.
     """
     frame, constant = _with_whole_state(scores)
-    frame = frame.with_columns(series_label(), name=pl.col("variable").replace(ALL_VARIABLES, variable_label("all")))
+    frame = frame.with_columns(series_label())
     several = len(panel_names(frame)) > 1
     inner = width - (_LABELS_WIDTH if several or width > NARROW else _SHORT_LABELS_WIDTH) - _NUMBERS_WIDTH
     colours = series_scale(frame.get_column("series"))
@@ -87,18 +88,33 @@ def iia_bars(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
 
 
 def _with_whole_state(scores: pl.DataFrame) -> tuple[pl.DataFrame, str]:
-    """Pooled rows and one row a seed, below each other; the whole state stands in each panel of its network."""
+    """Pooled rows and one row a seed, below each other, with `panel` and `name` (the block), and what is constant."""
     pooled = pooled_scores(scores).with_columns(kind=pl.lit("pooled"), seed=pl.lit(None, dtype=pl.Int64))
     single = scores.with_columns(kind=pl.lit("seed"), seeds=pl.lit(1, dtype=pl.UInt32))
-    shared = [*_PANEL_COLUMNS, "variable", "control", "kind", "seed", "iia", "low", "high", "seeds", "n"]
+    shared = [*_NETWORK, *_ALIGNED, "variable", "control", "kind", "seed", "iia", "low", "high", "seeds", "n"]
     frame = pl.concat([pooled.select(shared), single.select(shared)])
+    frame = frame.with_columns(name=pl.col("variable").replace(ALL_VARIABLES, variable_label(ALL_VARIABLES)))
     whole = pl.col("variable") == ALL_VARIABLES
-    parts, where = frame.filter(~whole), ["task", "network", "d", "algorithm", "site"]
+    parts, whole_rows = frame.filter(~whole), frame.filter(whole)
     if parts.is_empty():
-        return with_panels(frame, _PANEL_COLUMNS)
-    alignments = parts.select(_PANEL_COLUMNS).unique(maintain_order=True)
-    repeated = alignments.join(frame.filter(whole).drop("function", "k"), on=where).select(shared)
-    return with_panels(pl.concat([parts, repeated]), _PANEL_COLUMNS)
+        return with_panels(frame, _NETWORK)
+    if _variables_differ(parts):
+        # Each variable has a way of its own: that belongs to its name, and the whole state stands only once.
+        ways_told, constant = with_panels(parts, _ALIGNED)
+        names = pl.concat_str("name", pl.lit(", "), "panel")
+        frame, where = with_panels(pl.concat([ways_told.with_columns(name=names).drop("panel"), whole_rows]), _NETWORK)
+        return frame, ", ".join(text for text in (where, constant) if text)
+    alignments = parts.select(*_NETWORK, *_ALIGNED).unique(maintain_order=True)
+    repeated = alignments.join(whole_rows.drop(_ALIGNED), on=_NETWORK).select(parts.columns)
+    return with_panels(pl.concat([parts, repeated]), (*_NETWORK, *_ALIGNED))
+
+
+def _variables_differ(parts: pl.DataFrame) -> bool:
+    """Is every variable of a network aligned in one way, and not all of them in the same?"""
+    way = pl.struct(_ALIGNED).n_unique().alias("ways")
+    of_variables = parts.group_by(*_NETWORK, "variable").agg(way).get_column("ways")
+    of_networks = parts.group_by(*_NETWORK).agg(way).get_column("ways")
+    return of_variables.to_list() == [1] * len(of_variables) and of_networks.to_list() != [1] * len(of_networks)
 
 
 def _bars(frame: pl.DataFrame, inner: int, color: alt.Color, *, several: bool, last: bool) -> ChartType:

@@ -24,7 +24,8 @@ WIDTH = 720
 NARROW = 340
 """Width of a figure on a phone in px."""
 
-FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
+# Fonts of equal widths: a chart is laid out with the one at hand, and read with another.
+FONT = 'Arial, "Liberation Sans", Helvetica, sans-serif'
 
 # Okabe and Ito's palette, without yellow and black, which fade on white and on dark.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"

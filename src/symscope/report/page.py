@@ -18,7 +18,7 @@ from symscope.analysis.summary import VERDICT_RULE
 from symscope.analysis.tables import SCORES, TABLES
 from symscope.figures import draw_figures, save_figure
 from symscope.figures.panels import fact
-from symscope.figures.theme import FONT, NARROW
+from symscope.figures.theme import NARROW
 from symscope.report.answers import null_control_labels, questions
 from symscope.report.charts import drawing_data, page_figures, scheme_variables
 from symscope.report.inputs import Fact, ReportInputs
@@ -74,7 +74,6 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         vega=_vega_bundle(),
         light=Markup(scheme_variables("light")),
         dark=Markup(scheme_variables("dark")),
-        font=Markup(FONT),
     )
 
 
@@ -97,15 +96,16 @@ def _score_table(scores: pl.DataFrame) -> dict[str, Any]:
     return {
         "caption": caption,
         "columns": [{"name": c.name, "meaning": c.meaning, "number": c.dtype.is_numeric()} for c in columns],
-        "rows": [[_shown(value) for value in row] for row in scores.select(c.name for c in columns).iter_rows()],
+        "rows": [
+            [_shown(value, decimals=".4f") for value in row]
+            for row in scores.select(c.name for c in columns).iter_rows()
+        ],
     }
 
 
-def _shown(value: Fact) -> str:
+def _shown(value: Fact, *, decimals: str = "g") -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 0 <= value <= 1 else f"{value:,.4g}"
-    return str(value)
+    return format(value, decimals) if isinstance(value, float) else str(value)
