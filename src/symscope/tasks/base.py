@@ -45,10 +45,13 @@ class Task(ABC):
         vocabulary: its tokens.
         quantities: every quantity that the task is about, ascending.
         held_out: those of them that training never shows.
+        trained: the others.
+        largest: the largest quantity that can be drawn, where there is one; it bounds extrapolation.
     """
 
     name: str
     vocabulary: Vocabulary
+    largest: int | None = None
 
     def __init__(self, quantities: Collection[int], held_out: Collection[int]) -> None:
         self.quantities = tuple(sorted(set(quantities)))
@@ -66,7 +69,7 @@ class Task(ABC):
 
     @abstractmethod
     def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> Sequences:
-        """One sequence for each quantity (any positive ones, also beyond `self.quantities`)."""
+        """One sequence for each quantity (any from 1 to `largest`, also beyond `self.quantities`)."""
 
     @abstractmethod
     def environment(
@@ -76,7 +79,8 @@ class Task(ABC):
 
         Args:
             allowed: the tokens that may come next.
-            remaining: how many more demo tokens the environment is to show before the trigger.
+            remaining: how many more demo tokens the environment is to show before the trigger; a task without a demo
+                phase gives it back as it is.
             generator: the source of randomness.
 
         Returns:
@@ -94,8 +98,21 @@ class Task(ABC):
         if count < 1:
             raise InvalidArgumentError(f"a batch holds at least one sequence, asked for {count}")
         values = torch.tensor(sorted(self.quantities if among is None else among))
+        if len(values) == 0:
+            raise InvalidArgumentError("there are no quantities to draw from; give at least one")
         return values[torch.randint(len(values), (count,), generator=generator)]
+
+    def check_quantities(self, quantities: Int[Tensor, " batch"]) -> None:
+        """Raises `InvalidArgumentError` where `draw` cannot give a sequence for each of the quantities."""
+        if len(quantities) == 0:
+            raise InvalidArgumentError("a batch holds at least one sequence, got no quantities")
+        low, high = int(quantities.min()), int(quantities.max())
+        if low < 1:
+            raise InvalidArgumentError(f"quantities start at 1, got {low}")
+        if self.largest is not None and high > self.largest:
+            raise InvalidArgumentError(f"task {self.name!r} has quantities up to {self.largest}, got {high}")
 
 
 def _span(values: tuple[int, ...]) -> str:
-    return f"{values[0]}..{values[-1]}" if len(values) > 1 else f"{values[0]}"
+    first, last = min(values), max(values)
+    return f"{first}..{last}" if first < last else f"{first}"

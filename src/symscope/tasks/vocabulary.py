@@ -41,5 +41,8 @@ class Vocabulary:
         return [self.id(name) for name in names]
 
     def decode(self, ids: Sequence[int]) -> list[str]:
-        """Names of several ids."""
+        """Names of several ids; `InvalidArgumentError` when one is outside the vocabulary."""
+        outside = [index for index in ids if not 0 <= index < len(self)]
+        if outside:
+            raise InvalidArgumentError(f"token {outside[0]} does not exist: {self!r} has the ids 0..{len(self) - 1}")
         return [self.names[index] for index in ids]
