@@ -1,21 +1,91 @@
 """Algorithms: typed variables over time, and which tokens may come next."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from symscope.algorithms.base import Algorithm, Values, Variable
-from symscope.algorithms.up_down import UpDown
-from symscope.errors import UnknownNameError
-from symscope.tasks import Task
+from symscope.algorithms.base import Algorithm, Values
+from symscope.algorithms.ctx_distr import CtxDistr
+from symscope.algorithms.increment import Increment
+from symscope.algorithms.running_total import RunningTotal
+from symscope.algorithms.up_down import UpDown, UpDownModulo, UpDownRounding, UpDownSquare
+from symscope.algorithms.up_up import UpUp
+from symscope.algorithms.variables import Category, Integer, Real, Variable
+from symscope.errors import InvalidArgumentError, UnknownNameError
+from symscope.tasks import TASKS, Task, make_task
 
-ALGORITHMS: dict[str, Callable[..., Algorithm]] = {UpDown.name: UpDown}
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    algorithm.name: algorithm
+    for algorithm in (
+        UpDown, UpUp, CtxDistr, Increment, UpDownModulo, UpDownRounding, UpDownSquare, RunningTotal,
+    )
+}  # fmt: skip
+
+
+class Combination(NamedTuple):
+    """A question that can be asked: does a network of this task hold this variable of this algorithm?"""
+
+    task: str
+    algorithm: str
+    variable: Variable
 
 
 def make_algorithm(name: str, task: Task, **options: Any) -> Algorithm:
-    """The algorithm of that name for a task; `UnknownNameError` names the nearest ones when there is none."""
+    """The algorithm of that name for a task.
+
+    Raises:
+        UnknownNameError: there is no such algorithm; it names the nearest ones.
+        InvalidArgumentError: it does not solve the task; it names those that do, and the tasks that this one solves.
+    """
     if name not in ALGORITHMS:
         raise UnknownNameError("algorithm", name, ALGORITHMS)
+    if not ALGORITHMS[name].claims(task):
+        right = [f"{choice} ({', '.join(variables)})" for choice, variables in _variables(task).items()]
+        solves = sorted({entry.task for entry in combinations() if entry.algorithm == name})
+        raise InvalidArgumentError(
+            f"algorithm {name!r} does not solve task {task.name!r}: those that do, with their variables: "
+            f"{'; '.join(right) or 'none'}. {name!r} solves: {', '.join(solves) or 'none'}"
+        )
     return ALGORITHMS[name](task, **options)
 
 
-__all__ = ["ALGORITHMS", "Algorithm", "UpDown", "Values", "Variable", "make_algorithm"]
+def algorithms_for(task: Task) -> tuple[str, ...]:
+    """Names of the algorithms that solve a task."""
+    return tuple(name for name, algorithm in ALGORITHMS.items() if algorithm.claims(task))
+
+
+def combinations(tasks: Iterable[str] = TASKS) -> list[Combination]:
+    """Every variable of every algorithm that can be asked of each of the tasks (by default of all), as they come."""
+    return [
+        Combination(name, algorithm, variable)
+        for name in tasks
+        for task in [make_task(name)]
+        for algorithm in algorithms_for(task)
+        for variable in ALGORITHMS[algorithm](task).variables
+    ]
+
+
+def _variables(task: Task) -> dict[str, list[str]]:
+    return {name: [variable.name for variable in ALGORITHMS[name](task).variables] for name in algorithms_for(task)}
+
+
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Category",
+    "Combination",
+    "CtxDistr",
+    "Increment",
+    "Integer",
+    "Real",
+    "RunningTotal",
+    "UpDown",
+    "UpDownModulo",
+    "UpDownRounding",
+    "UpDownSquare",
+    "UpUp",
+    "Values",
+    "Variable",
+    "algorithms_for",
+    "combinations",
+    "make_algorithm",
+]

@@ -1,30 +1,24 @@
 """An algorithm has typed, mutable variables over time and says which tokens may come next.
 
-It runs on whole batches. Its state is a dictionary from a variable's name to one integer a row, taken in and
-given back, never kept; so an intervention on a variable is an entry that is replaced.
+It runs on whole batches. Its state is a dictionary from a variable's name to one number a row, taken in and given
+back, never kept; so an intervention on a variable is an entry that is replaced. The dictionary may hold entries that
+are no variables: what the algorithm reads anew from the context at every step, and so nothing that it could be asked
+to hold.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from symscope.algorithms.variables import Variable
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.tasks import Task
 
 Values = Mapping[str, Tensor]
-"""The variables of a batch: name to `Int[Tensor, "batch"]`."""
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A variable and its type: a number when it has no labels, else a category stored as its label's index."""
-
-    name: str
-    labels: tuple[str, ...] | None = None
+"""The state of a batch: name to `Shaped[Tensor, "batch"]`, of the dtype that the variable's type says."""
 
 
 class Algorithm(ABC):
@@ -33,13 +27,23 @@ class Algorithm(ABC):
     Attributes:
         name: the algorithm's name in tables and studies.
         variables: its variables, each of which can be overwritten.
+
+    Raises:
+        InvalidArgumentError: it does not solve the task.
     """
 
     name: str
     variables: tuple[Variable, ...]
 
     def __init__(self, task: Task) -> None:
+        if not self.claims(task):
+            raise InvalidArgumentError(f"algorithm {self.name!r} does not solve task {task.name!r}")
         self.task = task
+
+    @classmethod
+    @abstractmethod
+    def claims(cls, task: Task) -> bool:
+        """Whether the algorithm solves the task; only then can its variables be looked for in a network."""
 
     @abstractmethod
     def start(self, batch: int) -> Values:
@@ -47,7 +51,7 @@ class Algorithm(ABC):
 
     @abstractmethod
     def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
-        """The variables after one more token; `BOS`, `EOS` and `PAD` change nothing."""
+        """The variables after one more token; `BOS`, `EOS` and `PAD` add nothing to them."""
 
     @abstractmethod
     def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
@@ -58,10 +62,13 @@ class Algorithm(ABC):
         first = next(iter(values.values()))
         return torch.ones_like(first, dtype=torch.bool)
 
-    def run(self, tokens: Int[Tensor, "batch time"]) -> dict[str, Int[Tensor, "batch time"]]:
-        """The variables after each token of each sequence."""
-        if tokens.numel() == 0:
-            raise InvalidArgumentError(f"nothing to run on: tokens have the shape {tuple(tokens.shape)}")
+    def run(self, tokens: Int[Tensor, "batch time"]) -> dict[str, Shaped[Tensor, "batch time"]]:
+        """The variables after each token of each sequence; a sequence may stop anywhere, also before its trigger.
+
+        Raises:
+            InvalidArgumentError: there are no tokens, or one is outside the task's vocabulary.
+        """
+        self._check_tokens(tokens)
         values, after = self.start(len(tokens)), []
         for column in tokens.unbind(1):
             values = self.step(values, column)
@@ -76,3 +83,14 @@ class Algorithm(ABC):
             if name not in known:
                 raise UnknownNameError(f"variable of {self.name}", name, known)
         return names
+
+    def _check_tokens(self, tokens: Int[Tensor, "batch time"]) -> None:
+        if tokens.numel() == 0:
+            raise InvalidArgumentError(f"nothing to run on: tokens have the shape {tuple(tokens.shape)}")
+        size = len(self.task.vocabulary)
+        if int(tokens.min()) < 0 or int(tokens.max()) >= size:
+            row, place = ((tokens < 0) | (tokens >= size)).nonzero()[0].tolist()
+            raise InvalidArgumentError(
+                f"token {int(tokens[row, place])} of sequence {row}, position {place}, does not exist: "
+                f"task {self.task.name!r} has the ids 0..{size - 1}"
+            )

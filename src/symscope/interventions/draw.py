@@ -4,7 +4,7 @@ The algorithm runs on both, takes over variables of the source into the base, an
 environment drawing the free tokens: that is the counterfactual continuation (science: DAS, TMLR 2025 section 3.4).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -31,9 +31,9 @@ class Interventions:
     base_positions: Int[Tensor, " batch"]
     source: Int[Tensor, "batch source_time"]
     source_positions: Int[Tensor, " batch"]
-    base_values: Mapping[str, Int[Tensor, " batch"]]
-    """The algorithm's variables at the cut, before the swap."""
-    source_values: Mapping[str, Int[Tensor, " batch"]]
+    base_values: Values
+    """The algorithm's state at the cut, before the swap; a variable's type says whether its values are integers."""
+    source_values: Values
     continuation: Int[Tensor, "batch time"]
     lengths: Int[Tensor, " batch"]
     determined: Bool[Tensor, "batch time"]
@@ -115,12 +115,14 @@ def continue_from(
         InvalidArgumentError: the algorithm says that it can end, but has not after 2,000 tokens.
     """
     eos, padding = algorithm.task.vocabulary.eos, algorithm.task.vocabulary.pad
-    running = torch.ones(len(remaining), dtype=torch.bool)
-    ends, tokens, determined = running.clone(), [], []
+    batch = len(remaining)
+    ends, tokens, determined = torch.ones(batch, dtype=torch.bool), [], []
+    rows = torch.arange(batch)  # those that go on; only they are computed
     while True:
         able = algorithm.can_end(values)
-        ends, running = ends & (able | ~running), running & able
-        if not running.any():
+        ends[rows[~able]] = False
+        rows, values, remaining = rows[able], _select(values, able), remaining[able]
+        if len(rows) == 0:
             break
         if len(tokens) == LONGEST_CONTINUATION:
             raise InvalidArgumentError(f"{algorithm.name} has not ended after {LONGEST_CONTINUATION} tokens")
@@ -128,13 +130,13 @@ def continue_from(
         alone = allowed.sum(1) == 1
         drawn, fewer = algorithm.task.environment(allowed, remaining, generator)
         token = torch.where(alone, allowed.int().argmax(1), drawn)
-        remaining = torch.where(alone, remaining, fewer)
-        tokens.append(torch.where(running, token, padding))
-        determined.append(running & alone)
-        values = algorithm.step(values, tokens[-1])
-        running = running & (token != eos)
+        tokens.append(torch.full((batch,), padding).index_copy_(0, rows, token))
+        determined.append(torch.zeros(batch, dtype=torch.bool).index_copy_(0, rows, alone))
+        values, remaining = algorithm.step(values, token), torch.where(alone, remaining, fewer)
+        on = token != eos
+        rows, values, remaining = rows[on], _select(values, on), remaining[on]
     if not tokens:
-        empty = torch.zeros(len(remaining), 0, dtype=torch.long)
+        empty = torch.zeros(batch, 0, dtype=torch.long)
         return Continuation(empty, empty.sum(1), empty.bool(), ends)
     stacked = torch.stack(tokens, 1)
     return Continuation(stacked, (stacked != padding).sum(1), torch.stack(determined, 1), ends)
@@ -174,6 +176,10 @@ def _positions(sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: G
     if not may.any(1).all():
         raise InvalidArgumentError("a sequence has no position to cut at: every token is BOS, EOS or excluded")
     return torch.multinomial(may.float(), 1, generator=generator)[:, 0]
+
+
+def _select(values: Values, keep: Bool[Tensor, " batch"]) -> Values:
+    return {name: column[keep] for name, column in values.items()}
 
 
 def _rows(interventions: Interventions, keep: Bool[Tensor, " batch"]) -> Interventions:
