@@ -3,8 +3,8 @@
 Nothing here depends on an alignment, so a search does it once, and every later step starts from the cuts.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interventions.draw import Interventions
-from symscope.networks import Cut, Network
+from symscope.networks import Cut, Network, join_cuts
 
 ROWS_AT_ONCE = 4096
 
@@ -59,18 +59,22 @@ def prepare(network: Network, interventions: Interventions, site: str) -> Prepar
         raise InvalidArgumentError("the interventions have nothing to score: no token of a continuation is determined")
     device = next(network.parameters()).device
 
-    def cuts(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Cut:
-        chunks = zip(tokens.split(ROWS_AT_ONCE), positions.split(ROWS_AT_ONCE), strict=True)
-        return _cat([network.cut(part.to(device), at.to(device), site) for part, at in chunks])
+    continuation = interventions.continuation.to(device)
+    network.check_tokens(continuation)
 
-    base = cuts(interventions.base, interventions.base_positions)
-    source = cuts(interventions.source, interventions.source_positions)
-    if not (base.states.isfinite().all() and source.states.isfinite().all()):
+    def cuts(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Iterator[Cut]:
+        for part, at in zip(tokens.split(ROWS_AT_ONCE), positions.split(ROWS_AT_ONCE), strict=True):
+            yield network.cut(part.to(device), at.to(device), site)
+
+    fed = zip(cuts(interventions.base, interventions.base_positions), continuation.split(ROWS_AT_ONCE), strict=True)
+    base = join_cuts([network.prefeed(cut, tokens) for cut, tokens in fed])
+    source = torch.cat([cut.states for cut in cuts(interventions.source, interventions.source_positions)])
+    if not (base.states.isfinite().all() and source.isfinite().all()):
         raise NonFiniteError(f"the network's states at site {site!r} are not all finite; was its training stable?")
     return Prepared(
         base,
-        source.states,
-        interventions.continuation.to(device),
+        source,
+        continuation,
         interventions.lengths,
         interventions.determined.to(device),
     )
@@ -80,14 +84,9 @@ def join(parts: Sequence[Prepared]) -> Prepared:
     """Several sets on one network as one, their rows in order."""
     time = max(part.continuation.shape[1] for part in parts)
     return Prepared(
-        _cat([part.base for part in parts]),
+        join_cuts([part.base for part in parts]),
         torch.cat([part.source for part in parts]),
         torch.cat([pad(part.continuation, (0, time - part.continuation.shape[1])) for part in parts]),
         torch.cat([part.lengths for part in parts]),
         torch.cat([pad(part.scored, (0, time - part.scored.shape[1])) for part in parts]),
     )
-
-
-def _cat(cuts: list[Cut]) -> Cut:
-    context = {name: torch.cat([cut.context[name] for cut in cuts]) for name in cuts[0].context}
-    return replace(cuts[0], states=torch.cat([cut.states for cut in cuts]), context=context)

@@ -1,24 +1,13 @@
 """Networks: run on tokens, their states read, resumed from rewritten states."""
 
-from collections.abc import Callable
-
-from torch import Generator
-
-from symscope.errors import UnknownNameError
-from symscope.networks.base import Cut, Network
+from symscope.networks.base import Cut, Network, join_cuts
+from symscope.networks.catalogue import NETWORKS, make_network, network_options
 from symscope.networks.constructed import Constructed, disguise, magnitude_network, random_orthogonal
+from symscope.networks.gru import GRUCell, gru
+from symscope.networks.lstm import LSTMCell, lstm
 from symscope.networks.readouts import LinearReadout, MLPReadout
-from symscope.networks.recurrent import Cell, GRUCell, RecurrentNetwork, gru
-
-NETWORKS: dict[str, Callable[[int, int, Generator], Network]] = {"gru": gru}
-
-
-def make_network(name: str, d: int, vocabulary: int, generator: Generator) -> Network:
-    """A freshly initialised network of that name; `UnknownNameError` names the nearest ones when there is none."""
-    if name not in NETWORKS:
-        raise UnknownNameError("network", name, NETWORKS)
-    return NETWORKS[name](d, vocabulary, generator)
-
+from symscope.networks.recurrent import Cell, RecurrentNetwork
+from symscope.networks.transformer import Transformer
 
 __all__ = [
     "NETWORKS",
@@ -26,13 +15,18 @@ __all__ = [
     "Constructed",
     "Cut",
     "GRUCell",
+    "LSTMCell",
     "LinearReadout",
     "MLPReadout",
     "Network",
     "RecurrentNetwork",
+    "Transformer",
     "disguise",
     "gru",
+    "join_cuts",
+    "lstm",
     "magnitude_network",
     "make_network",
+    "network_options",
     "random_orthogonal",
 ]

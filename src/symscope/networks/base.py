@@ -6,12 +6,13 @@ means replacing it in the cut and resuming; there are no hooks, and nothing befo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
+from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError, UnknownNameError
 
@@ -23,7 +24,7 @@ class Cut:
     site: str
     states: Float[Tensor, "batch state"]
     context: Mapping[str, Tensor] = field(default_factory=dict)
-    """What else the network needs to go on, each with the batch first; empty where the state is Markov."""
+    """What else the network needs to go on: the batch first, then time, where that differs from cut to cut."""
 
     def rewrite(self, states: Float[Tensor, "batch state"]) -> "Cut":
         """The same runs with other states."""
@@ -37,6 +38,19 @@ class Cut:
         return len(self.states)
 
 
+def join_cuts(cuts: Sequence[Cut]) -> Cut:
+    """Cuts of one network at one site as one, their rows in order; a shorter context is padded with zeros."""
+
+    def join(tensors: list[Tensor]) -> Tensor:
+        if tensors[0].ndim == 1:
+            return torch.cat(tensors)
+        time = max(tensor.shape[1] for tensor in tensors)
+        return torch.cat([pad(x, (0, 0) * (x.ndim - 2) + (0, time - x.shape[1])) for x in tensors])
+
+    context = {name: join([cut.context[name] for cut in cuts]) for name in cuts[0].context}
+    return replace(cuts[0], states=torch.cat([cut.states for cut in cuts]), context=context)
+
+
 class Network(nn.Module, ABC):
     """What symscope asks of a network.
 
@@ -45,9 +59,11 @@ class Network(nn.Module, ABC):
 
     Attributes:
         sites: where a state can be read and rewritten, with its width there.
+        vocabulary: number of tokens.
     """
 
     sites: Mapping[str, int]
+    vocabulary: int
 
     @abstractmethod
     def features(
@@ -76,8 +92,17 @@ class Network(nn.Module, ABC):
         """Goes on from a cut. The features at index j are those that predict `continuation[:, j]`.
 
         So index 0 holds the features of the cut itself, and the last token of a continuation is never fed.
-        Features from `lengths` (each at least 1, on the CPU) onwards may be anything.
+        Features from `lengths` (each at least 1, on the CPU) onwards may be anything. This is the innermost step of a
+        search, so the tokens are not checked.
         """
+
+    def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"]) -> Cut:
+        """The same cut, with all of a continuation's run that no rewritten state can change.
+
+        `resume` from it with that continuation, or less of it, gives the same features and has less to do; with any
+        other continuation it is wrong. Where everything depends on the state, this is the cut as it was.
+        """
+        return cut
 
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
         """Logits of the token after each position."""
@@ -88,17 +113,33 @@ class Network(nn.Module, ABC):
         if site not in self.sites:
             raise UnknownNameError("site", site, self.sites)
 
+    def check_tokens(self, tokens: Int[Tensor, "batch time"]) -> None:
+        """Raises `InvalidArgumentError` when there is no token, or one that the vocabulary does not have."""
+        if tokens.numel() == 0:
+            raise InvalidArgumentError(f"nothing to run on: tokens have the shape {tuple(tokens.shape)}")
+        low, high = torch.stack(tokens.aminmax()).tolist()
+        if low < 0 or high >= self.vocabulary:
+            wrong = low if low < 0 else high
+            raise InvalidArgumentError(f"token {wrong} is outside the vocabulary: ids are 0..{self.vocabulary - 1}")
+
 
 def check_positions(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> None:
     """Raises `InvalidArgumentError` when a position lies outside its sequence."""
-    if len(positions) == 0:
-        raise InvalidArgumentError("an empty batch has no state to cut at")
+    if tokens.numel() == 0 or len(positions) != len(tokens):
+        raise InvalidArgumentError(
+            f"a cut needs one position for each sequence, and at least one of each; got {len(positions)} positions "
+            f"for tokens of the shape {tuple(tokens.shape)}"
+        )
     low, high = int(positions.min()), int(positions.max())
     if low < 0 or high >= tokens.shape[1]:
         wrong = low if low < 0 else high
-        raise InvalidArgumentError(f"position {wrong} does not exist: sequences have positions 0..{tokens.shape[1] - 1}")
+        raise InvalidArgumentError(
+            f"position {wrong} does not exist: sequences have positions 0..{tokens.shape[1] - 1}"
+        )
 
 
-def rows_at(values: Float[Tensor, "batch time state"], positions: Int[Tensor, " batch"]) -> Float[Tensor, "batch state"]:
+def rows_at(
+    values: Float[Tensor, "batch time state"], positions: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch state"]:
     """One position of each row."""
     return values[torch.arange(len(values), device=values.device), positions]

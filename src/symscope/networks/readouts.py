@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu, linear
 
+from symscope.errors import InvalidArgumentError
 from symscope.networks.initial import uniform_parameter
 
 
@@ -18,12 +19,17 @@ class MLPReadout(nn.Module):
         d: width of the features.
         vocabulary: number of tokens.
         generator: draws the initial weights (torch's defaults for linear layers).
-        dropout: share of hidden units dropped while training.
+        dropout: share of hidden units dropped while training, in steps of 1/256.
+        hidden: number of hidden units; default 4d.
     """
 
-    def __init__(self, d: int, vocabulary: int, generator: Generator, dropout: float = 0.5) -> None:
+    def __init__(
+        self, d: int, vocabulary: int, generator: Generator, dropout: float = 0.5, hidden: int | None = None
+    ) -> None:
         super().__init__()
-        hidden = 4 * d
+        if not 0 <= dropout < 1:
+            raise InvalidArgumentError(f"the share of dropped units is at least 0 and below 1, got {dropout}")
+        hidden = 4 * d if hidden is None else hidden
         self.dropout = dropout
         self.hidden_weight = uniform_parameter((hidden, d), d, generator)
         self.hidden_bias = uniform_parameter((hidden,), d, generator)
@@ -36,9 +42,17 @@ class MLPReadout(nn.Module):
         """Logits; hidden units are dropped only when a generator is given."""
         hidden = gelu(linear(features, self.hidden_weight, self.hidden_bias))
         if dropout is not None:
-            kept = torch.rand(hidden.shape, generator=dropout, device=hidden.device) >= self.dropout
-            hidden = hidden * kept / (1 - self.dropout)
+            hidden = hidden * _dropout_mask(hidden, self.dropout, dropout)
         return linear(hidden, self.output_weight, self.output_bias)
+
+
+def _dropout_mask(hidden: Tensor, share: float, generator: Generator) -> Tensor:
+    """Zero where a unit is dropped, else what keeps the mean; one random byte a unit, eight drawn at a time."""
+    dropped = min(round(256 * share), 255)
+    words = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64, device=hidden.device)
+    words.random_(-(2**63), None, generator=generator)
+    kept = words.view(torch.uint8)[: hidden.numel()].view(hidden.shape) >= dropped
+    return kept.to(hidden.dtype).mul_(256 / (256 - dropped))
 
 
 @final

@@ -6,18 +6,14 @@ and continuations alike; rows leave it as they end, so padding costs nothing.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
-from torch.nn.functional import linear
 
-from symscope.errors import InvalidArgumentError
 from symscope.networks.base import Cut, Network, check_positions, rows_at
-from symscope.networks.initial import normal_parameter, uniform_parameter
-from symscope.networks.readouts import MLPReadout
 
 
 class Cell(nn.Module, ABC):
@@ -43,33 +39,26 @@ class Cell(nn.Module, ABC):
     ) -> Float[Tensor, "batch state"]:
         """The state after one more token."""
 
+    def scan(
+        self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, " steps"], running: Sequence[int]
+    ) -> Float[Tensor, "steps state"]:
+        """Steps over a packed batch: `running[t]` rows, the first ones, are there at step t, never more than before.
 
-@final
-class GRUCell(Cell):
-    """The gated recurrent unit, in torch's convention (reset, update, new), behind an embedding of width d."""
+        This is the plain route, one `step` after another. A cell may have a faster one to the same values.
 
-    def __init__(self, d: int, vocabulary: int, generator: Generator) -> None:
-        super().__init__()
-        self.width, self.sites, self.output = d, {"h": slice(0, d)}, slice(0, d)
-        self.embedding = normal_parameter((vocabulary, d), generator)
-        self.input_weight = uniform_parameter((3 * d, d), d, generator)
-        self.input_bias = uniform_parameter((3 * d,), d, generator)
-        self.state_weight = uniform_parameter((3 * d, d), d, generator)
-        self.state_bias = uniform_parameter((3 * d,), d, generator)
+        Args:
+            start: the states before the first step.
+            tokens: the tokens of step 0, then those of step 1, ...
+            running: how many tokens each step has; not empty.
 
-    def drives(self) -> Float[Tensor, "vocabulary drive"]:
-        """See `Cell.drives`."""
-        return linear(self.embedding, self.input_weight, self.input_bias)
-
-    def step(
-        self, states: Float[Tensor, "batch state"], drives: Float[Tensor, "batch drive"]
-    ) -> Float[Tensor, "batch state"]:
-        """See `Cell.step`."""
-        d = self.width
-        recurrent = linear(states, self.state_weight, self.state_bias)
-        reset, update = torch.sigmoid(drives[:, : 2 * d] + recurrent[:, : 2 * d]).split(d, 1)
-        new = torch.tanh(drives[:, 2 * d :] + reset * recurrent[:, 2 * d :])
-        return torch.lerp(new, states, update)
+        Returns:
+            The states after each token, packed like `tokens`.
+        """
+        states, after = start, []
+        for drives in self.drives()[tokens].split(running):
+            states = self.step(states[: len(drives)], drives)
+            after.append(states)
+        return torch.cat(after)
 
 
 @final
@@ -85,6 +74,8 @@ class RecurrentNetwork(Network):
         super().__init__()
         self.cell, self.output = cell, output
         self.sites = {name: part.stop - part.start for name, part in cell.sites.items()}
+        with torch.no_grad():
+            self.vocabulary = len(cell.drives())
 
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
@@ -116,46 +107,40 @@ class RecurrentNetwork(Network):
         """See `Network.resume`."""
         part, whole = self.cell.sites[cut.site], cut.context["whole"]
         start = torch.cat([whole[:, : part.start], cut.states, whole[:, part.stop :]], 1)
-        later = self._run(start, continuation, lengths - 1)
-        return torch.cat([start[:, None], later], 1)[:, :-1, self.cell.output]
+        batch, time = continuation.shape
+        after, place = self._run(start, continuation[:, :-1], lengths - 1)
+        # The features of the cut itself come first, so whatever follows moves one position on.
+        place = torch.cat([torch.arange(batch, device=start.device) * time, place + place // max(time - 1, 1) + 1])
+        return _spread(torch.cat([start, after])[:, self.cell.output], place, batch, time)
 
     def _over_time(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None
     ) -> Float[Tensor, "batch time state"]:
-        if tokens.numel() == 0:
-            raise InvalidArgumentError(f"nothing to run on: tokens have the shape {tuple(tokens.shape)}")
+        self.check_tokens(tokens)
         batch, time = tokens.shape
         weight = next(self.parameters())
         start = torch.zeros(batch, self.cell.width, dtype=weight.dtype, device=weight.device)
-        return self._run(start, tokens, torch.full((batch,), time) if lengths is None else lengths)
+        after, place = self._run(start, tokens, torch.full((batch,), time) if lengths is None else lengths)
+        return _spread(after, place, batch, time)
 
     def _run(
-        self,
-        start: Float[Tensor, "batch state"],
-        tokens: Int[Tensor, "batch time"],
-        lengths: Int[Tensor, " batch"],
-    ) -> Float[Tensor, "batch time state"]:
-        """States after each token; zero from `lengths` onwards."""
-        batch, time = tokens.shape
-        lengths = lengths.cpu()
-        order = torch.argsort(lengths, descending=True, stable=True)
-        running = (torch.arange(time)[:, None] < lengths[order]).sum(1).tolist()
-        drives, ordered = self.cell.drives(), tokens[order.to(tokens.device)]
-        states, after = start[order.to(start.device)], []
-        for position, rows in enumerate(running):
-            if rows == 0:
-                break
-            states = self.cell.step(states[:rows], drives[ordered[:rows, position]])
-            after.append(states)
-        place = torch.cat([order[:rows] * time + position for position, rows in enumerate(running)])
-        padded = start.new_zeros(batch * time, self.cell.width)
-        if after:
-            padded = padded.index_copy(0, place.to(start.device), torch.cat(after))
-        return padded.view(batch, time, self.cell.width)
+        self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "steps state"], Int[Tensor, " steps"]]:
+        """States after each token before `lengths`, packed, and where in the flattened tokens each of them belongs."""
+        time = tokens.shape[1]
+        order = torch.argsort(lengths.cpu(), descending=True, stable=True)
+        there = torch.arange(time)[:, None] < lengths.cpu()[order]
+        running = [rows for rows in there.sum(1).tolist() if rows]
+        place = (order * time + torch.arange(time)[:, None])[there].to(start.device)
+        if not running:
+            return start[:0], place
+        packed = tokens.reshape(-1).index_select(0, place)
+        return self.cell.scan(start.index_select(0, order.to(start.device)), packed, running), place
 
 
-def gru(d: int, vocabulary: int, generator: Generator) -> RecurrentNetwork:
-    """The paper's GRU: embedding and state of width d, one cell, the MLP output layer; site `h`."""
-    if d < 1:
-        raise InvalidArgumentError(f"the state size d is at least 1, got {d}")
-    return RecurrentNetwork(GRUCell(d, vocabulary, generator), MLPReadout(d, vocabulary, generator))
+def _spread(
+    packed: Float[Tensor, "steps state"], place: Int[Tensor, " steps"], batch: int, time: int
+) -> Float[Tensor, "batch time state"]:
+    """Packed values at their places, zero elsewhere."""
+    padded = packed.new_zeros(batch * time, packed.shape[1])
+    return padded.index_copy(0, place, packed).view(batch, time, -1)

@@ -1,0 +1,23 @@
+"""Networks and tokens that the tests of this folder share."""
+
+import torch
+
+from symscope.networks import make_network
+from symscope.seeds import generator
+
+VOCABULARY = 7
+ROUNDING = 2e-5
+"""Largest difference allowed between two routes to the same float32 activity, which is of size 1 to 10 here."""
+
+
+def network(name, d=12, seed=0, **options):
+    return make_network(name, d, VOCABULARY, generator(seed, "network"), **options)
+
+
+def tokens(batch, time, seed=0):
+    return torch.randint(VOCABULARY, (batch, time), generator=generator(seed, "tokens"))
+
+
+def furthest(one, other):
+    """The largest absolute difference."""
+    return float((one - other).detach().abs().max())

@@ -1,0 +1,154 @@
+"""The transformer against a plain second version: one sequence at a time, explicit softmax, loops over positions."""
+
+import math
+
+import pytest
+import torch
+from tests.networks.examples import ROUNDING, furthest, network, tokens
+from torch import nn
+from torch.nn.functional import gelu, layer_norm
+
+from symscope.networks.attention import Layer
+
+KINDS = [
+    ("transformer-rope", {"layers": 1}),
+    ("transformer-rope", {"layers": 2, "heads": 3}),
+    ("transformer-nope", {"layers": 4, "heads": 2}),
+]
+
+
+def norm(module, x):
+    return layer_norm(x, x.shape[-1:], module.weight, module.bias)
+
+
+def turned(vector, position):
+    """RoPE by complex numbers: pair i is a number that is turned by position / 10000^(2i/width)."""
+    half = len(vector) // 2
+    pairs = torch.complex(vector[:half].double(), vector[half:].double())
+    pairs = pairs * torch.tensor([complex(math.cos(a), math.sin(a)) for a in angles(position, half)])
+    return torch.cat([pairs.real, pairs.imag]).to(vector.dtype)
+
+
+def angles(position, half):
+    return [position / 10_000 ** (i / half) for i in range(half)]
+
+
+def naive(some, seen, rewrite=None):
+    """Residual streams [site][position] and attention [layer][head][query][key] of one sequence.
+
+    `rewrite` is (site index, position, state): what takes the place of a residual stream.
+    """
+    streams = [[some.embedding[token] for token in seen.tolist()]]
+    _overwrite(streams, rewrite)
+    maps = []
+    for layer in some.layers:
+        before, after, d = streams[-1], [], some.embedding.shape[1]
+        projected = [layer.project_weight @ norm(layer.attention_norm, x) + layer.project_bias for x in before]
+        maps.append([])
+        mixed = [[] for _ in before]
+        for head in range(layer.heads):
+            part = slice(head * layer.width, (head + 1) * layer.width)
+            queries, keys, values = ([p[i * d : (i + 1) * d][part] for p in projected] for i in range(3))
+            if some.rope:
+                queries, keys = ([turned(v, position) for position, v in enumerate(x)] for x in (queries, keys))
+            maps[-1].append(torch.zeros(len(before), len(before)))
+            for position, query in enumerate(queries):
+                scores = torch.stack([query @ key for key in keys[: position + 1]]) / math.sqrt(layer.width)
+                weights = torch.exp(scores) / torch.exp(scores).sum()
+                maps[-1][-1][position, : position + 1] = weights
+                mixed[position].append(sum(w * value for w, value in zip(weights, values[: position + 1], strict=True)))
+        for position, x in enumerate(before):
+            y = x + layer.attended_weight @ torch.cat(mixed[position]) + layer.attended_bias
+            hidden = gelu(layer.hidden_weight @ norm(layer.forward_norm, y) + layer.hidden_bias)
+            after.append(y + layer.output_weight @ hidden + layer.output_bias)
+        streams.append(after)
+        _overwrite(streams, rewrite)
+    return streams, maps
+
+
+def _overwrite(streams, rewrite):
+    if rewrite is not None and rewrite[0] == len(streams) - 1:
+        streams[-1][rewrite[1]] = rewrite[2]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: "-".join(map(str, (kind[0], *kind[1].values()))))
+def some(request):
+    name, options = request.param
+    made = network(name, d=12, **options)
+    with torch.no_grad():  # norms start as the identity, which would hide what they do
+        for module in made.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.weight.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(1))
+                module.bias.uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(2))
+    return made
+
+
+@torch.no_grad()
+def test_agrees_with_the_plain_version_at_every_site(some):
+    seen = tokens(3, 8)
+    for row in range(3):
+        streams, _ = naive(some, seen[row])
+        for site, stream in zip(some.sites, streams, strict=True):
+            assert furthest(some.states(seen, site)[row], torch.stack(stream)) < ROUNDING
+        assert furthest(some.features(seen)[row], norm(some.final_norm, torch.stack(streams[-1]))) < ROUNDING
+
+
+@torch.no_grad()
+def test_attention_agrees_with_the_plain_version(some):
+    seen = tokens(3, 8)
+    attention = some.attention(seen)
+    assert attention.shape == (3, len(some.layers), some.layers[0].heads, 8, 8)
+    for row in range(3):
+        maps = torch.stack([torch.stack(heads) for heads in naive(some, seen[row])[1]])
+        assert furthest(attention[row], maps) < ROUNDING
+
+
+@torch.no_grad()
+def test_a_rewritten_state_agrees_with_the_plain_version_at_every_layer_and_position(some):
+    seen, continuation = tokens(6, 6), tokens(6, 5, seed=1)
+    at = torch.arange(6)
+    for index, site in enumerate(some.sites):
+        cut = some.cut(seen, at, site)
+        new = torch.randn(cut.states.shape, generator=torch.Generator().manual_seed(index))
+        resumed = some.resume(cut.rewrite(new), continuation, torch.full((6,), 5))
+        for row in range(6):
+            line = torch.cat([seen[row, : row + 1], continuation[row, :-1]])
+            streams, _ = naive(some, line, (index, row, new[row]))
+            assert furthest(resumed[row], norm(some.final_norm, torch.stack(streams[-1][row:]))) < ROUNDING
+
+
+@torch.no_grad()
+def test_a_position_sees_nothing_later(some):
+    seen, other = tokens(4, 9), tokens(4, 9, seed=1)
+    mixed = torch.cat([seen[:, :5], other[:, 5:]], 1)
+    assert furthest(some.features(seen)[:, :5], some.features(mixed)[:, :5]) < ROUNDING
+
+
+@torch.no_grad()
+def test_position_is_encoded_by_rope_only():
+    same = torch.full((1, 6), 3)
+    still = network("transformer-nope").features(same)[0]
+    assert furthest(still, still[:1].expand_as(still)) < ROUNDING
+    turning = network("transformer-rope").states(torch.tensor([[1, 2, 3], [2, 1, 3]]), "layer1")[:, -1]
+    assert furthest(turning[0], turning[1]) > 1e-3
+
+
+@torch.no_grad()
+def test_what_lies_before_the_cut_is_not_run_again(monkeypatch):
+    some = network("transformer-rope", layers=3)
+    seen, continuation = tokens(4, 9), tokens(4, 5, seed=1)
+    cut = some.cut(seen, torch.tensor([8, 2, 3, 0]), "layer2")
+    ran, project = [], Layer.project
+
+    def watched(layer, residual, by):
+        ran.append((layers.index(layer), residual.shape[1]))
+        return project(layer, residual, by)
+
+    layers = list(some.layers)
+    monkeypatch.setattr(Layer, "project", watched)
+    some.resume(cut, continuation, torch.full((4,), 5))
+    assert ran == [(0, 4), (1, 4), (2, 5)]  # the layers up to the site see the continuation only
+    fed = some.prefeed(cut, continuation)
+    ran.clear()
+    some.resume(fed, continuation, torch.full((4,), 5))
+    assert ran == [(2, 5)]  # and nothing at all once it is fed
