@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from symscope.algorithms import Algorithm, make_algorithm
+from symscope.algorithms import Algorithm, Integer, make_algorithm
 from symscope.alignment import (
     Evidence,
     Found,
@@ -118,7 +118,7 @@ def _gradience_rows(
     network: Network, algorithm: Algorithm, found: Sequence[Evidence], counts: InterventionCounts, subject: Subject
 ) -> Iterator[Row]:
     """IIA by the variable's value in base and source, for variables that are numbers, on a set of its own."""
-    numbers = {variable.name for variable in algorithm.variables if variable.labels is None}
+    numbers = {variable.name for variable in algorithm.variables if isinstance(variable, Integer)}
     for variable in dict.fromkeys(e.variable for e in found if e.variable in numbers and counts.gradience):
         draws = generator(subject.seed, "interventions", algorithm.name, variable, "gradience")
         drawn = draw_interventions(algorithm, [variable], counts.gradience, draws)

@@ -1,0 +1,129 @@
+"""A small study from the command line to its report, interrupted and wrong ones included."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+SMALL = """
+name: small
+title: Does a tiny network count to four?
+tasks:
+  - {name: multi-object, quantities: [1, 4], held_out: [3]}
+networks:
+  - {kind: gru, sizes: [12]}
+seeds: [0, 1]
+training: {learning_rate: 3.0e-3, batch: 32, epochs: 30, validate_every: 2, validate_each: 4, keep_every: 10}
+alignments:
+  - {algorithm: up-down, variables: [count, phase], k: [1, d/2]}
+search: {learning_rate: 1.0e-2, batch: 32, steps: 60, validate_every: 20, starts: 2}
+interventions: {train: 200, validation: 60, test: 60, gradience: 100}
+behaviour: {each: 5, extrapolate_to: 6}
+"""
+
+
+def symscope(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from symscope.cli import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def declaration(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(declaration, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("out") / "small"
+    return folder, symscope("study", "run", str(declaration), "--out", str(folder))
+
+
+def test_a_study_leaves_its_tables_figures_and_report(finished) -> None:
+    folder, ended = finished
+    assert ended.returncode == 0, ended.stderr
+    assert str(folder / "report.html") in ended.stdout
+    scores = pl.read_parquet(folder / "tables" / "scores.parquet")
+    named = ["task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "control"]
+    assert set(named) | {"iia", "low", "high", "n"} <= set(scores.columns)
+    assert scores.height == pl.read_csv(folder / "tables" / "scores.csv").height == 2 * (2 * 2 * 4 + 1)
+    assert set(scores["control"]) == {"none", "untrained", "random-subspace", "principal-components"}
+    assert scores.filter((pl.col("low") > pl.col("iia")) | (pl.col("iia") > pl.col("high"))).is_empty()
+    behaviour = pl.read_parquet(folder / "tables" / "behaviour.parquet")
+    assert set(behaviour.columns) == {"task", "network", "d", "seed", "quantity", "held_out", "trial_accuracy", "n"}
+    assert behaviour.filter(pl.col("held_out"))["quantity"].unique().to_list() == [3]
+    page = (folder / "report.html").read_text()
+    assert "Does a tiny network count to four?" in page
+    assert {path.suffix for path in (folder / "figures").iterdir()} >= {".svg", ".png"}
+
+
+def test_a_finished_study_does_no_work_and_its_report_is_written_again(declaration, finished) -> None:
+    folder, _ = finished
+    again = symscope("study", "run", str(declaration), "--out", str(folder))
+    assert again.returncode == 0, again.stderr
+    assert "4 already there" in again.stderr
+    (folder / "report.html").unlink()
+    assert symscope("report", str(folder)).returncode == 0
+    assert (folder / "report.html").is_file()
+
+
+def test_an_interrupted_study_goes_on_to_the_same_end(declaration, finished, tmp_path) -> None:
+    reference, _ = finished
+    command = [
+        sys.executable,
+        "-c",
+        "from symscope.cli import main; main()",
+        "study",
+        "run",
+        str(declaration),
+        "--out",
+        str(tmp_path),
+    ]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("work/*/*/scratch/latest.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    assert "the same command goes on" in told
+    ended = symscope("study", "run", str(declaration), "--out", str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    for table in ("scores", "behaviour", "gradience"):
+        one, other = (pl.read_parquet(folder / "tables" / f"{table}.parquet") for folder in (reference, tmp_path))
+        assert one.equals(other), table
+
+
+def test_wrong_calls_say_what_is_wrong_and_lose_nothing(declaration, finished, tmp_path) -> None:
+    folder, _ = finished
+    before = sorted(path for path in folder.rglob("*") if path.is_file())
+    for words, told in (
+        (("study", "run", "quik", "--out", str(tmp_path / "a")), "did you mean 'quick'"),
+        (("study", "run", "absent.yaml", "--out", str(tmp_path / "a")), "no file absent.yaml"),
+        (("study", "run", str(declaration), "--out", str(folder), "--seed", "7"), "another declaration"),
+        (("study", "run", "quick", "--out", str(folder)), "holds the results of study 'small'"),
+        (("study", "run", str(declaration), "--out", str(declaration / "below")), "cannot be written"),
+        (("study", "run", str(declaration), "--out", str(tmp_path / "a"), "--device", "abacus"), "abacus"),
+        (("report", str(tmp_path)), "holds no report"),
+    ):
+        ended = symscope(*words)
+        assert ended.returncode == 2, words
+        assert told in " ".join(ended.stderr.split()), ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == before
+
+
+def test_help_and_list_teach() -> None:
+    assert "symscope study run quick" in symscope("--help").stdout
+    listed = symscope("study", "list").stdout
+    assert "quick" in listed
+    assert "tmlr-gru" in listed
+    assert symscope("study", "show", "quick").stdout.startswith("# Minutes on a laptop")
