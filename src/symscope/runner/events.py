@@ -18,8 +18,8 @@ class Progress:
     `fields` are the latest figures to show, such as `{"loss": 0.01, "accuracy": 0.999}`.
     """
 
-    done: float
-    total: float | None = None
+    done: float | int
+    total: float | int | None = None
     text: str = ""
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
 
@@ -41,7 +41,7 @@ class Event:
     kind: EventKind
     job: str
     progress: Progress | None = None
-    seconds: float | None = None
+    seconds: float | int | None = None
     text: str = ""
     settled: int = 0
     total: int = 0

@@ -36,7 +36,7 @@ def execute(store: Store, ticket: Ticket, send: Callable[[Event], None]) -> None
         with store.lock(ticket.location) as held:
             if not held:
                 last = Event("waiting", ticket.name)
-            elif store.check(ticket.location).state == "whole":
+            elif store.check(ticket.location, deep=True).state == "whole":
                 last = Event("there", ticket.name)
             else:
                 last = _execute_locked(store, ticket, send)
@@ -93,8 +93,10 @@ def _throttled(name: str, send: Callable[[Event], None]) -> Callable[[Progress],
 
 
 def _traceback_of(error: BaseException) -> str:
-    """The traceback from the stage on, without the frames of this module where there are others."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__ and trace.tb_next is not None:
+    """The traceback from the stage on, without the frames that lead to it."""
+    start = trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        if trace.tb_frame.f_code.co_filename == __file__:
+            start = trace.tb_next
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+    return "".join(traceback.format_exception(type(error), error, start)).rstrip()

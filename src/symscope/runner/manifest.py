@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from symscope.errors import CheckpointError
 from symscope.runner.files import files_below, flush_file, sha256_of
@@ -64,7 +64,7 @@ class Manifest:
         return head + _CHECKSUM_FIELD + hashlib.sha256(head).hexdigest().encode() + b'"\n}\n'
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Self:
+    def from_bytes(cls, content: bytes) -> Manifest:
         """Reads what `to_bytes` wrote; raises CheckpointError if a single byte of it is another."""
         head, mark, tail = content.rpartition(_CHECKSUM_FIELD)
         if not mark or tail != hashlib.sha256(head).hexdigest().encode() + b'"\n}\n':

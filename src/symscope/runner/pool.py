@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO, Protocol, Self
+from typing import IO
 
 from symscope.runner.events import Event
 from symscope.runner.execute import execute
@@ -36,35 +37,39 @@ _PATIENCE_S = 2.0
 _OUTPUT_SHOWN = 4000
 
 
-class Executor(Protocol):
-    """Executes tickets somewhere."""
+class Executor(ABC):
+    """Executes tickets somewhere. Leaving its `with` block ends at once whatever still goes on."""
 
     @property
+    @abstractmethod
     def room(self) -> int:
         """How many tickets can be submitted now."""
-        ...
 
     @property
+    @abstractmethod
     def busy(self) -> bool:
         """Whether a submitted ticket has not ended."""
-        ...
 
+    @abstractmethod
     def submit(self, ticket: Ticket) -> None:
         """Takes a ticket; call it only where there is room."""
-        ...
 
+    @abstractmethod
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
         """Waits for an event, at most `timeout` seconds, and hands over what has come."""
-        ...
 
-    def __enter__(self) -> Self: ...
+    @abstractmethod
+    def close(self) -> None:
+        """Ends at once whatever still goes on; working folders remain."""
+
+    def __enter__(self) -> Executor:
+        return self
 
     def __exit__(self, *exception: object) -> None:
-        """Ends at once whatever still goes on."""
-        ...
+        self.close()
 
 
-class InlineExecutor:
+class InlineExecutor(Executor):
     """Executes in this process, one ticket at a time, while `receive` waits."""
 
     def __init__(self, store: Store) -> None:
@@ -91,24 +96,25 @@ class InlineExecutor:
         if ticket is not None:
             execute(self._store, ticket, handle)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        pass
+    def close(self) -> None:
+        """Nothing goes on between two calls."""
 
 
 @dataclass(eq=False)
 class _Worker:
-    """The parent's end of a worker process."""
+    """The parent's end of a worker process.
+
+    What the process prints goes to the file `output`; that of the job under way begins at `output_start`.
+    """
 
     process: subprocess.Popen[bytes]
     output: IO[bytes]
     ticket: Ticket | None = None
+    output_start: int = 0
     reader: threading.Thread = field(init=False)
 
 
-class WorkerPool:
+class WorkerPool(Executor):
     """Executes in persistent worker processes, started when first needed."""
 
     def __init__(self, store: Store, *, workers: int, threads: int) -> None:
@@ -133,7 +139,7 @@ class WorkerPool:
         idle = [worker for worker in self._workers if worker.ticket is None]
         worker = idle[0] if idle else self._start_worker()
         worker.ticket = ticket
-        worker.output.truncate(0)  # keeps the output of the job under way only; it is opened for appending
+        worker.output_start = os.fstat(worker.output.fileno()).st_size
         assert worker.process.stdin is not None
         with suppress(BrokenPipeError):  # it died while it was idle; the end of its output tells so, as always
             worker.process.stdin.write(encode_order(self._store, ticket))
@@ -149,10 +155,8 @@ class WorkerPool:
         except queue.Empty:
             return
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def close(self) -> None:
+        """Ends the worker processes."""
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
@@ -179,7 +183,7 @@ class WorkerPool:
 
     def _start_worker(self) -> _Worker:
         environment = {**os.environ, **dict.fromkeys(_THREADS_VARIABLES, str(self._threads))}
-        output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  (lives as long as the worker)
+        output = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the worker)
         process = subprocess.Popen(
             [sys.executable, "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
@@ -217,6 +221,6 @@ def _describe_death(worker: _Worker) -> str:
             how += " (often the system does that when memory runs out: try fewer workers)"
     else:
         how = f"ended with exit code {code}"
-    worker.output.seek(0)
+    worker.output.seek(worker.output_start)
     said = worker.output.read().decode(errors="replace").strip()[-_OUTPUT_SHOWN:]
     return f"the worker process {how}" + (f"; it last said:\n{said}" if said else "")

@@ -1,0 +1,38 @@
+"""A small study of resumable jobs, run as a program of its own by tests that kill it.
+
+`python small_study.py FOLDER WORKERS STEPS SECONDS`; exit code 130 after an interruption.
+"""
+
+import sys
+
+from symscope.runner import Job, Plan, Store, run
+
+CHAIN = "tests.runner.stages:chain"
+
+
+def make_plan(*, steps, seconds):
+    def job(name, *needs):
+        return Job(name, CHAIN, {"seed": name, "steps": steps, "seconds": seconds}, needs)
+
+    first = [job(f"first{number}") for number in range(4)]
+    second = [job(f"second{number}", f"first{number}", f"first{(number + 1) % 4}") for number in range(4)]
+    return Plan([*first, *second, job("last", *(job.name for job in second))], result_version="1")
+
+
+def main(folder, workers, steps, seconds):
+    plan = make_plan(steps=int(steps), seconds=float(seconds))
+    store = Store.open(folder, study="small", declaration="0")
+
+    def tell(event):
+        sys.stdout.write(f"{event.kind} {event.job}\n")
+        sys.stdout.flush()
+
+    try:
+        outcome = run(plan, store, workers=int(workers), on_event=tell)
+    except KeyboardInterrupt:
+        return 130
+    return 0 if outcome.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,247 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from symscope.errors import CheckpointError, StoreError
+from symscope.runner import Job, Plan, Store, run
+
+WRITE = "tests.runner.stages:write"
+
+
+@pytest.fixture
+def plan():
+    jobs = [
+        Job("a", WRITE, {"text": "a"}),
+        Job("b", WRITE, {"text": "b"}, ("a",)),
+        Job("c", WRITE, {"text": "c"}, ("b",)),
+    ]
+    return Plan(jobs, result_version="1")
+
+
+@pytest.fixture
+def finished(store, plan):
+    assert run(plan, store, workers=0).ok
+    return store
+
+
+def test_a_result_holds_the_files_of_the_stage_and_a_manifest(finished, plan):
+    manifest = finished.manifest(plan.location("b"))
+    path = finished.path(plan.location("b"))
+    assert sorted(manifest.files) == ["parts/length.json", "text.txt"]
+    assert (path / "text.txt").read_text() == "b\na"
+    assert not (path / "scratch").exists()
+    assert (manifest.name, manifest.stage, manifest.arguments) == ("b", WRITE, {"text": "b"})
+    assert manifest.needs == {"a": plan.location("a")}
+    assert manifest.facts == {"device": "cpu", "texts": 2}
+    assert manifest.python
+    assert manifest.packages["torch"]
+    assert manifest.seconds >= 0
+    assert not manifest.resumed
+    assert manifest.started <= manifest.finished
+    assert json.loads((path / "manifest.json").read_text())["checksum"]
+    assert list(finished.locations()) == sorted(map(plan.location, "abc"))
+    assert not list((finished.folder / "locks").glob("*/*"))
+    assert not list((finished.folder / "work").glob("*/*"))
+
+
+def damage_a_byte(path):
+    content = bytearray((path / "text.txt").read_bytes())
+    content[0] ^= 1
+    (path / "text.txt").write_bytes(content)
+
+
+def damage_the_manifest(path):
+    text = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text.replace('"resumed": false', '"resumed": true'))
+
+
+DAMAGES = {
+    "truncated": lambda path: os.truncate(path / "text.txt", 1),
+    "a byte": damage_a_byte,
+    "a file missing": lambda path: (path / "parts" / "length.json").unlink(),
+    "a folder in a file's place": lambda path: ((path / "text.txt").unlink(), (path / "text.txt").mkdir()),
+    "no manifest": lambda path: (path / "manifest.json").unlink(),
+    "half a manifest": lambda path: os.truncate(path / "manifest.json", 100),
+    "an empty manifest": lambda path: os.truncate(path / "manifest.json", 0),
+    "a manifest of no text": lambda path: (path / "manifest.json").write_bytes(b"\xff\xfe\x00"),
+    "an edited manifest": damage_the_manifest,
+    "all files gone": lambda path: [shutil.rmtree(path), path.mkdir()],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_result_is_found_and_done_again(finished, plan, log, damage):
+    location = plan.location("b")
+    untouched = (finished.path(location) / "text.txt").read_bytes()
+    damage(finished.path(location))
+    assert finished.check(location).state == "damaged"
+    assert list(finished.verify()) == [location]
+    outcome = run(plan, finished, workers=0, on_event=log)
+    assert set(outcome.done) == {"b"}
+    assert set(outcome.there) == {"a", "c"}
+    assert log.kinds("b") == ["damaged", "started", "done"]
+    assert finished.verify() == {}
+    assert (finished.path(location) / "text.txt").read_bytes() == untouched
+
+
+def damage_behind_the_back(path):
+    """Changes a byte and sets the time back, as a failing disk would."""
+    status = (path / "text.txt").stat()
+    damage_a_byte(path)
+    os.utime(path / "text.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_result_is_read_wholly_before_a_job_uses_it(finished, plan, log):
+    for name in "ab":
+        damage_behind_the_back(finished.path(plan.location(name)))
+    shutil.rmtree(finished.path(plan.location("c")))
+    outcome = run(plan, finished, workers=0, on_event=log)
+    assert set(outcome.done) == {"a", "b", "c"}  # b is read by c, and then a by b
+    assert (finished.path(plan.location("c")) / "text.txt").read_text() == "c\nb\na"
+
+
+def test_verify_reads_every_byte(finished, plan):
+    damage_behind_the_back(finished.path(plan.location("c")))
+    assert finished.check(plan.location("c")).state == "whole"
+    assert "SHA-256" in finished.verify()[plan.location("c")]
+
+
+def test_a_result_that_was_moved_to_another_place_is_not_taken_for_another(finished, plan):
+    shutil.rmtree(finished.path(plan.location("a")))
+    finished.path(plan.location("b")).rename(finished.path(plan.location("a")))
+    assert "belongs to" in finished.check(plan.location("a")).fault
+
+
+def test_a_copied_store_is_as_good_as_the_first(finished, plan, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "copy", copy_function=shutil.copyfile)  # other times of change
+    copy = Store.open(tmp_path / "copy", study="test", declaration="0")
+    assert set(run(plan, copy, workers=0).there) == {"a", "b", "c"}
+
+
+def test_the_manifest_of_a_missing_result_is_a_clear_error(store, plan):
+    assert store.check(plan.location("a")).state == "missing"
+    with pytest.raises(CheckpointError, match="no result at"):
+        store.manifest(plan.location("a"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [("bad_facts", "facts that cannot be kept"), ("own_manifest", "may not write"), ("link", "not a plain file")],
+)
+def test_what_cannot_be_kept_is_a_failure_of_the_job(store, stage, told):
+    plan = Plan([Job("job", f"tests.runner.stages:{stage}")], result_version="1")
+    outcome = run(plan, store, workers=0)
+    assert told in outcome.failed["job"]
+    assert store.check(plan.location("job")).state == "missing"
+
+
+@pytest.mark.parametrize("moment", ["put aside", "committed"])
+def test_death_between_the_renames_of_a_commit_loses_nothing(store, moment):
+    chain = Job("chain", "tests.runner.stages:chain", {"seed": 1, "steps": 3, "seconds": 0})
+    plan = Plan([chain], result_version="1")
+    location = plan.location("chain")
+    folder, _ = store.begin(location)
+    (folder / "scratch" / "checkpoint.json").write_text('{"step": 2, "digest": "d"}')
+    (folder / "half-written").write_text("of the dead attempt")
+    (folder / "scratch").rename(folder.with_name(f"{folder.name}.scratch"))
+    if moment == "committed":
+        shutil.rmtree(folder)
+    assert run(plan, store, workers=0).ok
+    manifest = store.manifest(location)
+    assert manifest.resumed
+    assert sorted(manifest.files) == ["digest.txt", "large.bin"]
+
+
+# ------------------------------------------------------------------------------------------------ opening a folder
+
+
+def test_opening_again_goes_on_with_the_same_store(tmp_path):
+    first = Store.open(tmp_path / "a" / "b", study="quick", declaration="1")
+    assert Store.open(tmp_path / "a" / "b", study="quick", declaration="1") == first
+    assert Store.existing(tmp_path / "a" / "b") == first
+
+
+@pytest.mark.parametrize(("study", "declaration", "told"), [("tmlr", "1", "'quick'"), ("quick", "2", "another declar")])
+def test_a_folder_of_another_study_is_refused(tmp_path, study, declaration, told):
+    Store.open(tmp_path, study="quick", declaration="1")
+    before = (tmp_path / "store.json").read_bytes()
+    with pytest.raises(StoreError, match=f"{told}.*choose another folder"):
+        Store.open(tmp_path, study=study, declaration=declaration)
+    assert (tmp_path / "store.json").read_bytes() == before
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    Store.open(tmp_path, study="quick", declaration="1")
+    identity = json.loads((tmp_path / "store.json").read_text())
+    (tmp_path / "store.json").write_text(json.dumps({**identity, "format": 99}))
+    for open_store in (lambda: Store.open(tmp_path, study="quick", declaration="1"), lambda: Store.existing(tmp_path)):
+        with pytest.raises(StoreError, match=r"newer symscope \(store format 99.*upgrade"):
+            open_store()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": "x", "study": 1, "declaration": 1}'])
+def test_a_damaged_identity_is_refused(tmp_path, content):
+    (tmp_path / "store.json").write_text(content)
+    with pytest.raises(StoreError, match="damaged"):
+        Store.open(tmp_path, study="quick", declaration="1")
+
+
+def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(StoreError, match=r"holds other things \(thesis.tex\)"):
+        Store.open(tmp_path, study="quick", declaration="1")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_folders_place_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match="choose a"):
+            Store.open(place, study="quick", declaration="1")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody may write, root neither")
+def test_a_place_where_nothing_can_be_written_is_refused():
+    with pytest.raises(StoreError, match="cannot be written to /proc/symscope"):
+        Store.open("/proc/symscope", study="quick", declaration="1")
+
+
+def test_a_store_that_became_read_only_is_refused(tmp_path, monkeypatch):
+    Store.open(tmp_path, study="quick", declaration="1")
+
+    def refuse(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # root may write wherever a folder can be made
+    with pytest.raises(StoreError, match="Read-only file system; choose another folder"):
+        Store.open(tmp_path, study="quick", declaration="1")
+
+
+def test_reading_where_there_is_no_store_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="holds no results"):
+        Store.existing(tmp_path / "nowhere")
+
+
+def test_a_full_disk_fails_the_job_with_a_clear_error(store, plan, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("symscope.runner.manifest.flush_file", full)
+    outcome = run(plan, store, workers=0)
+    assert "No space left on device; make room there" in outcome.failed["a"]
+    assert store.check(plan.location("a")).state == "missing"
+    monkeypatch.undo()
+    assert run(plan, store, workers=0).ok
+
+
+def test_a_lock_is_held_by_one(store):
+    with store.lock("stage/key") as first:
+        with store.lock("stage/key") as second, store.lock("stage/other") as other:
+            assert (first, second, other) == (True, False, True)
+        with store.lock("stage/key") as still:
+            assert not still
+    with store.lock("stage/key") as again:
+        assert again
