@@ -170,10 +170,60 @@ def training(seeds=(0, 1), updates=1600) -> pl.DataFrame:
     return make_table("training", rows)
 
 
+ZOO_TASKS = ("multi-object", "single-object", "same-object", "modulo", "rounding", "square", "arithmetic")
+ZOO_VOID_TASKS = ("multi-object-void", "single-object-void", "same-object-void")
+ZOO_NETWORKS = {"gru": 48, "lstm": 64, "transformer-rope": 48, "transformer-nope": 48}
+
+
+def _of(frame, task, network, d):
+    return frame.with_columns(task=pl.lit(task), network=pl.lit(network), d=pl.lit(d, dtype=pl.Int64))
+
+
+def whole_state(task="multi-object", network="gru", d=48, seeds=(0, 1), *, n=1000) -> pl.DataFrame:
+    """A recurrent network follows the source; a transformer does so less from layer to layer."""
+    recurrent = network in ("gru", "lstm")
+    sites = (
+        {"h": (0.993, 0.001)} if recurrent else {"layer2": (0, 0.97), "embedding": (0.02, 0.9), "layer1": (0.1, 0.6)}
+    )
+    rng = np.random.default_rng([len(task), len(network)])
+    rows = []
+    for seed in seeds:
+        for site, shares in sites.items():
+            for outcome, level in zip(("source", "base"), shares, strict=True):
+                share = round(float(np.clip(level + rng.normal(0, 0.01), 0, 1)), 3)
+                low, high = wilson(share, n)
+                where = {"task": task, "network": network, "d": d, "seed": seed, "algorithm": "up-down", "site": site}
+                rows.append({**where, "outcome": outcome, "share": share, "low": low, "high": high, "n": n})
+    return make_table("whole_state", rows)
+
+
+def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
+    """Forty networks, one seed, trained and swapped whole: three do not learn, or none does."""
+    parts: dict[str, list[pl.DataFrame]] = {"behaviour": [], "training": [], "whole_state": []}
+    places = [(task, *network) for task in (*ZOO_TASKS, *ZOO_VOID_TASKS) for network in ZOO_NETWORKS.items()]
+    for number, where in enumerate(places):
+        fails = not learned or number in (3, 23, 27)
+        trials = behaviour(seeds=(0,), largest=30).with_columns(
+            trial_accuracy=pl.when(fails)
+            .then(0.4 / pl.col("quantity"))
+            .when(pl.col("quantity") > 20)
+            .then((1.9 - pl.col("quantity") / 20) * (number % 3) / 2)
+            .otherwise(1.0)
+        )
+        course = training(seeds=(0,), updates=4800 if fails else 800 + 80 * (number * 7 % 13))
+        if fails:
+            course = course.with_columns(pl.col("trained_accuracy", "held_out_accuracy") * 0.2)
+        parts["behaviour"].append(_of(trials, *where))
+        parts["training"].append(_of(course, *where))
+        parts["whole_state"].append(whole_state(*where, seeds=(0,)))
+    return {name: pl.concat(frames) for name, frames in parts.items()}
+
+
 def tables() -> dict[str, pl.DataFrame]:
     return {
         "scores": scores(),
         "behaviour": behaviour(),
+        "whole_state": whole_state(),
         "gradience": gradience(),
         "aligned_states": aligned_states(),
         "training": training(),

@@ -4,8 +4,10 @@ import pytest
 from symscope.analysis.summary import (
     answers,
     chosen_alignments,
+    learning,
     pooled_gradience,
     pooled_scores,
+    pooled_whole_state,
     quantity_kinds,
     selectivity,
     trial_accuracies,
@@ -94,3 +96,50 @@ def test_gradience_is_pooled_over_seeds(synthetic):
     pooled = pooled_gradience(table)
     assert pooled["n"].sum() == table["n"].sum()
     assert (pooled["iia"] * pooled["n"]).sum() == pytest.approx((table["iia"] * table["n"]).sum())
+
+
+def test_learning_has_a_row_a_network_with_its_last_update(synthetic):
+    tables = synthetic.zoo()
+    rows = learning(tables["behaviour"], tables["training"])
+    assert rows.height == 40
+    assert rows.select("task", "network").row(0) == ("multi-object", "gru")
+    first = rows.row(0, named=True)
+    assert (first["trained"], first["held_out"], first["extrapolated"]) == (1.0, 1.0, 0.0)
+    assert (first["trained_n"], first["held_out_n"], first["extrapolated_n"]) == (16 * 15, 4 * 15, 10 * 15)
+    assert (first["updates"], first["seconds"]) == (800, pytest.approx(800 * 0.016))
+    assert rows.filter(pl.col("trained") < 0.9).select("task", "network").rows() == [
+        ("multi-object", "transformer-nope"),
+        ("square", "transformer-nope"),
+        ("arithmetic", "transformer-nope"),
+    ]
+
+
+def test_learning_agrees_with_the_trials_counted_one_by_one(synthetic):
+    table = synthetic.behaviour(largest=30)
+    row = learning(table, None).filter(pl.col("seed") == 1).row(0, named=True)
+    trials = table.filter(seed=1).rows(named=True)
+    for name, chosen in (
+        ("trained", [t for t in trials if not t["held_out"]]),
+        ("held_out", [t for t in trials if t["held_out"] and t["quantity"] <= 20]),
+        ("extrapolated", [t for t in trials if t["quantity"] > 20]),
+    ):
+        assert row[name] == pytest.approx(sum(t["trial_accuracy"] * t["n"] for t in chosen) / row[f"{name}_n"])
+    assert row["updates"] is None
+
+
+def test_a_network_without_behaviour_or_training_has_a_row_all_the_same(synthetic):
+    rows = learning(synthetic.behaviour(seeds=(0,)), synthetic.training(seeds=(1,)))
+    assert rows.select("seed", "updates").rows() == [(0, None), (1, 1600)]
+    assert rows["trained"].null_count() == 1
+    assert rows["extrapolated"].to_list() == [None, None]
+    empty = learning(None, None)
+    assert empty.is_empty()
+    assert empty.columns == rows.columns
+
+
+def test_whole_state_swaps_are_pooled_over_seeds(synthetic):
+    table = synthetic.whole_state()
+    row = pooled_whole_state(table).filter(pl.col("outcome") == "source").row(0, named=True)
+    assert row["share"] == pytest.approx(table.filter(pl.col("outcome") == "source")["share"].mean())
+    assert (row["seeds"], row["n"]) == (2, 2000)
+    assert row["low"] < row["share"] <= row["high"]

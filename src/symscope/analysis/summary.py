@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 from scipy.stats import binomtest
 
-from symscope.analysis.tables import ALL_VARIABLES, validate
+from symscope.analysis.tables import ALL_VARIABLES, make_table, validate
 
 GROUP = ("task", "network", "d", "algorithm", "variable")
 """What a question is asked about: a variable of an algorithm in one kind of network."""
@@ -23,6 +23,9 @@ NULL_CONTROLS = ("untrained", "random-subspace", "principal-components")
 
 HIGH_IIA = 0.9
 """An IIA counts as high when the lower end of its interval reaches this."""
+
+NETWORK = ("task", "network", "d", "seed")
+"""What names one trained network."""
 
 VERDICTS = ("holds", "partly", "in some seeds", "not found", "no control")
 
@@ -60,10 +63,15 @@ def pooled_scores(scores: pl.DataFrame) -> pl.DataFrame:
             n=pl.col("n").sum(),
         )
     )
-    intervals = [wilson(share, n) for share, n in pooled.select("iia", "n").iter_rows()]
-    ends = pl.DataFrame(intervals, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
     order = [*ALIGNMENT, "control", "iia", "low", "high", "seed_low", "seed_high", "seeds", "n", "validation_iia"]
-    return pl.concat([pooled, ends], how="horizontal").select(order)
+    return _with_interval(pooled, "iia").select(order)
+
+
+def _with_interval(pooled: pl.DataFrame, share: str) -> pl.DataFrame:
+    """The frame with `low` and `high`, the Wilson interval of its column of shares of `n`."""
+    intervals = [wilson(value, n) for value, n in pooled.select(share, "n").iter_rows()]
+    ends = pl.DataFrame(intervals, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
+    return pl.concat([pooled, ends], how="horizontal")
 
 
 def selectivity(scores: pl.DataFrame) -> pl.DataFrame:
@@ -167,7 +175,7 @@ def pooled_gradience(gradience: pl.DataFrame) -> pl.DataFrame:
 def quantity_kinds(behaviour: pl.DataFrame) -> pl.DataFrame:
     """Behaviour with a column kind: `trained`, `held out`, or `extrapolated` (beyond every trained quantity)."""
     behaviour = validate("behaviour", behaviour)
-    largest = pl.col("quantity").filter(~pl.col("held_out")).max().over("task", "network", "d", "seed")
+    largest = pl.col("quantity").filter(~pl.col("held_out")).max().over(NETWORK)
     return behaviour.with_columns(
         kind=pl.when(~pl.col("held_out"))
         .then(pl.lit("trained"))
@@ -184,10 +192,45 @@ def trial_accuracies(behaviour: pl.DataFrame) -> pl.DataFrame:
     """
     return (
         quantity_kinds(behaviour)
-        .group_by(["task", "network", "d", "seed", "kind"], maintain_order=True)
+        .group_by([*NETWORK, "kind"], maintain_order=True)
         .agg(
             trial_accuracy=(pl.col("trial_accuracy") * pl.col("n")).sum() / pl.col("n").sum(),
             worst=pl.col("trial_accuracy").min(),
             n=pl.col("n").sum(),
         )
     )
+
+
+def learning(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> pl.DataFrame:
+    """What learned what: one row for each network of either table, in order of appearance.
+
+    Columns: those of `NETWORK`; trained, held_out and extrapolated, the trial accuracies on these kinds of quantity
+    (null where none was measured), each with its number of trials (trained_n, held_out_n, extrapolated_n); updates and
+    seconds at the end of training (null where training left no table).
+    """
+    accuracies = trial_accuracies(make_table("behaviour", []) if behaviour is None else behaviour)
+    training = validate("training", make_table("training", []) if training is None else training)
+    rows = pl.concat([accuracies.select(NETWORK), training.select(NETWORK)]).unique(maintain_order=True)
+    for kind in ("trained", "held out", "extrapolated"):
+        name = kind.replace(" ", "_")
+        part = accuracies.filter(pl.col("kind") == kind)
+        part = part.select(*NETWORK, pl.col("trial_accuracy").alias(name), pl.col("n").alias(f"{name}_n"))
+        rows = rows.join(part, on=NETWORK, how="left", maintain_order="left")
+    last = (
+        training.sort("update").group_by(NETWORK).agg(updates=pl.col("update").last(), seconds=pl.col("seconds").last())
+    )
+    return rows.join(last, on=NETWORK, how="left", maintain_order="left")
+
+
+def pooled_whole_state(whole_state: pl.DataFrame) -> pl.DataFrame:
+    """Whole-state swaps over seeds: task, network, d, algorithm, site, outcome, share, low, high (Wilson), seeds, n."""
+    pooled = (
+        validate("whole_state", whole_state)
+        .group_by(["task", "network", "d", "algorithm", "site", "outcome"], maintain_order=True)
+        .agg(
+            share=(pl.col("share") * pl.col("n")).sum() / pl.col("n").sum(),
+            seeds=pl.col("seed").n_unique(),
+            n=pl.col("n").sum(),
+        )
+    )
+    return _with_interval(pooled, "share")

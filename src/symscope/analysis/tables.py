@@ -186,8 +186,32 @@ TRAINING = TableSchema(
     key=(*_NETWORK_KEY, "update"),
 )
 
+WHOLE_STATE_OUTCOMES: Mapping[str, str] = MappingProxyType(
+    {
+        "source": "goes on as the source would",
+        "base": "goes on as the base, as if nothing had been swapped",
+    }
+)
+"""Values of `whole_state.outcome` and what the network does in each."""
+
+WHOLE_STATES = TableSchema(
+    name="whole_state",
+    row="one outcome of whole-state swaps within one phase, at one site",
+    columns=(
+        *_WHERE,
+        _ALGORITHM,
+        _SITE,
+        _text("outcome", "`source`: the network goes on as the source would; `base`: exactly as the base would"),
+        _share("share", "share of swaps with this outcome, 0 to 1"),
+        _share("low", "lower end of the 95% interval of share, over swaps"),
+        _share("high", "upper end of that interval"),
+        _integer("n", "swaps", least=1),
+    ),
+    key=(*_NETWORK_KEY, "algorithm", "site", "outcome"),
+)
+
 TABLES: Mapping[str, TableSchema] = MappingProxyType(
-    {schema.name: schema for schema in (SCORES, BEHAVIOUR, GRADIENCE, ALIGNED_STATES, TRAINING)}
+    {schema.name: schema for schema in (SCORES, BEHAVIOUR, WHOLE_STATES, GRADIENCE, ALIGNED_STATES, TRAINING)}
 )
 """Every table by name."""
 
