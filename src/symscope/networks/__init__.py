@@ -2,7 +2,18 @@
 
 from symscope.networks.base import Cut, Network, join_cuts
 from symscope.networks.catalogue import NETWORKS, make_network, network_options
-from symscope.networks.constructed import Constructed, disguise, magnitude_network, random_orthogonal
+from symscope.networks.constructed import (
+    CONSTRUCTED,
+    Constructed,
+    angle_network,
+    averaging_network,
+    disguise,
+    magnitude_network,
+    power_network,
+    random_invertible,
+    random_orthogonal,
+    two_counts_network,
+)
 from symscope.networks.gru import GRUCell, gru
 from symscope.networks.lstm import LSTMCell, lstm
 from symscope.networks.readouts import LinearReadout, MLPReadout
@@ -10,6 +21,7 @@ from symscope.networks.recurrent import Cell, RecurrentNetwork
 from symscope.networks.transformer import Transformer
 
 __all__ = [
+    "CONSTRUCTED",
     "NETWORKS",
     "Cell",
     "Constructed",
@@ -21,6 +33,8 @@ __all__ = [
     "Network",
     "RecurrentNetwork",
     "Transformer",
+    "angle_network",
+    "averaging_network",
     "disguise",
     "gru",
     "join_cuts",
@@ -28,5 +42,8 @@ __all__ = [
     "magnitude_network",
     "make_network",
     "network_options",
+    "power_network",
+    "random_invertible",
     "random_orthogonal",
+    "two_counts_network",
 ]
