@@ -1,0 +1,142 @@
+"""Interventions on the algorithms themselves: what follows a swap, against the plain second version."""
+
+import pytest
+import torch
+from tests.algorithms.reference import FOREVER, allowed_names, plain, value
+
+from symscope.algorithms import Increment, UpDown, UpUp, combinations, make_algorithm
+from symscope.interventions import continue_from, draw_interventions
+from symscope.seeds import generator
+from symscope.tasks import make_task, multi_object
+
+CASES = sorted({(entry.task, entry.algorithm, entry.variable.name) for entry in combinations()})
+SMALL = {"quantities": range(1, 8), "held_out": [4]}
+
+
+def follow(algorithm, some, names, determined):
+    """Checks one continuation token by token."""
+    for place, name in enumerate(names):
+        allowed = allowed_names(algorithm, some)
+        assert allowed != FOREVER
+        assert name in allowed
+        assert determined[place] == (len(allowed) == 1)
+        if name == "V":
+            some.read("V") if algorithm.name == "ctx-distr" else None
+        elif name != "EOS":
+            some.read(name)
+    assert names[-1] == "EOS"
+    assert "EOS" not in names[:-1]
+
+
+@pytest.mark.parametrize(("task_name", "name", "variable"), CASES)
+def test_what_follows_a_swap(task_name, name, variable):
+    # Up-Down-Square's limit is stated for quantities to 20, so there the task is as it is.
+    algorithm = make_algorithm(name, make_task(task_name, **({} if "square" in task_name else SMALL)))
+    drawn = draw_interventions(algorithm, [variable], 60, generator(0, task_name, name, variable))
+    decode = algorithm.task.vocabulary.decode
+    for row in range(len(drawn)):
+        base, source = (
+            plain(algorithm, decode(tokens[row, : at[row] + 1].tolist()))
+            for tokens, at in ((drawn.base, drawn.base_positions), (drawn.source, drawn.source_positions))
+        )
+        for entry in algorithm.variables:
+            assert value(entry, drawn.base_values[entry.name][row]) == base.state[entry.name]
+            assert value(entry, drawn.source_values[entry.name][row]) == source.state[entry.name]
+        base.state[variable] = source.state[variable]
+        then = decode(drawn.continuation[row, : drawn.lengths[row]].tolist())
+        follow(algorithm, base, then, drawn.determined[row].tolist())
+        assert not drawn.determined[row, drawn.lengths[row] :].any()
+        if "T" in then:
+            before = [token for token in then[: then.index("T")] if token != "V"]
+            assert len(before) <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("up-up", "demo_count"), ("up-up", "resp_count"), ("increment", "count")]
+)
+def test_swaps_without_an_end_are_those_that_the_plain_one_has(name, variable):
+    algorithm = make_algorithm(name, multi_object(**SMALL))
+    task = algorithm.task
+    base, source = (task.draw(torch.arange(1, 8).repeat(20), generator(seed)) for seed in (0, 1))
+    shuffled = torch.randperm(len(source), generator=generator(2))
+    cuts = [
+        1 + (torch.rand(140, generator=generator(3 + i)) * (s.lengths - 2)).long() for i, s in enumerate((base, source))
+    ]
+    base_values, source_values = (
+        {key: column.gather(1, at[:, None])[:, 0] for key, column in algorithm.run(some.tokens).items()}
+        for some, at in zip((base, source), cuts, strict=True)
+    )
+    swapped = {**base_values, variable: source_values[variable][shuffled]}
+    more = torch.randint(4, (140,), generator=generator(5))
+    then = continue_from(algorithm, swapped, more, generator(6))
+    for row in range(140):
+        some = plain(algorithm, task.vocabulary.decode(base.tokens[row, : cuts[0][row] + 1].tolist()))
+        place = int(shuffled[row])
+        other = plain(algorithm, task.vocabulary.decode(source.tokens[place, : cuts[1][place] + 1].tolist()))
+        some.state[variable] = other.state[variable]
+        if some.state["phase"] == "demo":
+            for token in ["D1"] * int(more[row]) + ["T"]:
+                some.read(token)
+        length = 0
+        while (answer := some.next()) not in ("EOS", FOREVER):
+            some.read(answer)
+            length += 1
+        assert bool(then.ends[row]) == (answer == "EOS")
+        if answer == "EOS":
+            assert int((then.tokens[row] == task.response).sum()) == length
+    assert 0 < then.ends.sum() < 140 or name == "increment"
+
+
+def test_the_share_of_swaps_without_an_end_is_reported():
+    # n = 3 has 7 cuts: 3 demo tokens, T, 3 responses. Demo Count of the source is 1 or 2 at one cut each, else 3; it
+    # is passed where Resp Count of the base is 2 or 3, or 3: (2 + 1) of 49 pairs.
+    algorithm = UpUp(multi_object(quantities=[3], held_out=[]))
+    drawn = draw_interventions(algorithm, ["demo_count"], 20_000, generator(0))
+    assert drawn.redrawn == pytest.approx(3 / 49, abs=5 * (3 / 49 / 20_000) ** 0.5)
+    # Resp Count of the source is 1, 2, 3 at a cut each. Of the base's cuts, those with Demo Count 3 (T and responses)
+    # are never passed. At Demo Count 1, m more come: passed by 2 if m = 0, by 3 if m < 2; at 2: by 3 if m = 0.
+    drawn = draw_interventions(algorithm, ["resp_count"], 20_000, generator(1))
+    assert drawn.redrawn == pytest.approx(1 / 49, abs=5 * (1 / 49 / 20_000) ** 0.5)
+    for name in ("demo_count", "resp_count"):
+        assert len(draw_interventions(algorithm, [name], 300, generator(2))) == 300
+    assert draw_interventions(UpDown(algorithm.task), ["count", "phase"], 300, generator(0)).redrawn == 0
+
+
+def one(algorithm, **values):
+    """What follows these values, as names; no demo tokens come before the trigger."""
+    start = algorithm.start(1)
+    state = {**start, **{key: torch.tensor([entry], dtype=start[key].dtype) for key, entry in values.items()}}
+    then = continue_from(algorithm, state, torch.tensor([0]), generator(0))
+    return algorithm.task.vocabulary.decode(then.tokens[0].tolist()) if then.ends[0] else FOREVER
+
+
+def test_terminal_values_end_at_once():
+    task = multi_object()
+    up_down, up_up, increment, ctx_distr = (
+        make_algorithm(n, task) for n in ("up-down", "up-up", "increment", "ctx-distr")
+    )
+    assert one(up_down, count=0, phase=1) == ["EOS"]
+    assert one(up_down, count=0, phase=0) == ["T", "EOS"]
+    assert one(up_down, count=2, phase=1) == ["R", "R", "EOS"]  # no trigger is needed after a phase swap
+    assert one(up_up, demo_count=5, resp_count=5, phase=1) == ["EOS"]
+    assert one(up_up, demo_count=5, resp_count=6, phase=1) == FOREVER
+    assert one(up_up, demo_count=5, resp_count=6, phase=0) == FOREVER
+    assert one(up_up, demo_count=6, resp_count=5, phase=0) == ["T", "R", "EOS"]
+    assert one(ctx_distr, context=1, value=-1, phase=1) == ["EOS"]
+    assert one(ctx_distr, context=-2, value=1, phase=1) == ["EOS"]
+    assert one(ctx_distr, context=1, value=1, phase=1) == ["R", "R", "EOS"]
+    assert one(increment, count=1.0, increment=0.2, phase=1) == ["EOS"]
+    assert one(increment, count=7.0, increment=0.2, phase=1) == ["EOS"]
+    assert one(increment, count=0.6, increment=0.2, phase=1) == ["R", "R", "EOS"]
+    assert one(increment, count=3.4, increment=0.2, phase=0) == ["T", "R", "R", "R", "R", "EOS"]
+    assert one(increment, count=0.0, phase=0) == FOREVER
+    arithmetic = make_algorithm("running-total", make_task("arithmetic"))
+    assert one(arithmetic, total=7, remaining=0, phase=2) == ["EOS"]
+    assert one(arithmetic, total=7, remaining=0, phase=5) == ["=", "7", ",", "EOS"]
+    assert one(arithmetic, total=20, remaining=0, phase=3) == ["0", "=", "20", ",", "EOS"]
+
+
+def test_increment_reaches_one_exactly_however_far():
+    algorithm = Increment(multi_object())
+    for n in [*range(1, 61), 199, 400]:
+        assert one(algorithm, count=float(n)) == ["T"] + ["R"] * n + ["EOS"]

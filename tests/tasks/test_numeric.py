@@ -1,0 +1,162 @@
+"""Numeric equivalence: sequences against plain Python, quantities and voids against their stated distributions."""
+
+from collections import Counter
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given
+
+from symscope.errors import InvalidArgumentError
+from symscope.seeds import generator
+from symscope.tasks import NumericTask, make_task, modulo, multi_object, rounding, same_object
+from symscope.tasks.rules import SQUARE, nearest_multiple, remainder
+
+# The response in plain Python, as the tasks are defined.
+ANSWERS = {
+    "multi-object": lambda n: n,
+    "single-object": lambda n: n,
+    "same-object": lambda n: n,
+    "modulo": lambda n: n % 4,
+    "rounding": lambda n: 3 * round(n / 3),
+    "square": lambda n: n**2,
+}
+DEMO = {"single-object": {"D"}, "same-object": {"C"}}
+NAMES = [name + void for name in ANSWERS for void in ("", "-void")]
+batches = st.lists(st.integers(1, 25), min_size=1, max_size=8)
+
+
+def numeric(name: str) -> NumericTask:
+    task = make_task(name)
+    assert isinstance(task, NumericTask)
+    return task
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(quantities=batches, seed=st.integers(0, 1000))
+def test_sequences_are_as_the_task_is_defined(name: str, quantities: list[int], seed: int) -> None:
+    task, kind = numeric(name), name.removesuffix("-void")
+    sequences = task.draw(torch.tensor(quantities), generator(seed))
+    assert (task.name, len(sequences)) == (name, len(quantities))
+    response = "C" if kind == "same-object" else "R"
+    for row, n in enumerate(quantities):
+        length = int(sequences.lengths[row])
+        names = task.vocabulary.decode(sequences.tokens[row].tolist())
+        assert set(names[length:]) <= {"PAD"}
+        trigger = names.index("T")
+        shown = [token for token in names[1:trigger] if token != "V"]
+        assert names[0] == "BOS"
+        assert len(shown) == n
+        assert set(shown) <= DEMO.get(kind, {"D1", "D2", "D3"})
+        assert names[trigger + 1 : length] == [response] * ANSWERS[kind](n) + ["EOS"]
+        assert sequences.determined[row].tolist() == [trigger < at < length for at in range(len(names))]
+    if not name.endswith("-void"):
+        assert "V" not in task.vocabulary.names
+    assert sequences.quantities.tolist() == quantities
+
+
+def test_response_rules() -> None:
+    n = torch.arange(1, 41)
+    for modulus in (2, 4, 7):
+        assert remainder(modulus).of(n).tolist() == [k % modulus for k in range(1, 41)]
+    for multiple in (1, 2, 3, 4, 10):  # even ones have ties
+        assert nearest_multiple(multiple).of(n).tolist() == [multiple * round(k / multiple) for k in range(1, 41)]
+    assert SQUARE.of(n).tolist() == [k * k for k in range(1, 41)]
+    assert modulo(modulus=5).draw(torch.tensor([10, 13]), generator(0)).determined.sum(1).tolist() == [1, 4]
+    assert rounding(multiple=5).draw(torch.tensor([2, 3]), generator(0)).determined.sum(1).tolist() == [1, 6]
+
+
+@pytest.mark.parametrize("probability", [0.2, 0.7])
+def test_voids_come_at_the_stated_rate(probability: float) -> None:
+    task = multi_object(void_probability=probability)
+    sequences = task.draw(torch.full((4000,), 5), generator(0))
+    voids = sequences.tokens == task.void
+    # 6 emissions a sequence; voids before each follow p^k (1 - p), so their sum has mean 6p/(1-p), variance /(1-p)^2.
+    mean, deviation = 6 * probability / (1 - probability), (6 * probability) ** 0.5 / (1 - probability)
+    assert abs(float(voids.sum(1).double().mean()) - mean) < 5 * deviation / 4000**0.5
+    first = voids[:, 1].double().mean(), (voids[:, 1] & voids[:, 2]).double().mean()
+    assert first[0] == pytest.approx(probability, abs=0.04)
+    assert first[1] == pytest.approx(probability**2, abs=0.04)
+    trigger = (sequences.tokens == task.trigger).int().argmax(1, keepdim=True)
+    assert float(voids.gather(1, trigger - 1).double().mean()) == pytest.approx(probability, abs=0.04)
+
+
+def test_the_environment_goes_on_like_the_task() -> None:
+    task = multi_object(void_probability=0.25)
+    remaining = torch.cat([torch.zeros(4000), torch.full((4000,), 2)]).long()
+    tokens, after = task.environment(torch.ones(8000, len(task.vocabulary), dtype=torch.bool), remaining, generator(0))
+    voids = tokens == task.void
+    assert float(voids.double().mean()) == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(after[voids], remaining[voids])
+    assert set(tokens[~voids & (remaining == 0)].tolist()) == {task.trigger}
+    assert set(tokens[~voids & (remaining == 2)].tolist()) == set(task.demo.tolist())
+    assert torch.equal(after[~voids], (remaining[~voids] - 1).clamp(min=0))
+
+
+def test_quantities_and_demo_types_are_uniform() -> None:
+    task = multi_object()
+    counts = Counter(task.draw_quantities(20_000, generator(0)).tolist())
+    assert sorted(counts) == list(range(1, 21))
+    assert max(abs(count - 1000) for count in counts.values()) < 160  # 5 standard deviations
+    assert set(task.draw_quantities(2000, generator(1), task.trained).tolist()) == set(range(1, 21)) - {4, 9, 14, 17}
+    tokens = task.draw(torch.full((1500,), 8), generator(2)).tokens
+    for demo in task.demo:
+        assert abs(int((tokens == demo).sum()) - 4000) < 260
+
+
+def test_a_seed_fixes_the_sequences() -> None:
+    task, n = multi_object(void_probability=0.3), torch.tensor([3, 8, 2])
+    one, same, other = (task.draw(n, generator(seed)).tokens for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert one.shape != other.shape or not torch.equal(one, other)
+
+
+@given(quantities=batches, seed=st.integers(0, 1000))
+def test_remaining_counts_the_demo_tokens_still_to_come(quantities: list[int], seed: int) -> None:
+    task = same_object(void_probability=0.3)
+    sequences = task.draw(torch.tensor(quantities), generator(seed))
+    for place in range(sequences.tokens.shape[1]):
+        found = task.remaining(sequences, torch.full((len(quantities),), place)).tolist()
+        for row, tokens in enumerate(sequences.tokens.tolist()):
+            trigger = tokens.index(task.trigger)
+            assert found[row] == tokens[place + 1 : max(trigger, place + 1)].count(int(task.demo[0]))
+
+
+def test_bad_input() -> None:
+    task = multi_object()
+    for probability in (-0.1, 1.0, 1.5, float("nan")):
+        with pytest.raises(InvalidArgumentError, match=r"a void's probability is at least 0.*below 1"):
+            multi_object(void_probability=probability)
+    assert multi_object(void_probability=0.0).void is None
+    with pytest.raises(InvalidArgumentError, match="range of quantities is empty"):
+        multi_object(quantities=[])
+    with pytest.raises(InvalidArgumentError, match=r"start at 1, got 0"):
+        multi_object(quantities=range(5), held_out=[])
+    with pytest.raises(InvalidArgumentError, match=r"held-out quantities \[30\] are not among 1\.\.20"):
+        multi_object(held_out=[30])
+    with pytest.raises(InvalidArgumentError, match="leaves nothing to train on"):
+        multi_object(quantities=[4, 9], held_out=[4, 9])
+    with pytest.raises(InvalidArgumentError, match="at least one sequence, got no quantities"):
+        task.draw(torch.tensor([], dtype=torch.long), generator(0))
+    with pytest.raises(InvalidArgumentError, match="start at 1, got 0"):
+        task.draw(torch.tensor([3, 0]), generator(0))
+    with pytest.raises(InvalidArgumentError, match="at least one sequence, asked for 0"):
+        task.draw_quantities(0, generator(0))
+    with pytest.raises(InvalidArgumentError, match="no quantities to draw from"):
+        task.draw_quantities(5, generator(0), among=[])
+    with pytest.raises(InvalidArgumentError, match="at least one demo type"):
+        NumericTask("none", (), "R")
+    with pytest.raises(InvalidArgumentError, match="'T' is the trigger's or the void's name"):
+        NumericTask("clash", ("T",), "R")
+    with pytest.raises(InvalidArgumentError, match="modulus is at least 2"):
+        modulo(modulus=1)
+    with pytest.raises(InvalidArgumentError, match="multiples of at least 1"):
+        rounding(multiple=0)
+
+
+def test_a_sequence_without_trigger_has_no_remaining() -> None:
+    task = multi_object()
+    sequences = task.draw(torch.tensor([2, 5]), generator(0))
+    sequences.tokens[1, 6] = task.response
+    with pytest.raises(InvalidArgumentError, match="sequence 1 has no trigger 'T': BOS D"):
+        task.remaining(sequences, torch.tensor([1, 1]))
