@@ -146,12 +146,12 @@ def aligned_states(seeds=(0, 1), variables=("Count", "Phase")) -> pl.DataFrame:
     return make_table("aligned_states", rows)
 
 
-def training(seeds=(0, 1), updates=1600) -> pl.DataFrame:
+def training(seeds=(0, 1), updates=1600, onset=700) -> pl.DataFrame:
     rows = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
         for update in range(80, updates + 1, 80):
-            progress = 1 / (1 + math.exp(-(update - 700 - 60 * seed) / 110))
+            progress = 1 / (1 + math.exp(-(update - onset - 60 * seed) / 110))
             rows.append(
                 {
                     "task": "multi-object",
@@ -210,7 +210,8 @@ def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
             .then((1.9 - pl.col("quantity") / 20) * (number % 3) / 2)
             .otherwise(1.0)
         )
-        course = training(seeds=(0,), updates=4800 if fails else 800 + 80 * (number * 7 % 13))
+        onset = 300 + 80 * (number * 7 % 13)
+        course = training(seeds=(0,), updates=4800 if fails else onset + 600, onset=onset)
         if fails:
             course = course.with_columns(pl.col("trained_accuracy", "held_out_accuracy") * 0.2)
         parts["behaviour"].append(_of(trials, *where))

@@ -106,7 +106,7 @@ def test_learning_has_a_row_a_network_with_its_last_update(synthetic):
     first = rows.row(0, named=True)
     assert (first["trained"], first["held_out"], first["extrapolated"]) == (1.0, 1.0, 0.0)
     assert (first["trained_n"], first["held_out_n"], first["extrapolated_n"]) == (16 * 15, 4 * 15, 10 * 15)
-    assert (first["updates"], first["seconds"]) == (800, pytest.approx(800 * 0.016))
+    assert (first["updates"], first["seconds"]) == (880, pytest.approx(880 * 0.016))
     assert rows.filter(pl.col("trained") < 0.9).select("task", "network").rows() == [
         ("multi-object", "transformer-nope"),
         ("square", "transformer-nope"),
@@ -143,3 +143,11 @@ def test_whole_state_swaps_are_pooled_over_seeds(synthetic):
     assert row["share"] == pytest.approx(table.filter(pl.col("outcome") == "source")["share"].mean())
     assert (row["seeds"], row["n"]) == (2, 2000)
     assert row["low"] < row["share"] <= row["high"]
+
+
+def test_the_sites_of_whole_state_swaps_go_from_the_embedding_upwards(synthetic):
+    table = synthetic.whole_state(network="transformer-rope", seeds=(0,))
+    ten = table.filter(pl.col("site") == "layer2").with_columns(site=pl.lit("layer10"))
+    rows = pooled_whole_state(pl.concat([synthetic.whole_state(), ten, table[::-1]]))
+    assert rows["site"].unique(maintain_order=True).to_list() == ["h", "embedding", "layer1", "layer2", "layer10"]
+    assert rows["outcome"].to_list() == ["source", "base"] * 5

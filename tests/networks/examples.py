@@ -6,8 +6,8 @@ from symscope.networks import make_network
 from symscope.seeds import generator
 
 VOCABULARY = 7
-ROUNDING = 2e-5
-"""Largest difference allowed between two routes to the same float32 activity, which is of size 1 to 10 here."""
+ROUNDING = 4e-6
+"""Largest difference allowed between two routes to the same float32 activity, which is of size 1 to 5 here."""
 
 
 def network(name, d=12, seed=0, **options):

@@ -112,7 +112,7 @@ def test_wrong_calls_say_what_is_wrong_and_lose_nothing(declaration, finished, t
         (("study", "run", "quick", "--out", str(folder)), "holds the results of study 'small'"),
         (("study", "run", str(declaration), "--out", str(declaration / "below")), "cannot be written"),
         (("study", "run", str(declaration), "--out", str(tmp_path / "a"), "--device", "abacus"), "abacus"),
-        (("report", str(tmp_path)), "holds no report"),
+        (("report", str(tmp_path)), "holds no results"),
     ):
         ended = symscope(*words)
         assert ended.returncode == 2, words

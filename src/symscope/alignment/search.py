@@ -200,7 +200,7 @@ def _losses(network: Network, functions: Sequence[AlignmentFunction], rows: Prep
     loss = cross_entropy(logits_after(network, rows, swapped), rows.continuation[rows.scored], reduction="none")
     each = rows.scored.view(many, -1).sum(1)
     owner = torch.repeat_interleave(torch.arange(many, device=loss.device), each)
-    return torch.zeros(many, device=loss.device).index_add(0, owner, loss) / each
+    return loss.new_zeros(many).index_add(0, owner, loss) / each
 
 
 def _not_finite(

@@ -1,5 +1,6 @@
 """The first stage of a study: train one network, and measure its behaviour."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from math import isnan
@@ -29,7 +30,7 @@ def train_stage(
     trained = train(network, subject.task, subject.seed, options, folder=scratch, on_validation=tell)
     save_network(folder / WEIGHTS, network, subject.columns)
     for checkpoint in sorted(scratch.glob("epoch-*.safetensors")):
-        checkpoint.rename(folder / checkpoint.name)
+        shutil.copy2(checkpoint, folder)  # not moved: scratch alone outlives an interruption
 
     history = ({**subject.columns, **_without_nan(asdict(seen))} for seen in trained.history)
     save_part("training", history, folder)

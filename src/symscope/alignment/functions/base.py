@@ -18,6 +18,12 @@ from symscope.errors import InvalidArgumentError
 Factors = tuple[Float[Tensor, "functions state k"], Float[Tensor, "functions k state"]]
 
 
+def check_size(d: int, k: int) -> None:
+    """Raises `InvalidArgumentError` when k dimensions cannot be given to a variable of a state of width d."""
+    if not 1 <= k <= d:
+        raise InvalidArgumentError(f"a variable takes 1 to d = {d} dimensions of the state, got k = {k}")
+
+
 class AlignmentFunction(nn.Module, ABC):
     """Which subspace of a state of width `d` is a variable.
 
@@ -31,8 +37,7 @@ class AlignmentFunction(nn.Module, ABC):
 
     def __init__(self, d: int, k: int) -> None:
         super().__init__()
-        if not 1 <= k <= d:
-            raise InvalidArgumentError(f"a variable takes 1 to d = {d} dimensions of the state, got k = {k}")
+        check_size(d, k)
         self.d, self.k = d, k
 
     @abstractmethod

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from symscope.alignment.functions.base import AlignmentFunction, Factors
+from symscope.alignment.functions.base import AlignmentFunction, Factors, check_size
 from symscope.errors import InvalidArgumentError
 
 
@@ -28,7 +28,7 @@ class Subspace(AlignmentFunction):
     read: Tensor
 
     def __init__(
-        self, write: Float[Tensor, "state k"], read: Float[Tensor, "k state"] | None = None, name: str = "subspace"
+        self, write: Float[Tensor, "state k"], read: Float[Tensor, "rows columns"] | None = None, name: str = "subspace"
     ) -> None:
         super().__init__(*write.shape)
         read = write.T if read is None else read
@@ -71,11 +71,13 @@ def whole_state(d: int) -> Subspace:
 
 def random_subspace(d: int, k: int, generator: Generator) -> Subspace:
     """A control: k orthonormal directions, uniform over all."""
+    check_size(d, k)
     return Subspace(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q, name="random-subspace")
 
 
 def principal_components(states: Float[Tensor, "samples state"], k: int) -> Subspace:
     """A control: the k leading principal components of natural states."""
+    check_size(states.shape[1], k)
     centred = (states - states.mean(0)).double()
     _, directions = torch.linalg.eigh(centred.T @ centred)
     return Subspace(directions.flip(1)[:, :k].to(states.dtype), name="principal-components")
