@@ -1,0 +1,129 @@
+"""A task of your own, with its algorithm: as many responses as the larger of two groups has members.
+
+    BOS A B B A B T R R R EOS
+
+Run it with `python examples/own_task.py`; `docs/how-to/own-task.md` goes through it step by step.
+"""
+
+from collections.abc import Collection
+from typing import final
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Generator, Tensor
+
+from symscope.algorithms import Algorithm, Category, Integer, Values
+from symscope.interventions import draw_interventions
+from symscope.networks import make_network
+from symscope.seeds import generator
+from symscope.tasks import Sequences, Task, Vocabulary
+from symscope.training import TrainingOptions, train
+
+DEMO, RESP = 0, 1
+
+
+@final
+class LargerGroup(Task):
+    """Two groups are shown, mixed; then the size of the larger is answered. That size is the quantity."""
+
+    name = "larger-group"
+
+    def __init__(self, quantities: Collection[int] = range(1, 9), held_out: Collection[int] = (4,)) -> None:
+        super().__init__(quantities, held_out)
+        self.vocabulary = Vocabulary(["A", "B", "T", "R"])
+        self.a, self.b, self.trigger, self.response = self.vocabulary.encode(["A", "B", "T", "R"])
+
+    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> Sequences:
+        self.check_quantities(quantities)
+        larger, batch = quantities[:, None], len(quantities)
+        smaller = (torch.rand(batch, 1, generator=generator) * (larger + 1)).long()  # 0 to as many
+        shown = larger + smaller
+        # The first `larger` places of an order drawn at random are one group, the next `smaller` the other.
+        place = torch.arange(2 * int(larger.max()))[None, :]
+        keys = torch.rand(batch, place.shape[1], generator=generator).masked_fill(place >= shown, 2.0)
+        rank = keys.argsort(1).argsort(1)
+        a_is_larger = torch.rand(batch, 1, generator=generator) < 0.5
+        groups = torch.where((rank < larger) == a_is_larger, self.a, self.b)
+
+        trigger, end = shown + 1, shown + larger + 2
+        place = torch.arange(int(end.max()) + 1)[None, :]
+        tokens = groups.gather(1, (place - 1).clamp(0, groups.shape[1] - 1).expand(batch, -1))
+        tokens[:, 0] = self.vocabulary.bos
+        tokens[place == trigger] = self.trigger
+        tokens[(place > trigger) & (place < end)] = self.response
+        tokens[place == end] = self.vocabulary.eos
+        tokens[place > end] = self.vocabulary.pad
+        return Sequences(tokens, end[:, 0] + 1, (place > trigger) & (place <= end), quantities)
+
+    def environment(
+        self, allowed: Bool[Tensor, "batch vocabulary"], remaining: Int[Tensor, " batch"], generator: Generator
+    ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
+        member = torch.where(torch.rand(remaining.shape, generator=generator) < 0.5, self.a, self.b)
+        return torch.where(remaining > 0, member, self.trigger), (remaining - 1).clamp(min=0)
+
+    def remaining(self, sequences: Sequences, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        trigger = (sequences.tokens == self.trigger).int().argmax(1)
+        return (trigger - 1 - positions).clamp(min=0)
+
+
+@final
+class CountBoth(Algorithm):
+    """Counts each group up; a response takes one off both, as long as there is one; ends when both are zero."""
+
+    name = "count-both"
+    variables = (Integer("a"), Integer("b"), Category("phase", ("demo", "resp")))
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        assert isinstance(task, LargerGroup)  # it is claimed
+        token = torch.arange(len(task.vocabulary))
+        self.a, self.b, self.trigger, self.response = task.a, task.b, task.trigger, task.response
+        self.free = (token == task.a) | (token == task.b) | (token == task.trigger)
+        self.answer, self.end = token == task.response, token == task.vocabulary.eos
+
+    @classmethod
+    def claims(cls, task: Task) -> bool:
+        return isinstance(task, LargerGroup)
+
+    def start(self, batch: int) -> Values:
+        zero = torch.zeros(batch, dtype=torch.long)
+        return {"a": zero, "b": zero, "phase": torch.full((batch,), DEMO)}
+
+    def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
+        resp = values["phase"] == RESP
+        taken = ((tokens == self.response) & resp).long()
+        return {
+            "a": (values["a"] + ((tokens == self.a) & ~resp) - taken).clamp(min=0),
+            "b": (values["b"] + ((tokens == self.b) & ~resp) - taken).clamp(min=0),
+            "phase": torch.where(tokens == self.trigger, RESP, values["phase"]),
+        }
+
+    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+        over = (values["a"] == 0) & (values["b"] == 0)
+        answer = torch.where(over[:, None], self.end, self.answer)
+        return torch.where((values["phase"] == RESP)[:, None], answer, self.free)
+
+
+def main(epochs: int = 60) -> None:
+    task = LargerGroup()
+    algorithm = CountBoth(task)
+    names = task.vocabulary.decode
+
+    sequences = task.draw(torch.tensor([3]), generator(0, "example"))
+    print("a sequence:   ", *names(sequences.tokens[0].tolist()))
+    for name, values in algorithm.run(sequences.tokens).items():
+        print(f"  {name:<11} ", *values[0].tolist())
+
+    drawn = draw_interventions(algorithm, ["a"], 1000, generator(0, "interventions"))
+    print("base:         ", *names(drawn.base[0, : drawn.base_positions[0] + 1].tolist()))
+    print("source:       ", *names(drawn.source[0, : drawn.source_positions[0] + 1].tolist()))
+    print("must follow:  ", *names(drawn.continuation[0, : drawn.lengths[0]].tolist()))
+
+    network = make_network("gru", 24, len(task.vocabulary), generator(0, "network"))
+    trained = train(network, task, 0, TrainingOptions(learning_rate=3e-3, batch=64, epochs=epochs, validate_every=5))
+    last = trained.history[-1]
+    print(f"a GRU after {last.update} updates: {last.trained_accuracy:.0%} of its trials are right")
+
+
+if __name__ == "__main__":
+    main()
