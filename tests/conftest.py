@@ -2,17 +2,15 @@
 
 import os
 
-# Each worker of pytest-xdist gets one thread, and so do the processes it starts; set before any library reads it.
-UNDER_XDIST = "PYTEST_XDIST_WORKER" in os.environ
-if UNDER_XDIST:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
-        os.environ.setdefault(name, "1")
+# One thread for each process of the tests and each that it starts, set before any library reads it: matrices here are
+# small, and threads that wait for each other on a busy machine cost more than they bring.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(name, "1")
 
 import hypothesis
 import torch
 
-if UNDER_XDIST:
-    torch.set_num_threads(1)
+torch.set_num_threads(1)
 
 # Examples here take as long as a batch takes, so no deadline. CI draws the same ones every time.
 hypothesis.settings.register_profile("default", deadline=None)

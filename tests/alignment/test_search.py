@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_finite_stops_the_search_and_keeps_the_best() -> None
     network = hidden(4).network
     train, validation = prepared(network, "count", 200, "train"), prepared(network, "count", 50, "validation")
     with torch.no_grad():
-        network.cell.weight[0, 0] = float("nan")
+        network.output.weight[0, 0] = float("nan")
     with pytest.raises(NonFiniteError, match="not finite at step") as caught:
         search(network, [Question(train, validation, 1, 0)], SearchOptions(steps=50))
     assert len(caught.value.best) == 1

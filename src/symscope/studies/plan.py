@@ -25,8 +25,8 @@ def plan_study(study: Study) -> Plan:
 
 
 def declaration_key(study: Study) -> str:
-    """A hash of all that a study declares."""
-    return hashlib.sha256(study.model_dump_json().encode()).hexdigest()[:16]
+    """A hash of what a study declares; a default that is written out is the same as one that is not."""
+    return hashlib.sha256(study.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
 
 def _network_jobs(declared: dict[str, Any], task: dict[str, Any], kind: str, d: int, seed: int) -> list[Job]:
