@@ -6,7 +6,7 @@ from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, tok
 from torch.nn.utils import parameters_to_vector
 
 from symscope.errors import InvalidArgumentError, UnknownNameError
-from symscope.networks import NETWORKS, join_cuts, make_network
+from symscope.networks import NETWORKS, MLPReadout, join_cuts, make_network
 from symscope.seeds import generator
 
 KINDS = {
@@ -223,3 +223,23 @@ def test_an_unknown_network_or_option_is_refused():
 def test_impossible_sizes_are_refused(name, d, options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         make_network(name, d, 7, generator(0), **options)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_an_impossible_share_of_dropped_units_is_refused(share):
+    with pytest.raises(InvalidArgumentError, match="at least 0 and below 1"):
+        MLPReadout(4, VOCABULARY, generator(0), dropout=share)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.9, 0.999])
+def test_units_are_dropped_at_the_share_asked_for(share):
+    readout = MLPReadout(50, VOCABULARY, generator(0), dropout=share)
+    with torch.no_grad():  # all hidden units become 10, and the output is their mean over 10
+        readout.hidden_weight.zero_()
+        readout.hidden_bias.fill_(10)
+        readout.output_bias.zero_()
+        readout.output_weight.fill_(1 / 2000)
+    found = readout(torch.zeros(3001, 50), generator(0, "dropout")).detach()
+    assert float(found.mean()) == pytest.approx(1, abs=0.05)
+    kept = max(1 - share, 1 / 256)
+    assert float(found.var(0).mean()) == pytest.approx((1 / kept - 1) / 200, rel=0.1, abs=1e-9)

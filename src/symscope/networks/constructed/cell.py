@@ -15,7 +15,7 @@ class LinearCell(Cell):
     """h' = W h + b, where b is the token's own and W that of the token's kind; site `h`.
 
     Args:
-        weights: one W for each kind of token.
+        weight: one W for each kind of token.
         kinds: the kind of each token.
         drives: b, of each token.
     """
@@ -24,25 +24,25 @@ class LinearCell(Cell):
 
     def __init__(
         self,
-        weights: Float[Tensor, "kinds state state"],
+        weight: Float[Tensor, "kinds state state"],
         kinds: Int[Tensor, " vocabulary"],
         drives: Float[Tensor, "vocabulary state"],
     ) -> None:
         super().__init__()
-        d = weights.shape[1]
+        d = weight.shape[1]
         self.width, self.sites, self.output = d, {"h": slice(0, d)}, slice(0, d)
-        self.weights, self.token_drives = nn.Parameter(weights), nn.Parameter(drives)
+        self.weight, self.token_drives = nn.Parameter(weight), nn.Parameter(drives)
         self.register_buffer("kinds", kinds)
 
     def drives(self) -> Float[Tensor, "vocabulary drive"]:
         """See `Cell.drives`: b, and which kind the token is, as zeros and a one."""
-        chosen = one_hot(self.kinds, len(self.weights)).to(self.token_drives.dtype)
+        chosen = one_hot(self.kinds, len(self.weight)).to(self.token_drives.dtype)
         return torch.cat([self.token_drives, chosen], 1)
 
     def step(
         self, states: Float[Tensor, "batch state"], drives: Float[Tensor, "batch drive"]
     ) -> Float[Tensor, "batch state"]:
         """See `Cell.step`."""
-        drive, chosen = drives.split([self.width, len(self.weights)], 1)
-        moved = states @ self.weights.mT
+        drive, chosen = drives.split([self.width, len(self.weight)], 1)
+        moved = states @ self.weight.mT
         return drive + (moved * chosen.T[:, :, None]).sum(0)

@@ -41,7 +41,7 @@ def disguise(constructed: Constructed, matrix: Float[Tensor, "state state"]) -> 
     def product(*factors: Tensor) -> Tensor:
         return torch.linalg.multi_dot([factor.detach().double() for factor in factors]).float()
 
-    weights = torch.stack([product(there, weight, back) for weight in cell.weights])
+    weights = torch.stack([product(there, weight, back) for weight in cell.weight])
     hidden = RecurrentNetwork(
         LinearCell(weights, cell.kinds, product(cell.token_drives, there.T)),
         LinearReadout(product(output.weight, back), output.bias.detach()),
