@@ -61,27 +61,35 @@ class _GRUScan(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         start, weight, tokens, gates, new, after = ctx.saved_tensors
         running: Sequence[int] = ctx.running
-        (later,) = gradients
+        _, wants_drives, wants_weight, wants_bias = ctx.needs_input_grad[:4]
         d, total = weight.shape[1], len(after)
         before = before_each_step(start, after, running)
         reset, update, recurrent = gates.split(d, 1)
-        # How much each gate, before its non-linearity, moves the next state; then, in place, times the gradient.
+        # How much each gate, before its non-linearity, moves the next state; in the loop, in place, times the gradient.
         into = gates.new_empty(total, 3, d)
-        into_new = tanh_backward(1 - update, new)
-        sigmoid_backward.grad_input(into_new * recurrent, reset, grad_input=into[:, 0])
-        sigmoid_backward.grad_input(before - new, update, grad_input=into[:, 1])
-        torch.mul(into_new, reset, out=into[:, 2])
-        whole, carried = later.clone(), start.new_zeros(0, d)
-        steps = zip(whole.split(running), into.split(running), update.split(running), strict=True)
-        for g, i, z in reversed(list(steps)):
+        by_reset, by_update, by_recurrent = into.unbind(1)
+        tanh_backward.grad_input(1 - update, new, grad_input=by_recurrent)
+        into_new = by_recurrent.clone() if wants_drives else None
+        torch.mul(by_recurrent, recurrent, out=by_reset)
+        sigmoid_backward.grad_input(by_reset, reset, grad_input=by_reset)
+        torch.sub(before, new, out=by_update)
+        sigmoid_backward.grad_input(by_update, update, grad_input=by_update)
+        by_recurrent.mul_(reset)
+        carried, stop = start.new_zeros(0, d), total
+        for rows in reversed(running):
+            step = slice(stop - rows, stop)
+            stop -= rows
+            g, i = gradients[0][step].clone(), into[step]
             g[: len(carried)] += carried
             i.mul_(g[:, None])
-            carried = torch.mul(g, z).addmm_(i.view(len(g), 3 * d), weight)
+            if into_new is not None:
+                into_new[step].mul_(g)
+            carried = g.mul_(update[step]).addmm_(i.view(rows, 3 * d), weight)
         to_start = torch.cat([carried, carried.new_zeros(len(start) - len(carried), d)])
-        _, wants_drives, wants_weight, wants_bias = ctx.needs_input_grad[:4]
         flat = into.view(total, 3 * d)
         to_drives = None
-        if wants_drives:
-            to_drives = by_token(torch.cat([flat[:, : 2 * d], into_new.mul_(whole)], 1), tokens, ctx.vocabulary)
+        if into_new is not None:
+            parts = (by_token(part, tokens, ctx.vocabulary) for part in (flat[:, : 2 * d], into_new))
+            to_drives = torch.cat(list(parts), 1)
         to_weight = flat.T @ before if wants_weight else None
         return to_start, to_drives, to_weight, flat.sum(0) if wants_bias else None, None, None
