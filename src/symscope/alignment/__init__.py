@@ -1,6 +1,6 @@
 """Alignment: which subspace of a network's state is which variable; search, score and controls."""
 
-from symscope.alignment.controls import whole_state_score
+from symscope.alignment.controls import whole_state_score, whole_state_test
 from symscope.alignment.find import Evidence, find
 from symscope.alignment.functions import (
     AlignmentFunction,
@@ -32,4 +32,5 @@ __all__ = [
     "search",
     "whole_state",
     "whole_state_score",
+    "whole_state_test",
 ]

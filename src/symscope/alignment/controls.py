@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from symscope.algorithms import Algorithm
 from symscope.alignment.functions import principal_components, random_subspace, whole_state
 from symscope.alignment.score import Score, score
-from symscope.interventions import Prepared, draw_interventions, prepare
+from symscope.interventions import Prepared, draw_interventions, draw_same_phase, prepare
 from symscope.networks import Network
 from symscope.seeds import generator
 
@@ -24,6 +24,28 @@ def subspace_controls(
     chance = random_subspace(natural.shape[1], k, draws).to(natural.device)
     leading = principal_components(natural, k)
     return {RANDOM_SUBSPACE: score(network, chance, test), PRINCIPAL_COMPONENTS: score(network, leading, test)}
+
+
+def whole_state_test(network: Network, algorithm: Algorithm, count: int, *, site: str, seed: int) -> dict[str, Score]:
+    """Whole-state swaps within one phase: how often the network goes on as the source, and as the base.
+
+    A network with a Markov state follows the source; the share that ends exactly as the base would, as if nothing had
+    been swapped, is the Ctx-Distr score (TMLR 2025, section 4.3).
+
+    Args:
+        network: the network.
+        algorithm: an algorithm with a Markov state, for the network's task.
+        count: how many swaps to draw.
+        site: where.
+        seed: of the draws.
+
+    Returns:
+        Scores named `source` and `base`.
+    """
+    pairs = draw_same_phase(algorithm, count, generator(seed, "same phase", algorithm.name))
+    prepared = {"source": prepare(network, pairs.as_source, site), "base": prepare(network, pairs.as_base, site)}
+    everything = whole_state(prepared["source"].source.shape[1]).to(prepared["source"].source.device)
+    return {outcome: score(network, everything, swaps) for outcome, swaps in prepared.items()}
 
 
 def whole_state_score(network: Network, algorithm: Algorithm, count: int, *, site: str, seed: int) -> Score:

@@ -3,13 +3,16 @@
 from symscope.interventions.draw import Continuation, Interventions, continue_from, draw_interventions
 from symscope.interventions.prepare import Prepared, join, prepare
 from symscope.interventions.rewrite import follows, logits_after
+from symscope.interventions.same_phase import SamePhase, draw_same_phase
 
 __all__ = [
     "Continuation",
     "Interventions",
     "Prepared",
+    "SamePhase",
     "continue_from",
     "draw_interventions",
+    "draw_same_phase",
     "follows",
     "join",
     "logits_after",

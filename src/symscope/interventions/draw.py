@@ -97,7 +97,7 @@ def draw_interventions(
         have, drawn = have + len(parts[-1]), drawn + count - have
         if have == 0 and drawn >= 20 * count:
             raise InvalidArgumentError(f"none of {drawn} draws has a counterfactual: {algorithm.name} never ends")
-    return _join(parts, redrawn=1 - count / drawn)
+    return join_draws(parts, redrawn=1 - count / drawn)
 
 
 def continue_from(
@@ -168,7 +168,7 @@ def _draw_once(
         variables, base.tokens, base_at, source.tokens, source_at, base_values, source_values,
         then.tokens, then.lengths, then.determined, redrawn=0.0,
     )  # fmt: skip
-    return _rows(everything, then.ends)
+    return select(everything, then.ends)
 
 
 def _positions(sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: Generator) -> Int[Tensor, " batch"]:
@@ -182,11 +182,14 @@ def _select(values: Values, keep: Bool[Tensor, " batch"]) -> Values:
     return {name: column[keep] for name, column in values.items()}
 
 
-def _rows(interventions: Interventions, keep: Bool[Tensor, " batch"]) -> Interventions:
+def select(interventions: Interventions, keep: Bool[Tensor, " batch"]) -> Interventions:
+    """Those of a set of interventions where `keep` is true."""
     return _each_tensor([interventions], lambda tensors: tensors[0][keep], interventions.redrawn)
 
 
-def _join(parts: list[Interventions], redrawn: float) -> Interventions:
+def join_draws(parts: list[Interventions], redrawn: float = 0.0) -> Interventions:
+    """Several sets of interventions on the same variables as one."""
+
     def cat(tensors: list[Tensor]) -> Tensor:
         if tensors[0].ndim == 1:
             return torch.cat(tensors)
