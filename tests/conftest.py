@@ -13,6 +13,9 @@ import torch
 torch.set_num_threads(1)
 
 # Examples here take as long as a batch takes, so no deadline. CI draws the same ones every time.
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+slow_is_fine = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=slow_is_fine)
+hypothesis.settings.register_profile(
+    "ci", deadline=None, suppress_health_check=slow_is_fine, derandomize=True, print_blob=True
+)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")

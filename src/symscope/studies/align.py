@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from symscope.algorithms import Algorithm, Integer, make_algorithm
+from symscope.algorithms import Algorithm, Integer, Real, make_algorithm
 from symscope.alignment import (
     Evidence,
     Found,
@@ -24,9 +24,8 @@ from symscope.interventions import draw_interventions, prepare
 from symscope.networks import Network
 from symscope.runner import Progress
 from symscope.seeds import generator
-from symscope.studies.common import WEIGHTS, Subject, save_part
+from symscope.studies.common import Subject, save_part
 from symscope.studies.declaration import AlignmentChoice, InterventionCounts, subspace_size
-from symscope.training import load_network
 from symscope.training.checkpoints import save_tensors
 
 Row = dict[str, Any]
@@ -37,8 +36,7 @@ def align_stage(
 ) -> Mapping[str, Any]:
     """Searches and tests; leaves alignments, and parts of the tables `scores`, `gradience` and `aligned_states`."""
     subject = Subject.of(arguments)
-    network = subject.fresh_network("trained")
-    load_network(next(iter(needs.values())) / WEIGHTS, network)
+    network = subject.trained_network(needs)
     untrained = subject.fresh_network("untrained")
     options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
     tables: dict[str, list[Row]] = {"scores": [], "gradience": [], "aligned_states": []}
@@ -52,6 +50,7 @@ def align_stage(
                 choice.variables,
                 [subspace_size(k, subject.d) for k in choice.k],
                 seed=subject.seed,
+                site=choice.site,
                 untrained=untrained,
                 counts=(counts.train, counts.validation, counts.test),
                 options=options,
@@ -139,7 +138,7 @@ def _gradience_rows(
 @torch.no_grad()
 def _state_rows(network: Network, algorithm: Algorithm, found: Sequence[Evidence], subject: Subject) -> Iterator[Row]:
     """Natural states in each variable's aligned coordinates (their two leading components), one sequence a quantity."""
-    if not {"count", "phase"} <= {variable.name for variable in algorithm.variables}:
+    if not {"count", "phase"} <= {v.name for v in algorithm.variables if not isinstance(v, Real)}:
         return
     task = subject.task
     sequences = task.draw(torch.tensor(task.quantities), generator(subject.seed, "aligned states"))

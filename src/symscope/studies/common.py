@@ -14,6 +14,7 @@ from symscope.networks import Network, make_network
 from symscope.seeds import generator
 from symscope.studies.declaration import TaskChoice
 from symscope.tasks import Task
+from symscope.training import load_network
 
 WEIGHTS = "network.safetensors"
 
@@ -23,8 +24,7 @@ class Subject:
     """The network that a job is about, and the columns that name it in every table."""
 
     task: Task
-    kind: str
-    d: int
+    network: Mapping[str, Any]
     seed: int
     device: str
 
@@ -33,19 +33,29 @@ class Subject:
         """The subject of a job, from its arguments; sets the threads that the executor allows this process."""
         torch.set_num_threads(int(os.environ.get("SYMSCOPE_THREADS", torch.get_num_threads())))
         task = TaskChoice.model_validate(arguments["task"]).make()
-        return cls(
-            task, arguments["network"]["kind"], arguments["network"]["d"], arguments["seed"], arguments["device"]
-        )
+        return cls(task, arguments["network"], arguments["seed"], arguments["device"])
+
+    @property
+    def d(self) -> int:
+        """Size of the state."""
+        return self.network["d"]
 
     def fresh_network(self, purpose: str) -> Network:
         """A network with new weights, others for each purpose."""
         draws = generator(self.seed, "network", purpose)
-        return make_network(self.kind, self.d, len(self.task.vocabulary), draws).to(self.device)
+        made = make_network(self.network["kind"], self.d, len(self.task.vocabulary), draws, **self.network["options"])
+        return made.to(self.device)
+
+    def trained_network(self, needs: Mapping[str, Path]) -> Network:
+        """The network with the weights that the training stage left."""
+        network = self.fresh_network("trained")
+        load_network(next(iter(needs.values())) / WEIGHTS, network)
+        return network
 
     @property
     def columns(self) -> dict[str, Any]:
         """The columns of every row about this network."""
-        return {"task": self.task.name, "network": self.kind, "d": self.d, "seed": self.seed}
+        return {"task": self.task.name, "network": self.network["label"], "d": self.d, "seed": self.seed}
 
     @property
     def facts(self) -> dict[str, Any]:

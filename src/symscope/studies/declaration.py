@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from symscope.algorithms import make_algorithm
 from symscope.alignment.search import SearchOptions
 from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeError, UnknownNameError
-from symscope.networks import NETWORKS
+from symscope.networks import make_network
+from symscope.seeds import generator
 from symscope.tasks import Task, make_task
 from symscope.training import TrainingOptions
 
@@ -34,11 +35,12 @@ class TaskChoice(_Section):
     name: str
     quantities: tuple[int, int] = Field(default=(1, 20), description="first and last quantity, both included")
     held_out: tuple[int, ...] = (4, 9, 14, 17)
+    options: dict[str, float] = Field(default={}, description="what else this task takes, such as void_probability")
 
     def make(self) -> Task:
         """The task itself; raises what the task raises."""
         first, last = self.quantities
-        return make_task(self.name, quantities=range(first, last + 1), held_out=self.held_out)
+        return make_task(self.name, quantities=range(first, last + 1), held_out=self.held_out, **self.options)
 
 
 class NetworkChoice(_Section):
@@ -46,12 +48,19 @@ class NetworkChoice(_Section):
 
     kind: str
     sizes: tuple[int, ...] = Field(min_length=1)
+    options: dict[str, int] = Field(default={}, description="what else this kind takes, such as layers and heads")
+
+    @property
+    def label(self) -> str:
+        """What the network is called in tables: its kind, and the options that are not the default."""
+        return "-".join([self.kind, *(f"{name}{value}" for name, value in self.options.items())])
 
 
 class AlignmentChoice(_Section):
     """The variables of an algorithm to look for, and the subspace sizes allowed: numbers, or `d/2`."""
 
     algorithm: str
+    site: str | None = Field(default=None, description="where to look; default: the network's own")
     variables: tuple[str, ...] = Field(min_length=1)
     functions: tuple[str, ...] = FUNCTIONS
     k: tuple[int | str, ...] = Field(min_length=1)
@@ -84,6 +93,7 @@ class Study(_Section):
     device: str = "cpu"
     training: TrainingOptions = TrainingOptions()
     alignments: tuple[AlignmentChoice, ...] = ()
+    whole_state_swaps: int = Field(default=0, ge=0, description="swaps within one phase, at every site")
     search: SearchOptions = SearchOptions()
     interventions: InterventionCounts = InterventionCounts()
     behaviour: BehaviourCounts = BehaviourCounts()
@@ -152,9 +162,11 @@ def _faults(study: Study) -> Iterator[str]:
         except SymscopeError as error:
             yield f"tasks[{index}]: {error}"
     for index, network in enumerate(study.networks):
-        if network.kind not in NETWORKS:
-            yield f"networks[{index}].kind: {UnknownNameError('network', network.kind, NETWORKS)}"
-        yield from (f"networks[{index}].sizes: d is at least 1, got {d}" for d in network.sizes if d < 1)
+        for d in network.sizes:
+            try:
+                make_network(network.kind, d, 4, generator(0), **network.options)
+            except SymscopeError as error:
+                yield f"networks[{index}], d = {d}: {error}"
     for index, choice in enumerate(study.alignments):
         for place, error in _alignment_faults(choice, tasks, study.networks):
             yield f"alignments[{index}].{place}: {error}"

@@ -1,26 +1,25 @@
 """From a declared study to the jobs that it takes: train a network, then look for variables in it."""
 
 import hashlib
-from typing import Any
 
 from symscope.runner import Job, Plan
-from symscope.studies.declaration import Study
+from symscope.studies.declaration import NetworkChoice, Study, TaskChoice
 
 RESULT_VERSION = "1"
 """Raise this when the code gives other results for the same arguments; stored results are then done again."""
 
-TRAIN, ALIGN = "symscope.studies.train:train_stage", "symscope.studies.align:align_stage"
+_STAGES = "symscope.studies"
+TRAIN, ALIGN, SWAP = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_stage", f"{_STAGES}.swap:swap_stage"
 
 
 def plan_study(study: Study) -> Plan:
-    """The jobs of a study, with the keys of their results; `train/...` for each network and `align/...` on it."""
-    declared = study.model_dump(mode="json")
+    """The jobs of a study, with the keys of their results: for each network train, then align and swap."""
     jobs: list[Job] = []
-    for task in declared["tasks"]:
-        for network in declared["networks"]:
-            for d in network["sizes"]:
-                for seed in declared["seeds"]:
-                    jobs += _network_jobs(declared, task, network["kind"], d, seed)
+    for task in study.tasks:
+        for network in study.networks:
+            for d in network.sizes:
+                for seed in study.seeds:
+                    jobs += _network_jobs(study, task, network, d, seed)
     return Plan(jobs, result_version=RESULT_VERSION)
 
 
@@ -29,12 +28,16 @@ def declaration_key(study: Study) -> str:
     return hashlib.sha256(study.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
 
-def _network_jobs(declared: dict[str, Any], task: dict[str, Any], kind: str, d: int, seed: int) -> list[Job]:
-    name = f"{task['name']}-{kind}-d{d}-seed{seed}"
-    common = {"task": task, "network": {"kind": kind, "d": d}, "seed": seed, "device": declared["device"]}
+def _network_jobs(study: Study, task: TaskChoice, network: NetworkChoice, d: int, seed: int) -> list[Job]:
+    declared = study.model_dump(mode="json")
+    name = f"{task.name}-{network.label}-d{d}-seed{seed}"
+    built = {"kind": network.kind, "options": network.options, "label": network.label, "d": d}
+    common = {"task": task.model_dump(mode="json"), "network": built, "seed": seed, "device": study.device}
     training = {**common, "training": declared["training"], "behaviour": declared["behaviour"]}
-    jobs = [Job(f"train/{name}", TRAIN, training)]
-    if declared["alignments"]:
+    jobs, needs = [Job(f"train/{name}", TRAIN, training)], (f"train/{name}",)
+    if study.alignments:
         asked = {key: declared[key] for key in ("alignments", "search", "interventions")}
-        jobs.append(Job(f"align/{name}", ALIGN, {**common, **asked}, needs=(f"train/{name}",)))
+        jobs.append(Job(f"align/{name}", ALIGN, {**common, **asked}, needs))
+    if study.whole_state_swaps:
+        jobs.append(Job(f"swap/{name}", SWAP, {**common, "swaps": study.whole_state_swaps}, needs))
     return jobs

@@ -1,9 +1,9 @@
 """The first stage of a study: train one network, and measure its behaviour."""
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ def train_stage(
     history = ({**subject.columns, **_without_nan(asdict(seen))} for seen in trained.history)
     save_part("training", history, folder)
     counts = arguments["behaviour"]
-    quantities = range(subject.task.quantities[0], max(subject.task.quantities[-1], counts["extrapolate_to"]) + 1)
+    last = max(subject.task.quantities[-1], min(counts["extrapolate_to"], subject.task.largest or math.inf))
+    quantities = range(subject.task.quantities[0], int(last) + 1)
     trials = generator(subject.seed, "behaviour")
     shown = behaviour(network, subject.task, trials, each=counts["each"], quantities=quantities)
     save_part("behaviour", ({**subject.columns, **asdict(row)} for row in shown), folder)
-    last = trained.history[-1]
-    return {**subject.facts, "solved": trained.solved, "updates": last.update, "training_seconds": last.seconds}
+    facts = {"updates": trained.history[-1].update, "training_seconds": trained.history[-1].seconds}
+    return {**subject.facts, "solved": trained.solved, **facts}
 
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if isinstance(value, float) and isnan(value) else value for name, value in row.items()}
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

@@ -5,7 +5,7 @@ from importlib import resources
 from symscope.errors import UnknownNameError
 from symscope.studies.declaration import Study, read_study
 
-ORDER = ("quick", "tmlr-gru")
+ORDER = ("quick", "zoo", "tmlr-gru")
 
 
 def preset_names() -> list[str]:

@@ -1,0 +1,32 @@
+"""The whole-state stage of a study: does a trained network follow a swapped state, at each of its sites?"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from symscope.algorithms import algorithms_for, make_algorithm
+from symscope.alignment import whole_state_test
+from symscope.runner import Progress
+from symscope.studies.common import Subject, save_part
+
+
+def swap_stage(
+    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    """Swaps whole states within one phase; leaves a part of the table `whole_state`.
+
+    What must follow is told by the first algorithm that solves the task: it accumulates, so its state is Markov.
+    """
+    subject = Subject.of(arguments)
+    network = subject.trained_network(needs)
+    algorithm = make_algorithm(algorithms_for(subject.task)[0], subject.task)
+    rows = []
+    for done, site in enumerate(network.sites):
+        report(Progress(done, len(network.sites), f"whole-state swaps at {site}"))
+        outcomes = whole_state_test(network, algorithm, arguments["swaps"], site=site, seed=subject.seed)
+        named = {**subject.columns, "algorithm": algorithm.name, "site": site}
+        for outcome, seen in outcomes.items():
+            figures = {"share": seen.iia, "low": seen.low, "high": seen.high, "n": seen.n}
+            rows.append({**named, "outcome": outcome, **figures})
+    save_part("whole_state", rows, folder)
+    return subject.facts
