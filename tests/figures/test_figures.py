@@ -6,12 +6,20 @@ import pytest
 import vl_convert
 
 from symscope.errors import StoreError
-from symscope.figures import draw_figures, iia_bars, save_figure
+from symscope.figures import behaviour, draw_figures, iia_bars, save_figure, training, whole_state
 from symscope.figures.iia_bars import SERIES_COLOURS
-from symscope.figures.panels import panel_width, with_panels
+from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
 from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
 
-NAMES = ["behaviour", "iia_bars", "gradience", "aligned_states-count", "aligned_states-phase", "training"]
+NAMES = [
+    "behaviour",
+    "iia_bars",
+    "gradience",
+    "whole_state",
+    "aligned_states-count",
+    "aligned_states-phase",
+    "training",
+]
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +153,100 @@ def test_a_figure_is_saved_as_svg_and_png(synthetic, tmp_path):
     assert sorted(p.name for p in svg.parent.iterdir()) == ["iia_bars.png", "iia_bars.svg"]
     with pytest.raises(StoreError):
         save_figure(iia_bars(synthetic.scores()), svg, "inside-a-file")
+
+
+@pytest.fixture(scope="module")
+def zoo(synthetic):
+    return synthetic.zoo()
+
+
+def data_of(chart):
+    return [row for data in chart_spec(chart)["datasets"].values() for row in data]
+
+
+@pytest.mark.parametrize("width", [WIDTH, NARROW])
+@pytest.mark.parametrize("name", ["behaviour", "training", "whole_state"])
+def test_forty_networks_are_drawn_in_panels_by_task(zoo, synthetic, name, width):
+    chart = draw_figures({name: zoo[name]}, width=width)[name]
+    svg = vl_convert.vegalite_to_svg(json.dumps(chart_spec(chart)))
+    assert float(ET.fromstring(svg).get("width")) <= width + 60
+    assert "NaN" not in svg
+    for task in (*synthetic.ZOO_TASKS, *synthetic.ZOO_VOID_TASKS):
+        assert f">{task}</text>" in svg
+    for network in synthetic.ZOO_NETWORKS:
+        assert f">{network}" in svg
+
+
+def test_every_network_and_quantity_has_its_cell(zoo):
+    cells = data_of(behaviour(zoo["behaviour"]))
+    assert len(cells) == 40 * 30
+    table = {(r["task"], r["network"], r["quantity"]): r["trial_accuracy"] for r in zoo["behaviour"].rows(named=True)}
+    assert all(c["accuracy"] == pytest.approx(table[c["panel"], c["kind_of"], c["quantity"]], abs=1e-4) for c in cells)
+    strip = [c for c in cells if c["first"]]
+    assert {(c["panel"], c["quantity"]) for c in strip} == {(c["panel"], c["quantity"]) for c in cells}
+    assert len(strip) == 10 * 30
+
+
+def test_long_curves_are_thinned_but_keep_their_ends(synthetic):
+    parts = [
+        synthetic.training(seeds=(0,), updates=40_000).with_columns(network=pl.lit(f"n{i % 4}"), task=pl.lit(f"t{i}"))
+        for i in range(8)
+    ]
+    rows = data_of(training(pl.concat(parts)))
+    loss = [row for row in rows if "loss" in row]
+    assert 8 * 50 < len(loss) < 8 * 120
+    assert sum(row["update"] == 40_000 for row in loss) == 8
+    assert sum(row["update"] == 80 for row in loss) == 8
+
+
+def test_more_networks_of_a_task_than_colours_have_panels_of_their_own(synthetic):
+    parts = [synthetic.training(seeds=(0,)).with_columns(d=pl.lit(2**i, dtype=pl.Int64)) for i in range(8)]
+    rows = data_of(training(pl.concat(parts)))
+    assert len({row["panel"] for row in rows}) == 8
+    svg = vl_convert.vegalite_to_svg(json.dumps(chart_spec(training(pl.concat(parts)))))
+    assert "d\u00a0=\u00a0128" in svg
+
+
+def test_networks_that_never_learned_are_drawn(synthetic):
+    failed = synthetic.zoo(learned=False)
+    failed["training"] = failed["training"].with_columns(
+        loss=pl.lit(None, dtype=pl.Float64), trained_accuracy=0.0, held_out_accuracy=pl.lit(None, dtype=pl.Float64)
+    )
+    for chart in draw_figures(failed).values():
+        assert "NaN" not in vl_convert.vegalite_to_svg(json.dumps(chart_spec(chart)))
+
+
+def test_whole_state_sites_go_from_the_embedding_upwards_with_both_outcomes(synthetic):
+    chart = whole_state(synthetic.whole_state(network="transformer-rope"))
+    encoded = [node["encoding"]["y"] for node in walk(chart_spec(chart)) if "y" in node.get("encoding", {})]
+    assert encoded[0]["sort"] == ["at embedding", "at layer1", "at layer2"]
+    rows = data_of(chart)
+    assert len(rows) == 3 * 2 * (1 + 2)
+    assert all(row["low"] <= row["share"] <= row["high"] for row in rows)
+    assert {row["outcome"] for row in rows} == {"goes on as the source", "goes on as the base"}
+
+
+def test_algorithms_of_one_task_are_told_apart_in_whole_state_swaps(synthetic):
+    one = synthetic.whole_state()
+    other = one.with_columns(algorithm=pl.lit("ctx-distr"))
+    assert {row["panel"] for row in data_of(whole_state(pl.concat([one, other])))} == {"up-down", "ctx-distr"}
+
+
+def test_task_panels_name_what_differs_within_a_task(zoo, synthetic):
+    frame, constant = with_task_panels(zoo["behaviour"])
+    assert (frame["panel"].n_unique(), frame["kind_of"].n_unique(), constant) == (10, 4, "")
+    one_network, constant = with_task_panels(zoo["behaviour"].filter(pl.col("network") == "gru"))
+    assert set(one_network["panel"]) == {""}
+    assert (one_network["kind_of"].n_unique(), constant) == (10, "gru, d\u00a0=\u00a048")
+    one_task, constant = with_task_panels(zoo["behaviour"].filter(pl.col("task") == "square"))
+    assert (set(one_task["panel"]), one_task["kind_of"].n_unique(), constant) == ({""}, 4, "square")
+    sizes = pl.concat([synthetic.behaviour(), synthetic.behaviour().with_columns(d=pl.lit(8, dtype=pl.Int64))])
+    assert set(with_task_panels(sizes)[0]["kind_of"]) == {"d\u00a0=\u00a048", "d\u00a0=\u00a08"}
+
+
+def test_panels_leave_no_gap_where_a_column_less_fills_the_rows(synthetic):
+    assert panel_width(720, 10, least=190)[0] == 2
+    assert panel_width(720, 9, least=190)[0] == 3
+    assert panel_width(720, 3, least=270)[0] == 2
+    chart = whole_state(synthetic.whole_state())
+    assert in_panels(chart, ["one"], 1) is chart

@@ -223,14 +223,28 @@ def learning(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> p
 
 
 def pooled_whole_state(whole_state: pl.DataFrame) -> pl.DataFrame:
-    """Whole-state swaps over seeds: task, network, d, algorithm, site, outcome, share, low, high (Wilson), seeds, n."""
+    """Whole-state swaps over seeds: task, network, d, algorithm, site, outcome, share, seeds, n, low, high (Wilson).
+
+    The rows of one network go through its sites as a forward pass does (`site_depth`), the outcome `source` first.
+    """
+    kind = ["task", "network", "d", "algorithm"]
     pooled = (
         validate("whole_state", whole_state)
-        .group_by(["task", "network", "d", "algorithm", "site", "outcome"], maintain_order=True)
+        .group_by([*kind, "site", "outcome"], maintain_order=True)
         .agg(
             share=(pl.col("share") * pl.col("n")).sum() / pl.col("n").sum(),
             seeds=pl.col("seed").n_unique(),
             n=pl.col("n").sum(),
         )
+        .with_row_index("place")
+        .with_columns(first=pl.col("place").min().over(kind))
+        .sort("first", site_depth(), "site", pl.col("outcome") == "base", "place")
+        .drop("place", "first")
     )
     return _with_interval(pooled, "share")
+
+
+def site_depth() -> pl.Expr:
+    """How deep the site of a row lies: `embedding`, `layer1`, `layer2`, ...; 0 for every other name."""
+    number = pl.col("site").str.extract(r"^layer(\d+)$").cast(pl.Int64)
+    return pl.when(pl.col("site") == "embedding").then(-1).otherwise(number.fill_null(0))

@@ -188,8 +188,8 @@ TRAINING = TableSchema(
 
 WHOLE_STATE_OUTCOMES: Mapping[str, str] = MappingProxyType(
     {
-        "source": "goes on as the source would",
-        "base": "goes on as the base, as if nothing had been swapped",
+        "source": "goes on as the source",
+        "base": "goes on as the base",
     }
 )
 """Values of `whole_state.outcome` and what the network does in each."""

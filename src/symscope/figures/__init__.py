@@ -8,6 +8,7 @@ from symscope.figures.iia_bars import iia_bars
 from symscope.figures.iia_by_k import iia_by_k
 from symscope.figures.save import chart_svg, save_figure
 from symscope.figures.training import training
+from symscope.figures.whole_state import whole_state
 
 __all__ = [
     "aligned_states",
@@ -19,4 +20,5 @@ __all__ = [
     "iia_by_k",
     "save_figure",
     "training",
+    "whole_state",
 ]

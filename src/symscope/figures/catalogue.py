@@ -17,6 +17,7 @@ from symscope.figures.iia_bars import iia_bars
 from symscope.figures.iia_by_k import iia_by_k
 from symscope.figures.theme import WIDTH
 from symscope.figures.training import training
+from symscope.figures.whole_state import whole_state
 
 
 def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> dict[str, ChartType]:
@@ -44,6 +45,8 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
             draw("iia_by_k", iia_by_k, scores)
     if "gradience" in present:
         draw("gradience", gradience, _chosen(present["gradience"], tables.get("scores")))
+    if "whole_state" in present:
+        draw("whole_state", whole_state, present["whole_state"])
     if "aligned_states" in present:
         states = _chosen(present["aligned_states"], tables.get("scores"))
         for (variable,), part in states.group_by("variable", maintain_order=True):

@@ -44,14 +44,48 @@ def with_panels(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFra
     return frame.with_columns(panel), ", ".join(constant)
 
 
+MANY = 6
+"""Kinds of network (task, network, d) up to which each has a panel of its own; beyond, a task has one."""
+
+
+def are_many(frame: pl.DataFrame) -> bool:
+    """Are there more kinds of network than a figure has panels for?"""
+    return frame.select("task", "network", "d").n_unique() > MANY
+
+
+def with_task_panels(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """The frame with `panel`, the task, and `kind_of`, the network as it is told apart from others of the same task.
+
+    Where only tasks differ, or only networks, `panel` is empty and `kind_of` names what differs. Also gives the text
+    of what is the same in all rows. A size that goes with its network in every task is left out of `kind_of`.
+    """
+    sizes = frame.group_by("task", "network").agg(pl.col("d").n_unique()).get_column("d").max()
+    several_sizes = isinstance(sizes, int) and sizes > 1
+    named, _ = with_panels(frame, ("network", "d") if several_sizes else ("network",))
+    told = named.get_column("panel")
+    tasks = frame.get_column("task")
+    _, constant = with_panels(frame, ("task", "network", "d"))
+    if tasks.n_unique() == 1:
+        panel, kind = pl.Series([""] * frame.height, dtype=pl.String), told
+    elif told.n_unique() == 1:
+        panel, kind = pl.Series([""] * frame.height, dtype=pl.String), tasks
+    else:
+        panel, kind = tasks, told
+    return frame.with_columns(panel.alias("panel"), kind.alias("kind_of")), constant
+
+
 def panel_names(frame: pl.DataFrame) -> list[str]:
     """The panels of a frame from `with_panels`, in order of appearance."""
     return frame.get_column("panel").unique(maintain_order=True).to_list()
 
 
 def panel_width(width: int, panels: int, *, least: int, margin: int = 64, gap: int = 24) -> tuple[int, int]:
-    """Columns of panels that fit into `width` px with each at least `least` px wide, and the width of one in px."""
-    columns = max(1, min(panels, (width - margin + gap) // (least + gap)))
+    """Columns of panels that fit into `width` px with each at least `least` px wide, and the width of one in px.
+
+    A few columns less where that leaves no gap in the last row.
+    """
+    fit = max(1, min(panels, (width - margin + gap) // (least + gap)))
+    columns = next((c for c in range(fit, fit // 2, -1) if panels % c == 0), fit)
     return columns, (width - margin - gap * (columns - 1)) // columns
 
 
@@ -61,7 +95,9 @@ def in_panels(chart: ChartType, panels: Sequence[str], columns: int) -> ChartTyp
         return chart
     header = alt.Header(title=None, labelAnchor="start", labelPadding=6)
     facet = alt.Facet("panel:N", sort=list(panels), header=header)
-    return chart.facet(facet=facet, columns=columns, spacing=24)
+    drawn = chart.facet(facet=facet, columns=columns, spacing=24)
+    # With a gap in the last row, one axis below each column would stand below nothing.
+    return drawn.resolve_axis(x="independent") if len(panels) % columns else drawn
 
 
 def seeds_text(frame: pl.DataFrame) -> str:

@@ -155,7 +155,7 @@ def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **op
     return alt.Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
 
 
-def share_axis(field: str, title: str, *, format: str = ".2~f") -> alt.Y:  # noqa: A002 - Vega-Lite's name
+def share_axis(field: str, title: str | None, *, format: str = ".2~f") -> alt.Y:  # noqa: A002 - Vega-Lite's name
     """A vertical axis from 0 to 1, with room for a mark at 1."""
     return alt.Y(
         field, title=title, scale=alt.Scale(domain=[0, 1.03], nice=False), axis=alt.Axis(values=SHARES, format=format)
