@@ -4,9 +4,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from symscope.analysis import make_table
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 from symscope.report import ReportInputs, load_inputs, save_inputs, write_report
 from symscope.report.answers import questions
+from symscope.report.learning import learning_of
+from symscope.report.swaps import whole_state_sentences
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def test_what_is_given_is_escaped(written):
 
 def test_every_figure_has_an_image_with_alt_text(written):
     images = re.findall(r'<img src="data:image/svg\+xml;base64,[^"]+" alt="([^"]*)"', written[1].page.read_text())
-    assert len(images) == 6
+    assert len(images) == 7
     assert all(len(alt) > 40 for alt in images)
 
 
@@ -105,9 +108,105 @@ def test_scores_alone_make_a_report(synthetic, tmp_path):
     assert {path.stem for path in files.figures} == {"iia_bars", "iia_by_k"}
 
 
-def test_a_report_needs_scores(synthetic):
-    with pytest.raises(InvalidArgumentError, match="needs the table 'scores'"):
-        ReportInputs("No scores", {"behaviour": synthetic.behaviour()})
+def test_a_report_needs_a_table():
+    with pytest.raises(InvalidArgumentError, match="needs at least one table, got none; known: scores, behaviour"):
+        ReportInputs("No tables", {})
+
+
+@pytest.fixture(scope="module")
+def zoo(synthetic, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("zoo")
+    inputs = ReportInputs("What learns what?", synthetic.zoo())
+    save_inputs(inputs, folder)
+    return folder, write_report(load_inputs(folder), folder).page.read_text()
+
+
+def test_a_study_that_only_trains_says_what_learned_what(zoo):
+    folder, html = zoo
+    assert "<h2>What learned what?</h2>" in html
+    assert "37 of 40 networks reach a trial accuracy of 99.99% on trained and on held-out quantities" in html
+    assert html.index("37 of 40") < html.index("<figure ")
+    assert 'id="scores"' not in html
+    assert "How this was decided" not in html
+    assert len(html) < 5_000_000
+    table = html[html.index("Table of trial accuracies") :].split("</table>")[0]
+    assert table.count("<tr>") == 41
+    assert table.count("missed") == 6
+    for target in set(re.findall(r'<a [^>]*href="([^"]+)"', html)):
+        assert f'id="{target[1:]}"' in html if target.startswith("#") else (folder / target).is_file()
+
+
+def test_what_a_whole_state_swap_means_and_shows_is_said(zoo, synthetic):
+    assert "put in place of that of another" in zoo[1]
+    assert "<li>gru: follows the source in 0.98" in zoo[1]
+    (gru,) = whole_state_sentences(synthetic.whole_state(seeds=(0,)))
+    assert re.fullmatch(r"gru: follows the source in \d\.\d{3}, goes on as the base in \d\.\d{3}\.", gru)
+    (rope,) = whole_state_sentences(synthetic.whole_state(network="transformer-rope"))
+    assert rope.index("at embedding") < rope.index("at layer1") < rope.index("at layer2")
+
+
+def accuracies(*pairs):
+    """Behaviour of networks of one task each, with these accuracies on a trained and on a held-out quantity."""
+    rows = [
+        {
+            "task": f"t{number}",
+            "network": "gru",
+            "d": 8,
+            "seed": 0,
+            "quantity": quantity,
+            "held_out": quantity == 1,
+            "trial_accuracy": accuracy,
+            "n": 100_000,
+        }
+        for number, pair in enumerate(pairs)
+        for quantity, accuracy in ((2, pair[0]), (1, pair[1]))
+    ]
+    return make_table("behaviour", rows)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "summary"),
+    [
+        ([(1, 1), (1, 1)], "All 2 networks reach {}."),
+        ([(1, 1)], "The network reaches {}."),
+        ([(1, 0.9998)], "The network does not reach {}."),
+        ([(1, 1), (1, 0.9998)], "1 of 2 networks reaches {}; 2 reach 99%."),
+        ([(1, 1), (0.95, 1), (1, 0.5)], "1 of 3 networks reaches {}; 2 reach 90%; the other stays below 90%."),
+        ([(0.1, 0.1), (0, 0)], "None of 2 networks reaches {}; all stay below 90%."),
+    ],
+)
+def test_how_many_networks_learned_is_counted(pairs, summary):
+    asked = "a trial accuracy of 99.99% on trained and on held-out quantities"
+    assert learning_of(accuracies(*pairs), None).summary == summary.format(asked)
+
+
+def test_which_networks_did_not_learn_is_said_and_no_share_is_rounded_up():
+    learned = learning_of(accuracies((1, 1), (0.99999, 0.99989)), None)
+    assert learned.detail[0] == "Below 99.99%: gru on t1 (trained 99.99%, held-out 99.98%)."
+    assert [cell.text for cell in learned.rows[0][4:7]] == ["100.00%", "100.00%", "–"]
+    assert [cell.missed for cell in learned.rows[1][4:7]] == [False, True, False]
+    assert "95% interval" in learned.rows[0][4].told
+
+
+def test_networks_that_all_failed_still_make_a_report(synthetic, tmp_path):
+    failed = synthetic.zoo(learned=False)
+    html = write_report(ReportInputs("All failed", failed), tmp_path / "low").page.read_text()
+    assert "None of 40 networks reaches" in html
+    empty = {name: table.clear() for name, table in failed.items()}
+    html = write_report(ReportInputs("Nothing", empty), tmp_path / "empty").page.read_text()
+    assert "No network was trained." in html
+    untested = ReportInputs("Untested", {"training": failed["training"]})
+    html = write_report(untested, tmp_path / "untested").page.read_text()
+    assert "40 further networks left no trial accuracy" not in html
+    assert "No network&#39;s trial accuracy was measured." in html
+
+
+def test_beside_scores_the_table_stands_with_the_behaviour_of_several_networks(synthetic, written, tmp_path):
+    html = written[1].page.read_text()
+    assert "What learned what?" not in html
+    assert html.index('id="behaviour"') < html.index("Table of trial accuracies") < html.index('id="iia_bars"')
+    one = {"scores": synthetic.scores(seeds=(0,)), "behaviour": synthetic.behaviour(seeds=(0,))}
+    assert "Table of trial accuracies" not in write_report(ReportInputs("One", one), tmp_path).page.read_text()
 
 
 def test_a_folder_without_results_or_with_damaged_ones_is_told(tmp_path):

@@ -21,6 +21,7 @@ _FIGURES = {
     "iia_bars": ("IIA and controls", "scores"),
     "iia_by_k": ("Subspace size", "scores"),
     "gradience": ("By count", "gradience"),
+    "whole_state": ("Whole-state swap", "whole_state"),
     "aligned_states": ("States", "aligned_states"),
     "training": ("Training", "training"),
 }

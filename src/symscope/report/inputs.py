@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from symscope.analysis.files import replace_file
-from symscope.analysis.tables import read_tables, validate, write_table
+from symscope.analysis.tables import TABLES, read_tables, validate, write_table
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 
 TABLES_FOLDER = "tables"
@@ -23,7 +23,7 @@ Fact = str | int | float | bool | None
 class ReportInputs:
     """Everything that a report shows.
 
-    `tables` holds the tables of `analysis.TABLES` by name; `scores` is needed, each other one adds its section.
+    `tables` holds the tables of `analysis.TABLES` by name; at least one is needed, and each adds its section.
     `command` is how to run the study again. `notes` are things that a reader must know before believing the numbers (a
     seed that failed, a search that did not converge). `facts` are groups of named values for the section on what was
     run, such as `{"Versions": {"torch": "2.8.0"}, "Duration": {"training, seed 0": "25 s"}}`, in the order given.
@@ -37,8 +37,8 @@ class ReportInputs:
 
     def __post_init__(self) -> None:
         """Check every table; `InvalidArgumentError` says what does not fit."""
-        if "scores" not in self.tables:
-            raise InvalidArgumentError(f"a report needs the table 'scores'; got {sorted(self.tables) or 'no tables'}")
+        if not self.tables:
+            raise InvalidArgumentError(f"a report needs at least one table, got none; known: {', '.join(TABLES)}")
         object.__setattr__(self, "tables", {name: validate(name, frame) for name, frame in self.tables.items()})
 
 

@@ -15,13 +15,15 @@ from markupsafe import Markup
 
 from symscope.analysis.files import replace_file
 from symscope.analysis.summary import VERDICT_RULE
-from symscope.analysis.tables import SCORES, TABLES
+from symscope.analysis.tables import SCORES, TABLES, make_table
 from symscope.figures import draw_figures, save_figure
 from symscope.figures.panels import fact
 from symscope.figures.theme import NARROW
 from symscope.report.answers import null_control_labels, questions
 from symscope.report.charts import drawing_data, page_figures, scheme_variables
 from symscope.report.inputs import Fact, ReportInputs
+from symscope.report.learning import learning_of
+from symscope.report.swaps import meaning, whole_state_sentences
 
 PAGE_FILE = "report.html"
 FIGURES_FOLDER = "figures"
@@ -58,15 +60,22 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scores = inputs.tables["scores"]
+    scores = inputs.tables.get("scores", make_table("scores", []))
+    asked = questions(scores, inputs.tables.get("behaviour")) if len(scores) else []
+    learned = learning_of(inputs.tables.get("behaviour"), inputs.tables.get("training"))
     return templates.get_template("report.html").render(
         title=inputs.title,
-        questions=questions(scores, inputs.tables.get("behaviour")),
+        questions=asked,
+        learned=learned,
+        # The answer itself where nothing was looked for in the networks; else beside how they behave.
+        learned_first=not asked,
+        learned_beside=bool(asked) and len(learned.rows) > 1,
+        said=_said(inputs.tables),
         notes=inputs.notes,
         null_controls=null_control_labels(),
         rule=VERDICT_RULE[0].upper() + VERDICT_RULE[1:],
         figures=page_figures(charts),
-        scores=_score_table(scores),
+        scores=_score_table(scores) if len(scores) else None,
         command=inputs.command,
         facts={group: {name: _shown(value) for name, value in facts.items()} for group, facts in inputs.facts.items()},
         tables=[{"name": n, "rows": f"{t.height:,}", "row": TABLES[n].row} for n, t in inputs.tables.items()],
@@ -75,6 +84,14 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         light=Markup(scheme_variables("light")),
         dark=Markup(scheme_variables("dark")),
     )
+
+
+def _said(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    """What stands above a figure: what it means, and sentences that say what it shows."""
+    if "whole_state" not in tables:
+        return {}
+    swaps = tables["whole_state"]
+    return {"whole_state": {"meaning": meaning(swaps), "found": whole_state_sentences(swaps)}}
 
 
 def _vega_bundle() -> Markup:
