@@ -23,6 +23,8 @@ from symscope.errors import SymscopeError
 from symscope.runner import Event, Outcome, Store, run
 
 if TYPE_CHECKING:  # the science takes seconds to import, and --help should not
+    import polars as pl
+
     from symscope.report import ReportInputs
     from symscope.studies import Study
 
@@ -102,7 +104,10 @@ def run_study(
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         networks = sum(not job.needs for job in plan)
         at_a_time = min(cores, networks) if workers is None else workers
-        err.print(f"{study.name}: {study.title}\n{len(plan)} jobs, {max(at_a_time, 1)} at a time; Ctrl-C pauses.")
+        err.print(f"{study.name}: {study.title}", soft_wrap=True)
+        err.print(
+            f"{len(plan)} jobs, {max(at_a_time, 1)} at a time, results in {folder}; Ctrl-C pauses.", soft_wrap=True
+        )
         with _Display(err) as display:
             threads = max(1, cores // max(1, at_a_time))
             outcome = run(plan, store, workers=at_a_time, threads=threads, on_event=display.show)
@@ -153,21 +158,34 @@ def _same_command() -> str:
 def _write_report(inputs: "ReportInputs", folder: Path) -> None:
     from symscope.report import write_report
 
-    _print_scores(inputs)
+    _print_tables(inputs)
     files = write_report(inputs, folder)
-    out.print(f"\nReport: {files.page}", soft_wrap=True)
+    out.print(f"Report: {files.page}", soft_wrap=True)
 
 
-def _print_scores(inputs: "ReportInputs") -> None:
-    columns = ("task", "network", "d", "seed", "variable", "function", "k", "control")
-    table = Table(*columns, "IIA", "95% interval", "n", box=None, pad_edge=False)
-    for row in inputs.tables["scores"].iter_rows(named=True):
-        figures = (f"{row['iia']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", str(row["n"]))
-        table.add_row(*(str(row[column]) for column in columns), *figures)
-    # In a pipe every row keeps its line, whatever the width that the terminal is taken to have.
-    wide = out if out.is_terminal else Console(highlight=False, width=200)
-    wide.print()
-    wide.print(table)
+def _print_tables(inputs: "ReportInputs") -> None:
+    """What was learned, and every score: the figures that the report shows."""
+    from symscope.analysis.summary import learning
+
+    tables = inputs.tables
+    if "behaviour" in tables or "training" in tables:
+        _print_rows(learning(tables.get("behaviour"), tables.get("training")), "trial accuracy and training")
+    if "scores" in tables:
+        _print_rows(tables["scores"], "interchange intervention accuracy (IIA), 95% interval")
+    if "whole_state" in tables:
+        _print_rows(tables["whole_state"], "whole-state swaps: share that goes on as the source, and as the base")
+
+
+def _print_rows(frame: "pl.DataFrame", title: str) -> None:
+    hidden = {"start", "validation_iia", "steps", "trained_n", "held_out_n", "extrapolated_n"}
+    shown = frame.select(name for name in frame.columns if name not in hidden)
+    table = Table(*shown.columns, title=title, title_justify="left", box=None, pad_edge=False)
+    for row in shown.iter_rows():
+        table.add_row(*("" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+    # In a pipe every row keeps its line: there is no terminal whose width would matter.
+    console = out if out.is_terminal else Console(highlight=False, width=240)
+    console.print(table)
+    console.print()
 
 
 def _tell_failures(outcome: Outcome) -> None:
@@ -175,7 +193,7 @@ def _tell_failures(outcome: Outcome) -> None:
         err.rule(f"failed: {name}")
         err.print(trace, markup=False, soft_wrap=True)
     for name, cause in outcome.skipped.items():
-        err.print(f"skipped: {name}, since {cause} failed")
+        err.print(f"skipped: {name}, since {cause} failed", markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -226,7 +244,9 @@ class _Display:
         why = f": {event.text.splitlines()[-1]}" if event.text else ""
         told = {"there": "already there", "damaged": "damaged, done again", "waiting": "done by another process"}
         word = told.get(event.kind, event.kind)
-        self._console.print(f"[{event.settled}/{event.total}] {event.job}: {word}{took}{why}", markup=False)
+        self._console.print(
+            f"[{event.settled}/{event.total}] {event.job}: {word}{took}{why}", markup=False, soft_wrap=True
+        )
 
     def _show_progress(self, event: Event) -> None:
         progress = event.progress
@@ -243,4 +263,6 @@ class _Display:
         elif time.monotonic() - self._last_line.get(event.job, float("-inf")) >= PLAIN_LINE_EVERY_S:
             self._last_line[event.job] = time.monotonic()
             upto = f"/{progress.total:.0f}" if progress.total is not None else ""
-            self._console.print(f"{event.job}: {progress.text} {progress.done:.0f}{upto}: {shown}", markup=False)
+            self._console.print(
+                f"{event.job}: {progress.text} {progress.done:.0f}{upto}: {shown}", markup=False, soft_wrap=True
+            )

@@ -8,7 +8,10 @@ from tests.networks.examples import ROUNDING, furthest, network, tokens
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 
+from symscope.errors import InvalidArgumentError
+from symscope.networks import make_network
 from symscope.networks.attention import Layer
+from symscope.seeds import generator
 
 KINDS = [
     ("transformer-rope", {"layers": 1}),
@@ -152,3 +155,11 @@ def test_what_lies_before_the_cut_is_not_run_again(monkeypatch):
     ran.clear()
     some.resume(fed, continuation, torch.full((4,), 5))
     assert ran == [(2, 5)]  # and nothing at all once it is fed
+
+
+def test_a_fed_cut_is_not_resumed_with_another_continuation():
+    some = make_network("transformer-rope", 8, 5, generator(0))
+    seen, continuation = torch.tensor([[1, 3, 4]]), torch.tensor([[3, 4, 2]])
+    fed = some.prefeed(some.cut(seen, torch.tensor([1]), "layer1"), continuation)
+    with pytest.raises(InvalidArgumentError, match="another continuation"):
+        some.resume(fed, torch.tensor([[4, 4, 2]]), torch.tensor([3]))

@@ -75,7 +75,7 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
         variables: names of the variables to look for, each on its own.
         k: dimensions given to a variable; of several, each is searched. They share one program.
         seed: of the draws and starts.
-        site: where to look; default: the network's first site.
+        site: where to look; default: the network's `default_site`.
         untrained: a network of the same shape with fresh weights; the same search on it becomes a control.
         counts: interventions to draw for the search, for the choice among starts and steps, and for the test.
         options: how to search.
@@ -89,7 +89,7 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
         InvalidArgumentError: a k below 1 or above the state's width, or nothing to look for.
         NonFiniteError: a loss or state is not finite.
     """
-    site = next(iter(network.sites)) if site is None else site
+    site = network.default_site if site is None else site
     network.check_site(site)
     names = algorithm.check_variables(variables)
     sizes = [k] if isinstance(k, int) else list(k)

@@ -59,10 +59,12 @@ class Network(nn.Module, ABC):
 
     Attributes:
         sites: where a state can be read and rewritten, with its width there.
+        default_site: the site that is meant when none is named.
         vocabulary: number of tokens.
     """
 
     sites: Mapping[str, int]
+    default_site: str
     vocabulary: int
 
     @abstractmethod
@@ -99,8 +101,8 @@ class Network(nn.Module, ABC):
     def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"]) -> Cut:
         """The same cut, with all of a continuation's run that no rewritten state can change.
 
-        `resume` from it with that continuation, or less of it, gives the same features and has less to do; with any
-        other continuation it is wrong. Where everything depends on the state, this is the cut as it was.
+        `resume` from it with that continuation, or less of it, gives the same features and has less to do; any other
+        continuation is refused. Where everything depends on the state, this is the cut as it was.
         """
         return cut
 

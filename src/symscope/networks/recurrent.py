@@ -74,6 +74,7 @@ class RecurrentNetwork(Network):
         super().__init__()
         self.cell, self.output = cell, output
         self.sites = {name: part.stop - part.start for name, part in cell.sites.items()}
+        self.default_site = max(self.sites, key=lambda name: self.sites[name])  # the whole state
         with torch.no_grad():
             self.vocabulary = len(cell.drives())
 

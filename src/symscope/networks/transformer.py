@@ -44,6 +44,7 @@ class Transformer(Network):
         _check_sizes(d, layers, heads, rope)
         self.vocabulary, self.rope, self.head_width = vocabulary, rope, d // heads
         self.sites = dict.fromkeys(("embedding", *(f"layer{index + 1}" for index in range(layers))), d)
+        self.default_site = "layer1"  # where the paper intervenes, in its two layers
         self.embedding = normal_parameter((vocabulary, d), generator)
         self.layers = nn.ModuleList(Layer(d, heads, generator) for _ in range(layers))
         self.final_norm = nn.LayerNorm(d)
@@ -99,14 +100,20 @@ class Transformer(Network):
         """See `Network.prefeed`: the continuation's residual stream at the site depends on no rewritten state."""
         below = self._below(cut.site)
         above = {name: cut.context[name][:, :, below:] for name in ("keys", "values")}
-        return replace(cut, context={**cut.context, **above, "fed": self._fed(cut, continuation)})
+        fed = {"fed": self._fed(cut, continuation), "fed_tokens": continuation[:, :-1]}
+        return replace(cut, context={**cut.context, **above, **fed})
 
     def resume(
         self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch time feature"]:
         """See `Network.resume`."""
         positions, time = cut.context["positions"], continuation.shape[1]
-        fed = self._fed(cut, continuation) if "fed" not in cut.context else cut.context["fed"][:, : time - 1]
+        if "fed" in cut.context:
+            if not torch.equal(cut.context["fed_tokens"][:, : time - 1], continuation[:, :-1]):
+                raise InvalidArgumentError("the cut was prefed with another continuation than it is resumed with")
+            fed = cut.context["fed"][:, : time - 1]
+        else:
+            fed = self._fed(cut, continuation)
         residual = torch.cat([cut.states[:, None], fed], 1)
         by = self._rotation(positions[:, None] + torch.arange(time, device=positions.device))
         # Above the site the cut position's own keys and values come from the rewritten state, so none cached is seen.

@@ -17,6 +17,7 @@ class Behaviour:
 
     quantity: int
     held_out: bool
+    """Whether training never showed this quantity; so too where it lies beyond the task's."""
     trial_accuracy: float
     n: int
 
@@ -48,4 +49,4 @@ def behaviour(
     asked = sorted(task.quantities if quantities is None else quantities)
     sequences = task.draw(torch.tensor(asked).repeat_interleave(each), generator)
     right = trials_correct(network, sequences).view(len(asked), each).double().mean(1).tolist()
-    return [Behaviour(n, n in task.held_out, share, each) for n, share in zip(asked, right, strict=True)]
+    return [Behaviour(n, n not in task.trained, share, each) for n, share in zip(asked, right, strict=True)]

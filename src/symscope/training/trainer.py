@@ -184,9 +184,7 @@ def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str
     }
 
 
-def _validate(
-    run: _Run, validation: dict[str, Sequences], loss: float, options: TrainingOptions
-) -> Validation:
+def _validate(run: _Run, validation: dict[str, Sequences], loss: float, options: TrainingOptions) -> Validation:
     if not math.isfinite(loss):
         raise NonFiniteError(
             f"the training loss is not finite between updates {run.update - options.validate_every * UPDATES_AN_EPOCH}"

@@ -1,0 +1,33 @@
+"""What the documents show runs as pasted, and what they link to is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in PAGES}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/own-network.md"])
+def test_examples_run_as_pasted(page: str) -> None:
+    (code,) = EXAMPLES[ROOT / page]
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/")
+    assert ended.returncode == 0, ended.stderr
+    assert "IIA" in ended.stdout
+    if page == "README.md":
+        shown = [float(share) / 100 for share in re.findall(r"(\d+)% of trials", ended.stdout)]
+        found = [float(iia) for iia in re.findall(r"up-down at h, k = 24: IIA ([\d.]+)", ended.stdout)]
+        assert (len(shown), len(found)) == (4, 2)
+        assert min(shown) > 0.8
+        assert min(found) > 0.8
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
