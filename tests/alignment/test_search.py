@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from symscope.algorithms import UpDown
+from symscope.algorithms import UpDown, UpUp
 from symscope.alignment import Orthogonal, Question, SearchOptions, Subspace, find, score, search, whole_state_score
 from symscope.alignment.functions import random_subspace
 from symscope.alignment.search import _losses
@@ -49,15 +49,18 @@ def test_search_finds_what_is_there(constructed: Constructed) -> None:
         assert evidence.score.iia > evidence.controls["random-subspace"].high
 
 
-def test_search_does_not_find_what_is_not_there() -> None:
-    """A network without a trace of the count: its drives are those of another, shuffled over the tokens."""
+def test_search_does_not_find_the_variables_of_another_algorithm() -> None:
+    """The magnitude network holds one count, not two; Up-Up's phase it does hold."""
+    found = find(hidden(4).network, UpUp(TASK), ["demo_count", "resp_count", "phase"], 2, counts=FEW, options=QUICK)
+    assert [evidence.score.high < 0.5 for evidence in found] == [True, True, False]
+    assert found[2].score.iia >= 0.99
+
+
+def test_search_does_not_find_a_count_in_a_network_that_does_not_count() -> None:
     constructed = hidden(16)
-    drives = constructed.network.cell.token_drives
     with torch.no_grad():
-        drives[TASK.demo] = 0
-    (evidence,) = find(
-        constructed.network, ALGORITHM, ["count"], 4, options=SearchOptions(learning_rate=1e-2, steps=300)
-    )
+        constructed.network.cell.token_drives[TASK.demo] = 0
+    (evidence,) = find(constructed.network, ALGORITHM, ["count"], 4, counts=FEW, options=QUICK)
     assert evidence.score.high < 0.5
 
 
