@@ -7,7 +7,8 @@ standard exception says the same (`ValueError`, `FileNotFoundError`), the class 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class SymscopeError(Exception):
@@ -49,6 +50,6 @@ class StoreError(SymscopeError, OSError):
 class NonFiniteError(SymscopeError, ArithmeticError):
     """A loss or a state became NaN or infinite; the message says at which step, `best` is what was good until then."""
 
-    def __init__(self, message: str, best: object = None) -> None:
+    def __init__(self, message: str, best: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.best = best

@@ -43,12 +43,14 @@ def align_stage(
     for declared in arguments["alignments"]:
         choice = AlignmentChoice.model_validate(declared)
         algorithm = make_algorithm(choice.algorithm, subject.task)
+        sizes = [subspace_size(k, subject.d) for k in choice.k]
+        names = [f"{variable}.{k}" for variable in choice.variables for k in sizes]
         try:
             found = find(
                 network,
                 algorithm,
                 choice.variables,
-                [subspace_size(k, subject.d) for k in choice.k],
+                sizes,
                 seed=subject.seed,
                 site=choice.site,
                 untrained=untrained,
@@ -57,14 +59,12 @@ def align_stage(
                 on_validation=lambda on, step, best: report(_progress(on, step, best, options)),
             )
         except NonFiniteError as error:
-            if isinstance(error.best, list):
-                _save_alignments(
-                    algorithm.name, [f"{i}" for i in range(len(error.best))], error.best, folder / "scratch"
-                )
+            if error.best:
+                _save_alignments(algorithm.name, names, error.best, folder / "scratch")
             raise
-        _save_alignments(algorithm.name, [f"{e.variable}.{e.k}" for e in found], [e.found for e in found], folder)
+        _save_alignments(algorithm.name, names, [evidence.found for evidence in found], folder)
         whole = whole_state_score(network, algorithm, counts.test, site=found[0].site, seed=subject.seed)
-        tables["scores"] += [{**subject.columns, **row} for row in _score_rows(found, whole, subject.d)]
+        tables["scores"] += [{**subject.columns, **row} for row in _score_rows(found, whole)]
         tables["gradience"] += [
             {**subject.columns, **row} for row in _gradience_rows(network, algorithm, found, counts, subject)
         ]
@@ -98,14 +98,14 @@ def _names(evidence: Evidence) -> Row:
     }
 
 
-def _score_rows(found: Sequence[Evidence], whole: Score, d: int) -> Iterator[Row]:
+def _score_rows(found: Sequence[Evidence], whole: Score) -> Iterator[Row]:
     for evidence in found:
         search = {"start": evidence.found.start, "steps": evidence.found.steps}
         search |= {"validation_iia": evidence.found.validation_iia}
         yield {**_names(evidence), "control": "none", **_figures(evidence.score), **search}
         for control, score in evidence.controls.items():
             yield {**_names(evidence), "control": control, **_figures(score)}
-    everything = {"variable": ALL_VARIABLES, "function": WHOLE_STATE, "k": d, "control": "none"}
+    everything = {"variable": ALL_VARIABLES, "function": WHOLE_STATE, "k": found[0].function.d, "control": "none"}
     yield {**_names(found[0]), **everything, **_figures(whole)}
 
 

@@ -23,7 +23,7 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
         command: how to run the study again.
 
     Raises:
-        InvalidArgumentError: no job has left a score.
+        InvalidArgumentError: no job has left a table.
     """
     there = [job.name for job in plan if job.name in {*outcome.done, *outcome.there}]
     manifests = {name: store.manifest(plan.location(name)) for name in there}
@@ -46,18 +46,20 @@ def _unsolved(name: str, manifest: Manifest) -> str:
 def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, str]]:
     any_manifest = next(iter(manifests.values()))
     where = sorted({f"{m.facts['device']}, {m.facts['threads']} threads a job" for m in manifests.values()})
+    declared = {
+        "name": study.name,
+        "tasks": ", ".join(task.name for task in study.tasks),
+        "networks": "; ".join(
+            f"{network.label}, d = {', '.join(map(str, network.sizes))}" for network in study.networks
+        ),
+        "seeds": ", ".join(map(str, study.seeds)),
+        "training": _listed(vars(study.training)),
+    }
+    if study.alignments:
+        declared["search"] = _listed(vars(study.search))
+        declared["interventions"] = _listed(study.interventions.model_dump())
     return {
-        "Study": {
-            "name": study.name,
-            "tasks": ", ".join(task.name for task in study.tasks),
-            "networks": ", ".join(
-                f"{network.kind}, d = {', '.join(map(str, network.sizes))}" for network in study.networks
-            ),
-            "seeds": ", ".join(map(str, study.seeds)),
-            "training": ", ".join(f"{name} {value}" for name, value in _values(study.training).items()),
-            "search": ", ".join(f"{name} {value}" for name, value in _values(study.search).items()),
-            "interventions": ", ".join(f"{name} {n}" for name, n in study.interventions.model_dump().items()),
-        },
+        "Study": declared,
         "Where": {"device": "; ".join(where), "machine": f"{platform.system()} {platform.machine()}"},
         "Versions": {"python": any_manifest.python}
         | {name: any_manifest.packages[name] for name in VERSIONS_SHOWN if name in any_manifest.packages},
@@ -65,5 +67,5 @@ def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapp
     }
 
 
-def _values(options: object) -> dict[str, object]:
-    return vars(options)
+def _listed(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items())
