@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from symscope.algorithms import UpDown
+from symscope.algorithms import UpDown, algorithms_for, make_algorithm
 from symscope.alignment import whole_state_test
 from symscope.errors import InvalidArgumentError
 from symscope.interventions import draw_same_phase
 from symscope.networks import averaging_network, magnitude_network, two_counts_network
 from symscope.seeds import generator
-from symscope.tasks import multi_object
+from symscope.tasks import make_task, multi_object
 
 TASK = multi_object()
 ALGORITHM = UpDown(TASK)
@@ -20,6 +20,7 @@ def test_pairs_lie_in_one_phase_with_other_counts_and_something_left_to_do() -> 
     assert len(as_source) == len(as_base) == 400
     assert torch.equal(as_source.base_values["phase"], as_source.source_values["phase"])
     assert (as_source.base_values["count"] != as_source.source_values["count"]).all()
+    assert torch.equal(*(torch.isin(drawn.continuation, TASK.demo).sum(1) for drawn in (as_source, as_base)))
     for drawn, values in ((as_source, as_source.source_values), (as_base, as_base.base_values)):
         demos = torch.isin(drawn.continuation, TASK.demo).sum(1)
         assert torch.equal((drawn.continuation == TASK.response).sum(1), values["count"] + demos)
@@ -30,6 +31,14 @@ def test_pairs_lie_in_one_phase_with_other_counts_and_something_left_to_do() -> 
 def test_a_markov_network_follows_the_source(make) -> None:
     outcomes = whole_state_test(make(**TASK.roles).network, ALGORITHM, 300, site="h", seed=0)
     assert (outcomes["source"].iia, outcomes["base"].iia) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["modulo", "rounding", "multi-object-void", "arithmetic"])
+def test_the_two_answers_of_a_pair_differ_on_every_task(name: str) -> None:
+    task = make_task(name)
+    pairs = draw_same_phase(make_algorithm(algorithms_for(task)[0], task), 200, generator(0))
+    answers = [[c[d].tolist() for c, d in zip(p.continuation, p.determined, strict=True)] for p in pairs]
+    assert all(one != other for one, other in zip(*answers, strict=True))
 
 
 def test_a_network_that_recomputes_goes_on_as_the_base() -> None:

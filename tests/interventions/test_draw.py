@@ -1,5 +1,7 @@
 """Draws of base, source and cuts; the algorithm's own swap is tested with the algorithms."""
 
+import time
+
 import pytest
 import torch
 
@@ -67,6 +69,18 @@ def test_a_seed_fixes_the_draws() -> None:
     assert torch.equal(one.continuation, same.continuation)
     assert torch.equal(one.base, same.base)
     assert one.base.shape != other.base.shape or not torch.equal(one.base, other.base)
+
+
+def test_drawing_the_papers_12_000_takes_less_than_two_seconds() -> None:
+    began = time.process_time()
+    for count in (10_000, 1_000, 1_000):
+        draw_interventions(ALGORITHM, ["count"], count, generator(0))
+    assert time.process_time() - began < 2
+
+
+def test_less_than_no_more_demo_tokens_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="at least 0 more"):
+        draw_interventions(ALGORITHM, ["count"], 5, generator(0), more_demo=-1)
 
 
 @pytest.mark.parametrize(

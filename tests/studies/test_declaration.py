@@ -36,7 +36,7 @@ def test_all_faults_are_told_together() -> None:
     text = preset_text("quick")
     for right, wrong in (
         ("name: multi-object", "name: multi-objects"),
-        ("kind: gru", "kind: grru"),
+        ("- kind: gru", "- {kind: grru, sizes: [48]}\n  - kind: gru"),
         ("variables: [count, phase]", "variables: [coumt, phase]"),
         ("k: [d/2]", "k: [d/2, 0, 99, half]"),
         ("seeds: [0, 1]", "seeds: [1, 1]"),
@@ -67,6 +67,11 @@ def test_all_faults_are_told_together() -> None:
         ("sizes: [48]", "sizes: [0]", "d is at least 1"),
         ("seeds: [0, 1]", "seeds: []", "seeds"),
         ("name: quick", "name: [", "no valid YAML"),
+        ("algorithm: up-down", "algorithm: up-down\n    site: nowhere", "unknown site 'nowhere'"),
+        ("- name: multi-object", "- name: multi-object\n  - name: multi-object", "tasks: each once"),
+        ("sizes: [48]", "sizes: [48, 48]", "networks: each once"),
+        ("kind: gru", "kind: lstm\n    options: {heads: 2}", "unknown option of network 'lstm' 'heads'"),
+        ("- name: multi-object", "- {name: modulo, options: {modulus: 1}}", "whole number"),
         ("name: quick", "name: quick\ndevice: abacus", "'abacus' cannot be used here"),
     ],
 )

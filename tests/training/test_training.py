@@ -8,9 +8,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteError
-from symscope.networks import gru
+from symscope.networks import gru, make_network
 from symscope.seeds import generator
-from symscope.tasks import multi_object
+from symscope.tasks import modulo, multi_object
 from symscope.training import (
     TrainingOptions,
     behaviour,
@@ -124,11 +124,46 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
             with torch.no_grad():
                 net.cell.embedding.fill_(float("nan"))
 
-    with pytest.raises(NonFiniteError, match="between updates 32 and 48"):
+    with pytest.raises(NonFiniteError, match=r"not finite at update 33.*checkpoint of update 32 is the last good"):
         train(net, TASK, 0, SHORT, folder=tmp_path, on_validation=poison)
     again = network()
     train(again, TASK, 0, SHORT, folder=tmp_path)
     assert all(parameter.isfinite().all() for parameter in again.parameters())
+
+
+def test_weights_that_break_in_the_last_update_of_a_period_are_never_saved(tmp_path, monkeypatch) -> None:
+    net = network()
+    step = torch.optim.Adam.step
+
+    def poison(adam, *words):
+        step(adam, *words)
+        if int(adam.state_dict()["state"][0]["step"]) == 32:
+            with torch.no_grad():
+                net.cell.embedding[0, 0] = float("nan")
+
+    monkeypatch.setattr(torch.optim.Adam, "step", poison)
+    with pytest.raises(NonFiniteError, match=r"at update 32.*update 16 is the last good"):
+        train(net, TASK, 0, SHORT, folder=tmp_path)
+    monkeypatch.undo()
+    again = network()
+    train(again, TASK, 0, SHORT, folder=tmp_path)
+    assert all(parameter.isfinite().all() for parameter in again.parameters())
+
+
+def test_the_last_period_ends_at_the_cap() -> None:
+    assert [seen.epoch for seen in train(network(), TASK, 0, replace(SHORT, epochs=5)).history] == [2, 4, 5]
+
+
+def test_same_shapes_are_not_the_same_network(tmp_path) -> None:
+    path = tmp_path / "network.safetensors"
+    rope, nope, heads = (
+        make_network(kind, 8, 5, generator(0), heads=heads)
+        for kind, heads in (("transformer-rope", 1), ("transformer-nope", 1), ("transformer-rope", 2))
+    )
+    save_network(path, rope, {})
+    for other in (nope, heads):
+        with pytest.raises(CheckpointError, match="another architecture"):
+            load_network(path, other)
 
 
 def test_checkpoints_are_read_only_into_what_they_were_written_from(tmp_path) -> None:
@@ -136,7 +171,7 @@ def test_checkpoints_are_read_only_into_what_they_were_written_from(tmp_path) ->
     net = network()
     save_network(path, net, {"d": 8})
     other = network(seed=1)
-    assert load_network(path, other) == {"d": 8}
+    assert load_network(path, other)["d"] == 8
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
     with pytest.raises(CheckpointError, match="another architecture"):
         load_network(path, network(d=9))
@@ -154,6 +189,12 @@ def test_a_folder_of_another_training_is_refused(tmp_path) -> None:
     train(network(), TASK, 0, replace(SHORT, epochs=2), folder=tmp_path)
     with pytest.raises(CheckpointError, match="another training"):
         train(network(), TASK, 1, replace(SHORT, epochs=2), folder=tmp_path)
+    other = modulo(modulus=3, quantities=range(1, 5), held_out=(3,))
+    same_name = modulo(modulus=4, quantities=range(1, 5), held_out=(3,))
+    size = len(other.vocabulary)
+    train(gru(8, size, generator(0)), other, 0, replace(SHORT, epochs=2), folder=tmp_path / "modulo")
+    with pytest.raises(CheckpointError, match="another training"):
+        train(gru(8, size, generator(0)), same_name, 0, replace(SHORT, epochs=2), folder=tmp_path / "modulo")
     (tmp_path / LATEST).write_bytes(b"half")
     with pytest.raises(CheckpointError, match="damaged"):
         train(network(), TASK, 0, replace(SHORT, epochs=2), folder=tmp_path)
@@ -163,3 +204,5 @@ def test_options_are_checked() -> None:
     for name in ("learning_rate", "batch", "epochs"):
         with pytest.raises(InvalidArgumentError, match=f"{name} must be above 0"):
             TrainingOptions(**{name: -1.0 if name == "learning_rate" else 0})
+    with pytest.raises(InvalidArgumentError, match="multiple of validate_every"):
+        TrainingOptions(validate_every=5, keep_every=7)

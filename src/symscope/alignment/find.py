@@ -9,7 +9,7 @@ from symscope.alignment.controls import UNTRAINED, subspace_controls
 from symscope.alignment.functions import Subspace
 from symscope.alignment.score import Score, score
 from symscope.alignment.search import Found, Question, SearchOptions, search
-from symscope.errors import InvalidArgumentError
+from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interventions import Prepared, draw_interventions, prepare
 from symscope.networks import Network
 from symscope.seeds import generator
@@ -26,6 +26,7 @@ class Evidence:
         k: dimensions given to it.
         found: the alignment, and how it was found.
         score: IIA on test interventions, which neither the search nor the choice among starts has seen.
+        redrawn: share of the draws of test interventions that had no counterfactual and were drawn again.
         controls: the same test for what must score less: name to score.
     """
 
@@ -35,6 +36,7 @@ class Evidence:
     k: int
     found: Found
     score: Score
+    redrawn: float
     controls: Mapping[str, Score] = field(default_factory=dict)
 
     @property
@@ -52,6 +54,7 @@ class _Sets:
     train: Prepared
     validation: Prepared
     test: Prepared
+    redrawn: float
 
 
 def find(  # noqa: PLR0913  (the whole question in one call; all but four have a default)
@@ -102,8 +105,14 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
 
     def ask(on: Network, sets: Mapping[str, _Sets], which: str) -> list[Found]:
         questions = [Question(sets[v].train, sets[v].validation, size, seed) for v, size in asked]
-        return search(on, questions, options, partial(on_validation, which) if on_validation else None)
+        try:
+            return search(on, questions, options, partial(on_validation, which) if on_validation else None)
+        except NonFiniteError as error:
+            named = ", ".join(f"{number}: {v} with k = {size}" for number, (v, size) in enumerate(asked))
+            best = error.best if on is network else found
+            raise NonFiniteError(f"search on the {which} network ({named}): {error}", best) from error
 
+    found: list[Found] = []
     sets = draw(network)
     found = ask(network, sets, "trained")
     controls = [
@@ -117,7 +126,9 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
         for (v, _), other, company in zip(asked, ask(untrained, theirs, "untrained"), controls, strict=True):
             company[UNTRAINED] = score(untrained, other.function, theirs[v].test)
     return [
-        Evidence(algorithm.name, v, site, size, one, score(network, one.function, sets[v].test), company)
+        Evidence(
+            algorithm.name, v, site, size, one, score(network, one.function, sets[v].test), sets[v].redrawn, company
+        )
         for (v, size), one, company in zip(asked, found, controls, strict=True)
     ]
 
@@ -126,8 +137,10 @@ def _draw_sets(
     network: Network, algorithm: Algorithm, variable: str, site: str, seed: int, counts: tuple[int, int, int]
 ) -> _Sets:
     """Three sets of interventions on one variable, drawn apart, on the network's states."""
-    made = []
-    for purpose, count in zip(("train", "validation", "test"), counts, strict=True):
-        draws = generator(seed, "interventions", algorithm.name, variable, purpose)
-        made.append(prepare(network, draw_interventions(algorithm, [variable], count, draws), site))
-    return _Sets(*made)
+    drawn = [
+        draw_interventions(
+            algorithm, [variable], count, generator(seed, "interventions", algorithm.name, variable, purpose)
+        )
+        for purpose, count in zip(("train", "validation", "test"), counts, strict=True)
+    ]
+    return _Sets(*(prepare(network, one, site) for one in drawn), redrawn=drawn[-1].redrawn)

@@ -114,6 +114,7 @@ SCORES = TableSchema(
         _integer("start", "which of several starts of the search was kept", nullable=True),
         _share("validation_iia", "IIA on the validation interventions", nullable=True),
         _integer("steps", "steps of the search until it stopped", nullable=True),
+        _share("redrawn", "share of draws without a counterfactual, drawn again", nullable=True),
     ),
     key=(*_ALIGNMENT_KEY, "control"),
 )

@@ -88,6 +88,8 @@ def draw_interventions(
         raise InvalidArgumentError("an intervention swaps at least one variable, got none")
     if count < 1:
         raise InvalidArgumentError(f"draw at least one intervention, asked for {count}")
+    if more_demo != "own" and more_demo < 0:
+        raise InvalidArgumentError(f"at least 0 more demo tokens follow, or 'own', got {more_demo}")
     vocabulary = algorithm.task.vocabulary
     uncut = torch.tensor([vocabulary.pad, vocabulary.bos, vocabulary.eos, *vocabulary.encode(not_at)])
     parts: list[Interventions] = []

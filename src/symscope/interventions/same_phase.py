@@ -1,6 +1,6 @@
 """Pairs for the whole-state swap test: does a network go on as the source, or as if nothing had happened?
 
-Base and source are cut within the same phase, with other values and something left to do in both (TMLR 2025,
+Base and source are cut within the same phase, with other answers to give and something left to do in both (TMLR 2025,
 section 4.3). A network whose state is Markov follows the source when its state is swapped; one that recomputes
 everything from its context goes on as the base.
 """
@@ -11,10 +11,19 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 from symscope.algorithms import Algorithm, Category
 from symscope.errors import InvalidArgumentError
-from symscope.interventions.draw import MORE_DEMO, Interventions, continue_from, draw_interventions, join_draws, select
+from symscope.interventions.draw import (
+    MORE_DEMO,
+    Continuation,
+    Interventions,
+    continue_from,
+    draw_interventions,
+    join_draws,
+    select,
+)
 
 MOST_ROUNDS = 50
 
@@ -29,8 +38,8 @@ class SamePhase(NamedTuple):
 def draw_same_phase(algorithm: Algorithm, count: int, generator: Generator) -> SamePhase:
     """Draws `count` swaps of the whole state between cuts of one phase.
 
-    All categories of the algorithm (its phase) are equal in base and source, some other variable differs, and
-    neither continuation is over at once.
+    All categories of the algorithm (its phase) are equal in base and source, neither continuation is over at once,
+    and they differ in what is determined. The environment shows as many more demo tokens in both.
 
     Raises:
         InvalidArgumentError: `count` is below 1, or hardly any draw is such a pair.
@@ -38,27 +47,43 @@ def draw_same_phase(algorithm: Algorithm, count: int, generator: Generator) -> S
     everything = [variable.name for variable in algorithm.variables]
     pairs: list[SamePhase] = []
     for _ in range(MOST_ROUNDS):
-        as_source = draw_interventions(algorithm, everything, 4 * count, generator)
+        drawn = draw_interventions(algorithm, everything, 4 * count, generator)
         remaining = torch.randint(MORE_DEMO + 1, (4 * count,), generator=generator)
-        then = continue_from(algorithm, as_source.base_values, remaining, generator)
-        as_base = replace(as_source, continuation=then.tokens, lengths=then.lengths, determined=then.determined)
-        fit = _one_phase(algorithm, as_source) & (as_source.lengths > 1) & (as_base.lengths > 1)
+        as_source, as_base = (
+            _followed_by(drawn, continue_from(algorithm, values, remaining, generator))
+            for values in (drawn.source_values, drawn.base_values)
+        )
+        fit = (
+            _one_phase(algorithm, drawn) & (as_source.lengths > 1) & (as_base.lengths > 1) & _differ(as_source, as_base)
+        )
         pairs.append(SamePhase(select(as_source, fit), select(as_base, fit)))
-        if sum(len(pair.as_base) for pair in pairs) >= count:
-            first = torch.arange(sum(len(pair.as_base) for pair in pairs)) < count
+        have = sum(len(pair.as_base) for pair in pairs)
+        if have >= count:
+            first = torch.arange(have) < count
             return SamePhase(*(select(join_draws(list(parts)), first) for parts in zip(*pairs, strict=True)))
     raise InvalidArgumentError(
-        f"hardly any two cuts of task {algorithm.task.name!r} lie in one phase of {algorithm.name}"
+        f"hardly any two cuts of task {algorithm.task.name!r} lie in one phase of {algorithm.name} with other answers"
     )
+
+
+def _followed_by(drawn: Interventions, then: Continuation) -> Interventions:
+    return replace(drawn, continuation=then.tokens, lengths=then.lengths, determined=then.determined)
 
 
 def _one_phase(algorithm: Algorithm, drawn: Interventions) -> Bool[Tensor, " batch"]:
     same = torch.ones(len(drawn), dtype=torch.bool)
-    differs = ~same
     for variable in algorithm.variables:
-        equal = drawn.base_values[variable.name] == drawn.source_values[variable.name]
         if isinstance(variable, Category):
-            same &= equal
-        else:
-            differs |= ~equal
-    return same & differs
+            same &= drawn.base_values[variable.name] == drawn.source_values[variable.name]
+    return same
+
+
+def _differ(one: Interventions, other: Interventions) -> Bool[Tensor, " batch"]:
+    """Where what is determined differs; free tokens between may well do so."""
+    answers = []
+    width = max(one.continuation.shape[1], other.continuation.shape[1])
+    for drawn in (one, other):
+        first = torch.argsort((~drawn.determined).int(), dim=1, stable=True)
+        answer = torch.where(drawn.determined, drawn.continuation, 0).gather(1, first)
+        answers.append(pad(answer, (0, width - answer.shape[1])))
+    return (answers[0] != answers[1]).any(1)

@@ -60,11 +60,13 @@ class Network(nn.Module, ABC):
     Attributes:
         sites: where a state can be read and rewritten, with its width there.
         default_site: the site that is meant when none is named.
+        architecture: what it is, in words that tell it from any other of the same weights (kind, heads, ...).
         vocabulary: number of tokens.
     """
 
     sites: Mapping[str, int]
     default_site: str
+    architecture: str
     vocabulary: int
 
     @abstractmethod

@@ -75,6 +75,7 @@ class RecurrentNetwork(Network):
         self.cell, self.output = cell, output
         self.sites = {name: part.stop - part.start for name, part in cell.sites.items()}
         self.default_site = max(self.sites, key=lambda name: self.sites[name])  # the whole state
+        self.architecture = f"recurrent, {type(cell).__name__}, {type(output).__name__}"
         with torch.no_grad():
             self.vocabulary = len(cell.drives())
 

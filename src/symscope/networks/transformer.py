@@ -44,6 +44,7 @@ class Transformer(Network):
         _check_sizes(d, layers, heads, rope)
         self.vocabulary, self.rope, self.head_width = vocabulary, rope, d // heads
         self.sites = dict.fromkeys(("embedding", *(f"layer{index + 1}" for index in range(layers))), d)
+        self.architecture = f"transformer, {layers} layers, {heads} heads, {'RoPE' if rope else 'NoPE'}"
         self.default_site = "layer1"  # where the paper intervenes, in its two layers
         self.embedding = normal_parameter((vocabulary, d), generator)
         self.layers = nn.ModuleList(Layer(d, heads, generator) for _ in range(layers))

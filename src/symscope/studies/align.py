@@ -43,7 +43,8 @@ def align_stage(
     for declared in arguments["alignments"]:
         choice = AlignmentChoice.model_validate(declared)
         algorithm = make_algorithm(choice.algorithm, subject.task)
-        sizes = [subspace_size(k, subject.d) for k in choice.k]
+        site = choice.site or network.default_site
+        sizes = list(dict.fromkeys(subspace_size(k, network.sites[site]) for k in choice.k))
         names = [f"{variable}.{k}" for variable in choice.variables for k in sizes]
         try:
             found = find(
@@ -52,7 +53,7 @@ def align_stage(
                 choice.variables,
                 sizes,
                 seed=subject.seed,
-                site=choice.site,
+                site=site,
                 untrained=untrained,
                 counts=(counts.train, counts.validation, counts.test),
                 options=options,
@@ -60,10 +61,10 @@ def align_stage(
             )
         except NonFiniteError as error:
             if error.best:
-                _save_alignments(algorithm.name, names, error.best, folder / "scratch")
+                _save_alignments(f"{algorithm.name}.{site}", names, error.best, folder / "scratch")
             raise
-        _save_alignments(algorithm.name, names, [evidence.found for evidence in found], folder)
-        whole = whole_state_score(network, algorithm, counts.test, site=found[0].site, seed=subject.seed)
+        _save_alignments(f"{algorithm.name}.{site}", names, [evidence.found for evidence in found], folder)
+        whole = whole_state_score(network, algorithm, counts.test, site=site, seed=subject.seed)
         tables["scores"] += [{**subject.columns, **row} for row in _score_rows(found, whole)]
         tables["gradience"] += [
             {**subject.columns, **row} for row in _gradience_rows(network, algorithm, found, counts, subject)
@@ -80,12 +81,12 @@ def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions)
     return Progress(step, options.steps, f"search, {on} network", {"worst IIA": min(best), "best IIA": max(best)})
 
 
-def _save_alignments(algorithm: str, names: Sequence[str], found: Sequence[Found], folder: Path) -> None:
+def _save_alignments(title: str, names: Sequence[str], found: Sequence[Found], folder: Path) -> None:
     """Writes each alignment's projector factors, `<name>.write` (state, k) and `<name>.read` (k, state)."""
     tensors = {}
     for name, one in zip(names, found, strict=True):
         tensors |= {f"{name}.write": one.function.write, f"{name}.read": one.function.read}
-    save_tensors(folder / f"{algorithm}.safetensors", tensors, {"function": found[0].function.name})
+    save_tensors(folder / f"{title}.safetensors", tensors, {"function": found[0].function.name})
 
 
 def _names(evidence: Evidence) -> Row:
@@ -101,7 +102,7 @@ def _names(evidence: Evidence) -> Row:
 def _score_rows(found: Sequence[Evidence], whole: Score) -> Iterator[Row]:
     for evidence in found:
         search = {"start": evidence.found.start, "steps": evidence.found.steps}
-        search |= {"validation_iia": evidence.found.validation_iia}
+        search |= {"validation_iia": evidence.found.validation_iia, "redrawn": evidence.redrawn}
         yield {**_names(evidence), "control": "none", **_figures(evidence.score), **search}
         for control, score in evidence.controls.items():
             yield {**_names(evidence), "control": control, **_figures(score)}

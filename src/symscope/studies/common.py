@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 from symscope.analysis import make_table
+from symscope.errors import CheckpointError
 from symscope.networks import Network, make_network
 from symscope.seeds import generator
 from symscope.studies.declaration import TaskChoice
@@ -24,6 +25,7 @@ class Subject:
     """The network that a job is about, and the columns that name it in every table."""
 
     task: Task
+    task_label: str
     network: Mapping[str, Any]
     seed: int
     device: str
@@ -32,8 +34,8 @@ class Subject:
     def of(cls, arguments: Mapping[str, Any]) -> "Subject":
         """The subject of a job, from its arguments; sets the threads that the executor allows this process."""
         torch.set_num_threads(int(os.environ.get("SYMSCOPE_THREADS", torch.get_num_threads())))
-        task = TaskChoice.model_validate(arguments["task"]).make()
-        return cls(task, arguments["network"], arguments["seed"], arguments["device"])
+        choice = TaskChoice.model_validate(arguments["task"])
+        return cls(choice.make(), choice.label, arguments["network"], arguments["seed"], arguments["device"])
 
     @property
     def d(self) -> int:
@@ -48,14 +50,16 @@ class Subject:
 
     def trained_network(self, needs: Mapping[str, Path]) -> Network:
         """The network with the weights that the training stage left."""
-        network = self.fresh_network("trained")
-        load_network(next(iter(needs.values())) / WEIGHTS, network)
-        return network
+        network, path = self.fresh_network("trained"), next(iter(needs.values())) / WEIGHTS
+        facts = load_network(path, network)
+        if self.columns.items() <= facts.items():
+            return network
+        raise CheckpointError(f"{path} holds another network: {facts}, not {self.columns}")
 
     @property
     def columns(self) -> dict[str, Any]:
         """The columns of every row about this network."""
-        return {"task": self.task.name, "network": self.network["label"], "d": self.d, "seed": self.seed}
+        return {"task": self.task_label, "network": self.network["label"], "d": self.d, "seed": self.seed}
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ A declaration is a short YAML file. All of its faults are reported together, bef
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import torch
@@ -14,13 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment.search import SearchOptions
-from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeError, UnknownNameError
-from symscope.networks import make_network
+from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeError
+from symscope.networks import Network, make_network
 from symscope.seeds import generator
 from symscope.tasks import Task, make_task
 from symscope.training import TrainingOptions
-
-FUNCTIONS = ("orthogonal",)
 
 
 class _Section(BaseModel):
@@ -29,13 +26,24 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _label(name: str, options: Mapping[str, object]) -> str:
+    return "-".join([name, *(f"{option}{value}" for option, value in sorted(options.items()))])
+
+
 class TaskChoice(_Section):
     """A task, and its options."""
 
     name: str
     quantities: tuple[int, int] = Field(default=(1, 20), description="first and last quantity, both included")
     held_out: tuple[int, ...] = (4, 9, 14, 17)
-    options: dict[str, float] = Field(default={}, description="what else this task takes, such as void_probability")
+    options: dict[str, int | float] = Field(
+        default={}, description="what else this task takes, such as void_probability"
+    )
+
+    @property
+    def label(self) -> str:
+        """What the task is called in tables: its name, and its options."""
+        return _label(self.name, self.options)
 
     def make(self) -> Task:
         """The task itself; raises what the task raises."""
@@ -52,8 +60,8 @@ class NetworkChoice(_Section):
 
     @property
     def label(self) -> str:
-        """What the network is called in tables: its kind, and the options that are not the default."""
-        return "-".join([self.kind, *(f"{name}{value}" for name, value in self.options.items())])
+        """What the network is called in tables: its kind, and its options."""
+        return _label(self.kind, self.options)
 
 
 class AlignmentChoice(_Section):
@@ -62,7 +70,6 @@ class AlignmentChoice(_Section):
     algorithm: str
     site: str | None = Field(default=None, description="where to look; default: the network's own")
     variables: tuple[str, ...] = Field(min_length=1)
-    functions: tuple[str, ...] = FUNCTIONS
     k: tuple[int | str, ...] = Field(min_length=1)
 
 
@@ -100,7 +107,7 @@ class Study(_Section):
 
 
 def subspace_size(declared: int | str, d: int) -> int:
-    """A declared k as a number: `d`, a part of it such as `d/2`, or the number itself.
+    """A declared k as a number: `d`, the width of the state, a part of it such as `d/2`, or the number itself.
 
     Raises:
         InvalidArgumentError: it is none of these, or does not lie in 1..d.
@@ -161,29 +168,38 @@ def _faults(study: Study) -> Iterator[str]:
             tasks.append(choice.make())
         except SymscopeError as error:
             yield f"tasks[{index}]: {error}"
+    networks: list[Network] = []
     for index, network in enumerate(study.networks):
         for d in network.sizes:
             try:
-                make_network(network.kind, d, 4, generator(0), **network.options)
+                networks.append(make_network(network.kind, d, 4, generator(0), **network.options))
             except SymscopeError as error:
                 yield f"networks[{index}], d = {d}: {error}"
     for index, choice in enumerate(study.alignments):
-        for place, error in _alignment_faults(choice, tasks, study.networks):
+        for place, error in _alignment_faults(choice, tasks, networks):
             yield f"alignments[{index}].{place}: {error}"
-    if len(set(study.seeds)) < len(study.seeds):
-        yield f"seeds: each once, got {list(study.seeds)}"
+    for name, declared in _told_apart(study).items():
+        if len(set(declared)) < len(declared):
+            yield f"{name}: each once, got {declared}"
     try:
         torch.empty(0, device=study.device)
     except (RuntimeError, AssertionError) as error:
         yield f"device: {study.device!r} cannot be used here: {str(error).splitlines()[0]}"
 
 
+def _told_apart(study: Study) -> dict[str, list[object]]:
+    """What tables tell apart, by section: two of the same would share their rows."""
+    return {
+        "seeds": list(study.seeds),
+        "tasks": [task.label for task in study.tasks],
+        "networks": [f"{network.label}, d = {d}" for network in study.networks for d in network.sizes],
+        "alignments": [f"{choice.algorithm} at {choice.site or 'default'}" for choice in study.alignments],
+    }
+
+
 def _alignment_faults(
-    choice: AlignmentChoice, tasks: Sequence[Task], networks: Sequence[NetworkChoice]
+    choice: AlignmentChoice, tasks: Sequence[Task], networks: Sequence[Network]
 ) -> Iterator[tuple[str, Exception]]:
-    for function in choice.functions:
-        if function not in FUNCTIONS:
-            yield "functions", UnknownNameError("alignment function", function, FUNCTIONS)
     for task in tasks:
         try:
             algorithm = make_algorithm(choice.algorithm, task)
@@ -195,8 +211,15 @@ def _alignment_faults(
                 algorithm.check_variables([variable])
             except SymscopeError as error:
                 yield "variables", error
-    for declared, d in product(choice.k, sorted({d for network in networks for d in network.sizes if d > 0})):
+    for network in networks:
+        site = choice.site or network.default_site
         try:
-            subspace_size(declared, d)
+            network.check_site(site)
         except SymscopeError as error:
-            yield "k", error
+            yield "site", error
+            continue
+        for declared in choice.k:
+            try:
+                subspace_size(declared, network.sites[site])
+            except SymscopeError as error:
+                yield "k", error

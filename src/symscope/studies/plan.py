@@ -30,7 +30,7 @@ def declaration_key(study: Study) -> str:
 
 def _network_jobs(study: Study, task: TaskChoice, network: NetworkChoice, d: int, seed: int) -> list[Job]:
     declared = study.model_dump(mode="json")
-    name = f"{task.name}-{network.label}-d{d}-seed{seed}"
+    name = f"{task.label}-{network.label}-d{d}-seed{seed}"
     built = {"kind": network.kind, "options": network.options, "label": network.label, "d": d}
     common = {"task": task.model_dump(mode="json"), "network": built, "seed": seed, "device": study.device}
     training = {**common, "training": declared["training"], "behaviour": declared["behaviour"]}

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from symscope.errors import CheckpointError
+from symscope.networks import Network
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -44,18 +45,21 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
-def save_network(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
-    """Writes a network's weights, and facts about it (what it is, how it was trained)."""
-    save_tensors(path, network.state_dict(), facts)
+def save_network(path: Path, network: Network, facts: Mapping[str, Any]) -> None:
+    """Writes a network's weights, its architecture, and facts about it (how it was trained, say)."""
+    save_tensors(path, network.state_dict(), {**facts, "architecture": network.architecture})
 
 
-def load_network(path: Path, network: nn.Module) -> dict[str, Any]:
+def load_network(path: Path, network: Network) -> dict[str, Any]:
     """Reads weights into a network of the same architecture and returns the facts kept with them.
 
     Raises:
         CheckpointError: the file is damaged, or its weights are those of another architecture.
     """
     tensors, facts = load_tensors(path)
+    theirs = facts.get("architecture", network.architecture)  # weights from elsewhere may not say
+    if theirs != network.architecture:
+        raise CheckpointError(f"{path} is of another architecture: {theirs}, not {network.architecture}")
     load_weights(network, tensors, path)
     return facts
 

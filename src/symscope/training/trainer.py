@@ -5,6 +5,7 @@ the task or the updates are used up. Its state goes to a checkpoint whole, so an
 exactly where it was.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -41,7 +42,8 @@ class TrainingOptions:
         in_a_row: ... when this many validations in a row reach it.
         validate_every: epochs between validations.
         validate_each: validation sequences for each quantity.
-        keep_every: epochs between the checkpoints that are kept for the study of development; 0 keeps none.
+        keep_every: epochs between the checkpoints that are kept for the study of development, a multiple of
+            `validate_every`; 0 keeps none.
     """
 
     learning_rate: float = 1e-4
@@ -57,6 +59,10 @@ class TrainingOptions:
         for name in ("learning_rate", "batch", "epochs", "in_a_row", "validate_every", "validate_each"):
             if not getattr(self, name) > 0:
                 raise InvalidArgumentError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.keep_every < 0 or self.keep_every % self.validate_every:
+            raise InvalidArgumentError(
+                f"keep_every must be a multiple of validate_every ({self.validate_every}), got {self.keep_every}"
+            )
 
 
 @dataclass(frozen=True)
@@ -123,18 +129,15 @@ def train(
     """
     options = options or TrainingOptions()
     run = _start(network, seed, options)
-    identity = {"task": task.name, "quantities": task.quantities, "held_out": task.held_out, "seed": seed}
-    identity |= {"options": asdict(options)}
+    identity = _identity(network, task, seed, options)
     if folder is not None and (folder / LATEST).exists():
         _restore(run, folder / LATEST, identity)
     validation = _validation_set(task, seed, options)
-    period = options.validate_every * UPDATES_AN_EPOCH
     while not _finished(run, options):
-        began, losses = monotonic(), torch.zeros((), device=_device(network))
-        for _ in range(period):
-            losses += _update(run, task, options)
+        began = monotonic()
+        loss = _period(run, task, options)
         run.seconds += monotonic() - began
-        run.history.append(_validate(run, validation, float(losses) / period, options))
+        run.history.append(_validate(run, validation, loss, options))
         if folder is not None:
             _save(run, folder, identity, options)
         if on_validation:
@@ -150,6 +153,30 @@ def _start(network: Network, seed: int, options: TrainingOptions) -> _Run:
 
 def _finished(run: _Run, options: TrainingOptions) -> bool:
     return run.reached >= options.in_a_row or run.update >= options.epochs * UPDATES_AN_EPOCH
+
+
+def _identity(network: Network, task: Task, seed: int, options: TrainingOptions) -> dict[str, Any]:
+    """What a checkpoint belongs to. A few sequences tell the task, with all its options, from any other."""
+    drawn = task.draw(torch.tensor(task.quantities), generator(0, "identity")).tokens
+    digest = hashlib.sha256(drawn.numpy().tobytes()).hexdigest()[:16]
+    named = {"task": task.name, "sequences": digest, "quantities": task.quantities, "held_out": task.held_out}
+    return {**named, "network": network.architecture, "seed": seed, "options": asdict(options)}
+
+
+def _period(run: _Run, task: Task, options: TrainingOptions) -> float:
+    """The updates up to the next validation; gives their mean loss."""
+    first = run.update + 1
+    left = options.epochs * UPDATES_AN_EPOCH - run.update
+    updates = min(options.validate_every * UPDATES_AN_EPOCH, left)
+    losses = torch.stack([_update(run, task, options) for _ in range(updates)])
+    wrong = (~losses.isfinite()).nonzero()
+    if len(wrong) or not all(parameter.isfinite().all() for parameter in run.network.parameters()):
+        at = first + int(wrong[0]) if len(wrong) else run.update
+        raise NonFiniteError(
+            f"training is not finite at update {at}; lower the learning rate (now {options.learning_rate:g}). "
+            f"The checkpoint of update {first - 1} is the last good one"
+        )
+    return float(losses.mean())
 
 
 def _update(run: _Run, task: Task, options: TrainingOptions) -> Tensor:
@@ -185,11 +212,6 @@ def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str
 
 
 def _validate(run: _Run, validation: dict[str, Sequences], loss: float, options: TrainingOptions) -> Validation:
-    if not math.isfinite(loss):
-        raise NonFiniteError(
-            f"the training loss is not finite between updates {run.update - options.validate_every * UPDATES_AN_EPOCH}"
-            f" and {run.update}; lower the learning rate (now {options.learning_rate:g}). The last checkpoint is good"
-        )
     shares = {name: float(trials_correct(run.network, s).double().mean()) for name, s in validation.items()}
     run.reached = run.reached + 1 if min(shares.values()) >= options.wanted else 0
     return Validation(
