@@ -53,9 +53,8 @@ def draw_same_phase(algorithm: Algorithm, count: int, generator: Generator) -> S
             _followed_by(drawn, continue_from(algorithm, values, remaining, generator))
             for values in (drawn.source_values, drawn.base_values)
         )
-        fit = (
-            _one_phase(algorithm, drawn) & (as_source.lengths > 1) & (as_base.lengths > 1) & _differ(as_source, as_base)
-        )
+        going_on = (as_source.lengths > 1) & (as_base.lengths > 1)
+        fit = _one_phase(algorithm, drawn) & going_on & _differ(as_source, as_base)
         pairs.append(SamePhase(select(as_source, fit), select(as_base, fit)))
         have = sum(len(pair.as_base) for pair in pairs)
         if have >= count:

@@ -36,9 +36,7 @@ class TaskChoice(_Section):
     name: str
     quantities: tuple[int, int] = Field(default=(1, 20), description="first and last quantity, both included")
     held_out: tuple[int, ...] = (4, 9, 14, 17)
-    options: dict[str, int | float] = Field(
-        default={}, description="what else this task takes, such as void_probability"
-    )
+    options: dict[str, int | float] = Field(default={}, description="what else it takes, such as void_probability")
 
     @property
     def label(self) -> str:

@@ -15,7 +15,8 @@ def swap_stage(
 ) -> Mapping[str, Any]:
     """Swaps whole states within one phase; leaves a part of the table `whole_state`.
 
-    At an LSTM's sites `h` and `c` half of its state is swapped. What must follow is told by the first algorithm that solves the task: it accumulates, so its state is Markov.
+    What must follow is told by the first algorithm that solves the task: it accumulates, so its state is Markov. At the
+    sites `h` and `c` of an LSTM only half of its state is swapped.
     """
     subject = Subject.of(arguments)
     network = subject.trained_network(needs)
