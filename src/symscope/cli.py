@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from symscope.errors import SymscopeError
@@ -44,7 +44,7 @@ app.add_typer(study_app, name="study")
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A preset (see `symscope study list`) or a YAML file.")]
-Folder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results and report; the same goes on.")]
+Folder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results and report; the same to go on.")]
 
 
 def main() -> None:
@@ -70,8 +70,9 @@ def list_studies() -> None:
     for name in preset_names():
         study = preset(name)
         sizes = "; ".join(f"{network.kind} d = {', '.join(map(str, network.sizes))}" for network in study.networks)
-        table.add_row(name, study.title, f"{sizes}; {len(study.seeds)} seeds")
-    out.print(table)
+        seeds = f"{len(study.seeds)} seed{'s' if len(study.seeds) > 1 else ''}"
+        table.add_row(name, study.title, f"{sizes}; {seeds}")
+    _whole_lines(out).print(table)
 
 
 @study_app.command("show")
@@ -88,9 +89,9 @@ def run_study(
     seed: Annotated[
         list[int] | None, typer.Option(help="Train this seed in place of the study's; repeat it for several.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1 ... [default: cpu]")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1 ... (default: cpu)")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Jobs at a time; 0: all in this process. [default: one a core]")
+        int | None, typer.Option(min=0, help="Jobs at a time; 0: all in this process (default: one a core)")
     ] = None,
 ) -> None:
     """Run a study, or go on with it where it was interrupted, and write its report."""
@@ -139,7 +140,10 @@ def _declaration(name: str) -> tuple[str, str]:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise SymscopeError(f"there is no file {name}; `symscope study list` names the presets")
-        return path.read_text(encoding="utf-8"), name
+        try:
+            return path.read_text(encoding="utf-8"), name
+        except (OSError, UnicodeDecodeError) as error:
+            raise SymscopeError(f"{name} cannot be read as UTF-8 text: {error}") from error
     return preset_text(name), f"preset {name}"
 
 
@@ -177,15 +181,25 @@ def _print_tables(inputs: "ReportInputs") -> None:
 
 
 def _print_rows(frame: "pl.DataFrame", title: str) -> None:
-    hidden = {"start", "validation_iia", "steps", "trained_n", "held_out_n", "extrapolated_n"}
+    """A table as it is in a pipe; on a terminal, columns that say the same in every row go into the title."""
+    hidden = {"start", "validation_iia", "steps", "redrawn", "trained_n", "held_out_n", "extrapolated_n"}
     shown = frame.select(name for name in frame.columns if name not in hidden)
-    table = Table(*shown.columns, title=title, title_justify="left", box=None, pad_edge=False)
+    if out.is_terminal and shown.height > 1:
+        same = [name for name in shown.columns if shown[name].n_unique() == 1]
+        title = f"{title} ({', '.join(f'{name} {shown[name][0]}' for name in same)})" if same else title
+        shown = shown.drop(same)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name, dtype in shown.schema.items():
+        table.add_column(name, no_wrap=True, justify="right" if dtype.is_numeric() else "left")
     for row in shown.iter_rows():
         table.add_row(*("" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
-    # In a pipe every row keeps its line: there is no terminal whose width would matter.
-    console = out if out.is_terminal else Console(highlight=False, width=240)
-    console.print(table)
-    console.print()
+    _whole_lines(out).print(table)
+    out.print()
+
+
+def _whole_lines(console: Console) -> Console:
+    """In a pipe every row keeps its line: there is no terminal whose width would matter."""
+    return console if console.is_terminal else Console(highlight=False, width=240)
 
 
 def _tell_failures(outcome: Outcome) -> None:
@@ -216,10 +230,8 @@ class _Display:
         self._console = console
         self._bars: dict[str, TaskID] = {}
         self._last_line: dict[str, float] = {}
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[shown]}"))
-        self._progress = Progress(
-            *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True
-        )
+        columns = (BarColumn(bar_width=16), TimeRemainingColumn(), TextColumn("left"), TextColumn("{task.description}"))
+        self._progress = Progress(*columns, TextColumn("{task.fields[shown]}"), console=console, transient=True)
 
     def __enter__(self) -> "_Display":
         if self._console.is_terminal:

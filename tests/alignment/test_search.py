@@ -152,7 +152,10 @@ def test_a_seed_fixes_the_result_bit_for_bit() -> None:
 
 def test_untrained_network_and_printed_evidence() -> None:
     constructed = hidden(4)
-    fresh = gru(4, len(TASK.vocabulary), generator(0))
+    fresh = hidden(4).network
+    with torch.no_grad():
+        for parameter in fresh.parameters():
+            parameter.normal_(generator=generator(0))
     (evidence,) = find(
         constructed.network, ALGORITHM, ["count"], 1, counts=(500, 200, 200), options=QUICK, untrained=fresh
     )
@@ -169,6 +172,10 @@ def test_errors() -> None:
         find(network, ALGORITHM, ["count"], 5, counts=(20, 10, 10))
     with pytest.raises(InvalidArgumentError, match="nothing to look for"):
         find(network, ALGORITHM, [], 1)
+    with pytest.raises(InvalidArgumentError, match="give a list"):
+        find(network, ALGORITHM, "count", 1)
+    with pytest.raises(InvalidArgumentError, match="shape of the trained one"):
+        find(network, ALGORITHM, ["count"], 1, untrained=hidden(5).network)
     with pytest.raises(UnknownNameError, match="site 'cell'"):
         find(network, ALGORITHM, ["count"], 1, site="cell")
     with pytest.raises(InvalidArgumentError, match="learning_rate must be above 0"):

@@ -77,6 +77,8 @@ class Algorithm(ABC):
 
     def check_variables(self, names: Iterable[str]) -> tuple[str, ...]:
         """The names as a tuple; `UnknownNameError` for the first that is no variable of this algorithm."""
+        if isinstance(names, str):
+            raise InvalidArgumentError(f"give a list of variables, [{names!r}], not the text {names!r}")
         names = tuple(names)
         known = [variable.name for variable in self.variables]
         for name in names:

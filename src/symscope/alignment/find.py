@@ -96,6 +96,11 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
     network.check_site(site)
     names = algorithm.check_variables(variables)
     sizes = [k] if isinstance(k, int) else list(k)
+    if untrained is not None and (untrained.architecture, untrained.sites) != (network.architecture, network.sites):
+        raise InvalidArgumentError(
+            f"the untrained network must have the shape of the trained one: {untrained.architecture}, sites "
+            f"{dict(untrained.sites)}, is not {network.architecture}, sites {dict(network.sites)}"
+        )
     asked = [(variable, size) for variable in names for size in sizes]
     if not asked:
         raise InvalidArgumentError("nothing to look for: name at least one variable and one k")

@@ -5,6 +5,7 @@ variable, subspace size and start, train as one program: their rows are just mor
 draws, its own early stop and its own best checkpoint (TMLR 2025, section 3.4).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,8 +56,8 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch", "steps", "validate_every", "patience", "starts"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgumentError(f"{name} must be above 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,10 @@ def gradience(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType
 def _cells(frame: pl.DataFrame, inner: int) -> ChartType:
     shown = _with_empty_cells(frame)
     values = sorted({*shown.get_column("base_value"), *shown.get_column("source_value")})
-    labels = alt.Axis(labelExpr="datum.value % 5 == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False)
+    every = 5 if len(values) > 12 else 1
+    labels = alt.Axis(
+        labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False
+    )
     x = alt.X("source_value:O", title="count in the source", scale=alt.Scale(domain=values, padding=0.06), axis=labels)
     y = alt.Y(
         "base_value:O",

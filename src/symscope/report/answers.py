@@ -72,16 +72,21 @@ def questions(scores: pl.DataFrame, behaviour: pl.DataFrame | None) -> list[Ques
     for key, part in rows.group_by(_NETWORK, maintain_order=True):
         where: dict[str, object] = dict(zip(_NETWORK, key, strict=True))
         given = tuple(_answer(row, pooled, scores) for row in part.iter_rows(named=True))
-        names = [answer.variable for answer in given]
+        names = _listed([answer.variable for answer in given])
+        subject = _subject(where, several=rows.n_unique(_NETWORK[:3]) > 1)
         found.append(
             Question(
-                question=f"Does this network compute with {_listed(names)} of the algorithm {where['algorithm']}?",
+                question=f"Does {subject} compute with {names} of the algorithm {where['algorithm']}?",
                 network=_network_text(where, scores, behaviour),
                 summary=_summary(given),
                 answers=given,
             )
         )
     return found
+
+
+def _subject(where: dict[str, object], *, several: bool) -> str:
+    return f"the {where['network']} (d = {where['d']}, {where['task']})" if several else "this network"
 
 
 def _answer(row: dict[str, object], pooled: pl.DataFrame, scores: pl.DataFrame) -> Answer:
@@ -123,9 +128,9 @@ def _sentence(row: dict[str, object], verdict: str) -> str:
     against = f"the best null control ({control}) in {float(str(row['null_iia'])):.1%}"
     tail = {
         "holds": f"; {against}.",
-        "partly": f"; {against}. Every seed is above it, but not every one reaches {HIGH_IIA:g}.",
-        "in some seeds": f"; {against}. Only {above} of {seeds} seeds are above every null control.",
-        "not found": f"; {against}, and no seed is above every null control.",
+        "partly": f"; {against}. Every seed's interval lies above it, but not every one wholly above {HIGH_IIA:g}.",
+        "in some seeds": f"; {against}. The intervals of only {above} of {seeds} seeds lie above all null controls.",
+        "not found": f"; {against}, and the interval of no seed lies above all null controls.",
     }
     return swap + tail[verdict]
 

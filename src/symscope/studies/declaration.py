@@ -5,7 +5,7 @@ A declaration is a short YAML file. All of its faults are reported together, bef
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
@@ -94,7 +94,7 @@ class Study(_Section):
     title: str
     tasks: tuple[TaskChoice, ...] = Field(min_length=1)
     networks: tuple[NetworkChoice, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(min_length=1)
     device: str = "cpu"
     training: TrainingOptions = TrainingOptions()
     alignments: tuple[AlignmentChoice, ...] = ()
@@ -142,14 +142,25 @@ def check_study(declared: object, where: str) -> Study:
     Raises:
         ConfigurationError: with all faults together.
     """
+    if declared is None:
+        raise ConfigurationError(
+            where, ["the declaration is empty; `symscope study show quick` prints one to start from"]
+        )
     try:
         study = Study.model_validate(declared)
     except ValidationError as error:
-        raise ConfigurationError(where, [_fault(entry) for entry in error.errors()]) from error
+        raise ConfigurationError(where, [_fault(entry) for entry in _own_faults(error)]) from error
     faults = list(_faults(study))
     if faults:
         raise ConfigurationError(where, faults)
     return study
+
+
+def _own_faults(error: ValidationError) -> list[Mapping[str, Any]]:
+    """The faults, without those of a list that only seems too short because its entries are wrong."""
+    entries = error.errors()
+    inner = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
+    return [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inner]
 
 
 def _fault(entry: Mapping[str, Any]) -> str:
@@ -180,6 +191,7 @@ def _faults(study: Study) -> Iterator[str]:
         if len(set(declared)) < len(declared):
             yield f"{name}: each once, got {declared}"
     try:
+        torch.Generator(study.device)
         torch.empty(0, device=study.device)
     except (RuntimeError, AssertionError) as error:
         yield f"device: {study.device!r} cannot be used here: {str(error).splitlines()[0]}"
@@ -198,6 +210,8 @@ def _told_apart(study: Study) -> dict[str, list[object]]:
 def _alignment_faults(
     choice: AlignmentChoice, tasks: Sequence[Task], networks: Sequence[Network]
 ) -> Iterator[tuple[str, Exception]]:
+    if len(set(choice.variables)) < len(choice.variables):
+        yield "variables", InvalidArgumentError(f"each once, got {list(choice.variables)}")
     for task in tasks:
         try:
             algorithm = make_algorithm(choice.algorithm, task)

@@ -57,8 +57,8 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch", "epochs", "in_a_row", "validate_every", "validate_each"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgumentError(f"{name} must be above 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
         if self.keep_every < 0 or self.keep_every % self.validate_every:
             raise InvalidArgumentError(
                 f"keep_every must be a multiple of validate_every ({self.validate_every}), got {self.keep_every}"
@@ -172,9 +172,10 @@ def _period(run: _Run, task: Task, options: TrainingOptions) -> float:
     wrong = (~losses.isfinite()).nonzero()
     if len(wrong) or not all(parameter.isfinite().all() for parameter in run.network.parameters()):
         at = first + int(wrong[0]) if len(wrong) else run.update
+        good = f"that of update {first - 1}" if first > 1 else "none, since this is before the first"
         raise NonFiniteError(
             f"training is not finite at update {at}; lower the learning rate (now {options.learning_rate:g}). "
-            f"The checkpoint of update {first - 1} is the last good one"
+            f"The last good checkpoint is {good}"
         )
     return float(losses.mean())
 
