@@ -148,9 +148,9 @@ def test_bad_input() -> None:
         NumericTask("none", (), "R")
     with pytest.raises(InvalidArgumentError, match="'T' is the trigger's or the void's name"):
         NumericTask("clash", ("T",), "R")
-    with pytest.raises(InvalidArgumentError, match="modulus is at least 2"):
+    with pytest.raises(InvalidArgumentError, match="modulus is a whole number of at least 2"):
         modulo(modulus=1)
-    with pytest.raises(InvalidArgumentError, match="multiples of at least 1"):
+    with pytest.raises(InvalidArgumentError, match="multiples of a whole number of at least 1"):
         rounding(multiple=0)
 
 
