@@ -114,6 +114,11 @@ def run_study(
             outcome = run(plan, store, workers=at_a_time, threads=threads, on_event=display.show)
         err.print(outcome.summary())
         _tell_failures(outcome)
+        page = folder / "report.html"
+        if outcome.ok and not outcome.done and page.is_file():
+            out.print(f"Nothing was to be done; `symscope report {folder}` writes the report again.", soft_wrap=True)
+            out.print(f"Report: {page}", soft_wrap=True)
+            return
         if not outcome.done and not outcome.there:
             raise typer.Exit(FAILED)
         inputs = collect(study, plan, store, outcome, _same_command())
