@@ -190,10 +190,11 @@ def _print_rows(frame: "pl.DataFrame", title: str) -> None:
     hidden = {"start", "validation_iia", "steps", "redrawn", "trained_n", "held_out_n", "extrapolated_n"}
     shown = frame.select(name for name in frame.columns if name not in hidden)
     if out.is_terminal and shown.height > 1:
-        same = [name for name in shown.columns if shown[name].n_unique() == 1]
+        same = [name for name in shown.columns if shown[name].n_unique() == 1 and not shown[name].dtype.is_float()]
         title = f"{title} ({', '.join(f'{name} {shown[name][0]}' for name in same)})" if same else title
         shown = shown.drop(same)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    out.print(title, style="italic", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     for name, dtype in shown.schema.items():
         table.add_column(name, no_wrap=True, justify="right" if dtype.is_numeric() else "left")
     for row in shown.iter_rows():
