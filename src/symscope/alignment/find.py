@@ -10,7 +10,7 @@ from symscope.alignment.functions import Subspace
 from symscope.alignment.score import Score, score
 from symscope.alignment.search import Found, Question, SearchOptions, search
 from symscope.errors import InvalidArgumentError, NonFiniteError
-from symscope.interventions import Prepared, draw_interventions, prepare
+from symscope.interventions import Interventions, Prepared, draw_interventions, prepare
 from symscope.networks import Network
 from symscope.seeds import generator
 
@@ -54,7 +54,6 @@ class _Sets:
     train: Prepared
     validation: Prepared
     test: Prepared
-    redrawn: float
 
 
 def find(  # noqa: PLR0913  (the whole question in one call; all but four have a default)
@@ -105,8 +104,10 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
     if not asked:
         raise InvalidArgumentError("nothing to look for: name at least one variable and one k")
 
-    def draw(on: Network) -> dict[str, _Sets]:
-        return {name: _draw_sets(on, algorithm, name, site, seed, counts) for name in names}
+    drawn = {name: _draw_sets(algorithm, name, seed, counts) for name in names}
+
+    def on_states_of(one: Network) -> dict[str, _Sets]:
+        return {name: _Sets(*(prepare(one, part, site) for part in parts)) for name, parts in drawn.items()}
 
     def ask(on: Network, sets: Mapping[str, _Sets], which: str) -> list[Found]:
         questions = [Question(sets[v].train, sets[v].validation, size, seed) for v, size in asked]
@@ -118,7 +119,7 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
             raise NonFiniteError(f"search on the {which} network ({named}): {error}", best) from error
 
     found: list[Found] = []
-    sets = draw(network)
+    sets = on_states_of(network)
     found = ask(network, sets, "trained")
     controls = [
         subspace_controls(
@@ -127,25 +128,30 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
         for v, size in asked
     ]
     if untrained is not None:
-        theirs = draw(untrained)
+        theirs = on_states_of(untrained)
         for (v, _), other, company in zip(asked, ask(untrained, theirs, "untrained"), controls, strict=True):
             company[UNTRAINED] = score(untrained, other.function, theirs[v].test)
     return [
         Evidence(
-            algorithm.name, v, site, size, one, score(network, one.function, sets[v].test), sets[v].redrawn, company
+            algorithm.name,
+            v,
+            site,
+            size,
+            one,
+            score(network, one.function, sets[v].test),
+            drawn[v][-1].redrawn,
+            company,
         )
         for (v, size), one, company in zip(asked, found, controls, strict=True)
     ]
 
 
-def _draw_sets(
-    network: Network, algorithm: Algorithm, variable: str, site: str, seed: int, counts: tuple[int, int, int]
-) -> _Sets:
-    """Three sets of interventions on one variable, drawn apart, on the network's states."""
-    drawn = [
+def _draw_sets(algorithm: Algorithm, variable: str, seed: int, counts: tuple[int, int, int]) -> list[Interventions]:
+    """Interventions on one variable to train, to validate and to test on, drawn apart."""
+    purposes = zip(("train", "validation", "test"), counts, strict=True)
+    return [
         draw_interventions(
             algorithm, [variable], count, generator(seed, "interventions", algorithm.name, variable, purpose)
         )
-        for purpose, count in zip(("train", "validation", "test"), counts, strict=True)
+        for purpose, count in purposes
     ]
-    return _Sets(*(prepare(network, one, site) for one in drawn), redrawn=drawn[-1].redrawn)
