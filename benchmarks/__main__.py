@@ -1,67 +1,56 @@
-"""`make bench`: what the hot paths take, as medians over several runs in one process.
+"""`make bench`: time and memory of the hot paths, beside other routes to the same result. See `docs/benchmarks.md`.
 
-Ratios are between rows of one run only. Threads: `OMP_NUM_THREADS`, default all cores.
+`make bench ARGS="search"` runs one section, `ARGS="search --threads 1 2"` says with how many threads.
 """
 
+import argparse
+import importlib
+import os
 import platform
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-from torch.utils.benchmark import Timer
 
-from symscope.algorithms import make_algorithm
-from symscope.alignment import Orthogonal, random_subspace
-from symscope.alignment.search import _losses
-from symscope.interventions import draw_interventions, join, prepare
-from symscope.networks import make_network
-from symscope.seeds import generator
-from symscope.tasks import make_task
-from symscope.training import next_token_loss
+from benchmarks.rows import HEAD, Setting
 
-TASK = make_task("multi-object")
-ALGORITHM = make_algorithm("up-down", TASK)
-BATCH = 128
+SECTIONS = {
+    "drawing": "drawing 12,000 interventions",
+}
+"""Section to its title; module `benchmarks.SECTION` has a function `rows(setting)` that gives its rows."""
 
 
-def median_ms(statement: Callable[[], object], seconds: float = 2.0) -> float:
-    """Milliseconds a call: the median of as many runs as fit into the time."""
-    return Timer("statement()", globals={"statement": statement}).blocked_autorange(min_run_time=seconds).median * 1e3
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description="What the hot paths take.")
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; default: all")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, os.cpu_count() or 1)}))
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    setting = Setting(given.device, tuple(given.threads))
+    print(f"{machine(setting)}\n")
+    for name in given.sections or SECTIONS:
+        print(f"## {SECTIONS[name]}\n\n{HEAD}", flush=True)
+        for row in importlib.import_module(f"benchmarks.{name}").rows(setting):
+            print(row, flush=True)
+        print()
 
 
-def draws() -> None:
-    for name in ("multi-object", "multi-object-void", "same-object"):
-        algorithm = make_algorithm("up-down", make_task(name))
-        took = median_ms(lambda algorithm=algorithm: draw_interventions(algorithm, ["count"], 12_000, generator(0)))
-        print(f"draw 12,000 interventions, {name}: {took:.0f} ms")
-
-
-def training_updates() -> None:
-    sequences = TASK.draw(TASK.draw_quantities(BATCH, generator(0), TASK.trained), generator(0))
-    for kind in ("gru", "lstm", "transformer-rope"):
-        for d in (20, 48, 128):
-            network = make_network(kind, d, len(TASK.vocabulary), generator(0))
-            took = median_ms(lambda n=network: next_token_loss(n, sequences, generator(0)).backward())
-            print(f"training loss and gradient, {kind} d = {d}, batch {BATCH}: {took:.1f} ms")
-
-
-def search_steps() -> None:
-    for kind in ("gru", "transformer-rope"):
-        for d in (20, 48, 128):
-            network = make_network(kind, d, len(TASK.vocabulary), generator(0)).requires_grad_(False)
-            drawn = draw_interventions(ALGORITHM, ["count"], BATCH, generator(0))
-            rows = prepare(network, drawn, network.default_site)
-            for fits in (1, 16):
-                functions = [Orthogonal(random_subspace(d, 16, generator(fit)).write) for fit in range(fits)]
-                many = join([rows] * fits)
-                took = median_ms(lambda n=network, f=functions, r=many: _losses(n, f, r).sum().backward())
-                print(f"search step, {kind} d = {d}, k = 16, batch {BATCH}, {fits} fits: {took:.1f} ms")
-
-
-def main() -> None:
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    draws()
-    training_updates()
-    search_steps()
+def machine(setting: Setting) -> str:
+    """The machine and the versions, in words."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    words = [
+        f"{processor}, {os.cpu_count()} cores",
+        f"Python {platform.python_version()}",
+        f"torch {torch.__version__}",
+    ]
+    if setting.device == "cuda":
+        words.insert(0, torch.cuda.get_device_name())
+    return ", ".join(words)
 
 
 if __name__ == "__main__":
