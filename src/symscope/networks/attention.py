@@ -1,40 +1,31 @@
 """One layer of a transformer: attention and a feed-forward network, each pre-normed and added to the residual stream.
 
-A layer is taken in two parts, so that keys and values can come from a cache: `project` gives the queries, keys and
-values of some positions, `update` moves their residual stream, given all keys and values that they may see.
+A layer is what it does to each token alone, in two parts: `project` gives a token's query, key and value, `update`
+moves its residual stream by what attention brought it. Which tokens see which lies between the two, with the caller.
 """
 
 from typing import NamedTuple, final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
-from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+from torch.nn.functional import gelu, linear
 
 from symscope.networks.initial import uniform_parameter
-
-Heads = Float[Tensor, "batch heads time width"]
+from symscope.networks.ragged import Heads, Projected
 
 
 class Rotation(NamedTuple):
     """The angles of rotary position encoding (RoPE), as cosines and sines."""
 
-    cos: Float[Tensor, "rows 1 time pairs"]
-    sin: Float[Tensor, "rows 1 time pairs"]
+    cos: Float[Tensor, "*tokens 1 pairs"]
+    sin: Float[Tensor, "*tokens 1 pairs"]
 
 
-class Projected(NamedTuple):
-    """What a layer's attention makes of some positions."""
-
-    queries: Heads
-    keys: Heads
-    values: Heads
-
-
-def rotation(positions: Int[Tensor, "rows time"], width: int, like: Tensor) -> Rotation:
+def rotation(positions: Int[Tensor, "*tokens"], width: int, like: Tensor) -> Rotation:
     """RoPE for heads of an even width: pair i turns by 10000^(-2i/width) a position (Su et al. 2021)."""
     pairs = torch.arange(width // 2, device=like.device, dtype=like.dtype)
-    angles = positions[:, None, :, None].to(like.dtype) * 10_000.0 ** (-2 * pairs / width)
+    angles = positions[..., None, None].to(like.dtype) * 10_000.0 ** (-2 * pairs / width)
     return Rotation(angles.cos(), angles.sin())
 
 
@@ -69,24 +60,16 @@ class Layer(nn.Module):
         self.output_weight = uniform_parameter((d, 4 * d), 4 * d, generator)
         self.output_bias = uniform_parameter((d,), 4 * d, generator)
 
-    def project(self, residual: Float[Tensor, "batch time d"], by: Rotation | None) -> Projected:
-        """Queries, keys (both turned by position) and values of each position."""
-        batch, time, _ = residual.shape
+    def project(self, residual: Float[Tensor, "*tokens d"], by: Rotation | None) -> Projected:
+        """Query, key (both turned by position) and value of each token."""
         every = linear(self.attention_norm(residual), self.project_weight, self.project_bias)
-        queries, keys, values = every.view(batch, time, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
+        queries, keys, values = every.view(*residual.shape[:-1], 3, self.heads, self.width).unbind(-3)
         return Projected(turn(queries, by), turn(keys, by), values)
 
     def update(
-        self,
-        residual: Float[Tensor, "batch time d"],
-        queries: Heads,
-        keys: Float[Tensor, "batch heads seen width"],
-        values: Float[Tensor, "batch heads seen width"],
-        visible: Bool[Tensor, "batch 1 time seen"] | None = None,
-    ) -> Float[Tensor, "batch time d"]:
-        """The residual stream after the layer; without `visible`, each position sees those up to itself."""
-        mixed = scaled_dot_product_attention(queries, keys, values, visible, is_causal=visible is None)
-        attended = mixed.transpose(1, 2).reshape(residual.shape)
+        self, residual: Float[Tensor, "*tokens d"], attended: Float[Tensor, "*tokens d"]
+    ) -> Float[Tensor, "*tokens d"]:
+        """The residual stream after the layer, from that before it and what the heads attended to."""
         residual = residual + linear(attended, self.attended_weight, self.attended_bias)
         hidden = gelu(linear(self.forward_norm(residual), self.hidden_weight, self.hidden_bias))
         return residual + linear(hidden, self.output_weight, self.output_bias)

@@ -11,11 +11,13 @@ from typing import cast, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.attention import Layer, Projected, Rotation, rotation
+from symscope.networks.attention import Layer, Rotation, rotation
 from symscope.networks.base import Cut, Network, check_positions, rows_at
 from symscope.networks.initial import normal_parameter
+from symscope.networks.ragged import Projected, Ragged
 from symscope.networks.readouts import MLPReadout
 
 MOST_LAYERS = 4
@@ -55,7 +57,8 @@ class Transformer(Network):
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch time feature"]:
         """See `Network.features`; what is read out is the residual stream after the last layer, normed."""
-        return self.final_norm(self.states(tokens, f"layer{len(self.layers)}"))
+        residual, _, ragged = self._run(tokens, lengths, len(self.layers))
+        return ragged.spread(self.final_norm(residual), *tokens.shape)
 
     def readout(
         self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
@@ -66,33 +69,37 @@ class Transformer(Network):
     def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
         """See `Network.states`."""
         self.check_site(site)
-        residual, _ = self._run(tokens, self._below(site))
-        return residual
+        residual, _, ragged = self._run(tokens, None, self._below(site))
+        return ragged.spread(residual, *tokens.shape)
 
     @torch.no_grad()
     def attention(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch layers heads query key"]:
         """How much each position attends to each, in every layer and head; each row of keys sums to 1."""
-        _, projected = self._run(tokens, len(self.layers))
+        _, projected, ragged = self._run(tokens, None, len(self.layers))
         later = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).triu(1)
-        scores = [(p.queries @ p.keys.mT / self.head_width**0.5).masked_fill(later, -torch.inf) for p in projected]
+        scores = []
+        for layer in projected:
+            queries, keys = (ragged.spread(x, *tokens.shape).transpose(1, 2) for x in (layer.queries, layer.keys))
+            scores.append((queries @ keys.mT / self.head_width**0.5).masked_fill(later, -torch.inf))
         return torch.stack(scores, 1).softmax(-1)
 
     def cut(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> Cut:
         """See `Network.cut`; the context holds every layer's keys and values, and the positions."""
         self.check_site(site)
         check_positions(tokens, positions)
-        below = self._below(site)
-        residual, projected = self._run(tokens[:, : int(positions.max()) + 1], below)
-        states = rows_at(residual, positions)
-        by = self._rotation(torch.arange(residual.shape[1], device=tokens.device)[None])
+        below, lengths = self._below(site), positions.cpu() + 1
+        tokens = tokens[:, : int(lengths.max())]
+        residual, projected, ragged = self._run(tokens, lengths, below)
+        states = rows_at(ragged.spread(residual, *tokens.shape), positions)
+        by = self._rotation(ragged.positions)
         for index, layer in enumerate(self._stack()[below:], below):
             now = layer.project(residual, by)
             projected.append(now)
             if index + 1 < len(self.layers):
-                residual = layer.update(residual, *now)
+                residual = layer.update(residual, ragged.attend(now))
         context = {
-            "keys": torch.stack([p.keys.transpose(1, 2) for p in projected], 2),
-            "values": torch.stack([p.values.transpose(1, 2) for p in projected], 2),
+            "keys": ragged.spread(torch.stack([p.keys for p in projected], 1), *tokens.shape),
+            "values": ragged.spread(torch.stack([p.values for p in projected], 1), *tokens.shape),
             "positions": positions,
         }
         return Cut(site, states, context)
@@ -142,24 +149,30 @@ class Transformer(Network):
         now = layer.project(residual, by)
         keys, values = cut.context["keys"], cut.context["values"]
         cached = index - (len(self.layers) - keys.shape[2])  # a prefed cut holds the layers above its site only
-        keys = torch.cat([keys[:, :, cached].transpose(1, 2), now.keys], 2)
-        values = torch.cat([values[:, :, cached].transpose(1, 2), now.values], 2)
-        return layer.update(residual, now.queries, keys, values, visible)
+        heads = (
+            now.queries,
+            torch.cat([keys[:, :, cached], now.keys], 1),
+            torch.cat([values[:, :, cached], now.values], 1),
+        )
+        mixed = scaled_dot_product_attention(*(x.transpose(1, 2) for x in heads), attn_mask=visible)
+        return layer.update(residual, mixed.transpose(1, 2).flatten(2))
 
     def _run(
-        self, tokens: Int[Tensor, "batch time"], layers: int
-    ) -> tuple[Float[Tensor, "batch time d"], list[Projected]]:
-        """The residual stream after so many layers, and what their attention saw."""
+        self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None, layers: int
+    ) -> tuple[Float[Tensor, "total d"], list[Projected], Ragged]:
+        """The residual stream after so many layers, what their attention saw, and where its tokens belong."""
         self.check_tokens(tokens)
-        by = self._rotation(torch.arange(tokens.shape[1], device=tokens.device)[None])
-        residual, projected = self.embedding[tokens], []
+        batch, time = tokens.shape
+        ragged = Ragged.of(torch.full((batch,), time) if lengths is None else lengths, time, tokens.device)
+        by = self._rotation(ragged.positions)
+        residual, projected = self.embedding[ragged.pack(tokens)], []
         for layer in self._stack()[:layers]:
             now = layer.project(residual, by)
             projected.append(now)
-            residual = layer.update(residual, *now)
-        return residual, projected
+            residual = layer.update(residual, ragged.attend(now))
+        return residual, projected, ragged
 
-    def _rotation(self, positions: Int[Tensor, "rows time"]) -> Rotation | None:
+    def _rotation(self, positions: Int[Tensor, "*tokens"]) -> Rotation | None:
         return rotation(positions, self.head_width, self.embedding) if self.rope else None
 
     def _stack(self) -> list[Layer]:

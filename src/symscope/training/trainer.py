@@ -146,7 +146,7 @@ def train(
 
 
 def _start(network: Network, seed: int, options: TrainingOptions) -> _Run:
-    adam = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
+    adam = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
     dropout = generator(seed, "training", "dropout", device=_device(network))
     return _Run(network, adam, generator(seed, "training", "batches"), dropout)
 
