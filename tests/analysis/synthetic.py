@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from symscope.analysis import CONTROLS, make_table
-from symscope.analysis.summary import wilson
+from symscope.statistics import wilson
 
 HELD_OUT = (4, 9, 14, 17)
 
@@ -20,7 +20,7 @@ def score_rows(where, variable, function, k, levels, *, n=10_000):
     for control, level in levels.items():
         for seed in where["seeds"]:
             iia = round(float(np.clip(level + rng.normal(0, 0.012), 0, 1)), 4)
-            low, high = wilson(iia, n)
+            low, high = wilson(round(iia * n), n)
             searched = control in ("none", "untrained") and function == "orthogonal"
             rows.append(
                 {
@@ -191,7 +191,7 @@ def whole_state(task="multi-object", network="gru", d=48, seeds=(0, 1), *, n=100
         for site, shares in sites.items():
             for outcome, level in zip(("source", "base"), shares, strict=True):
                 share = round(float(np.clip(level + rng.normal(0, 0.01), 0, 1)), 3)
-                low, high = wilson(share, n)
+                low, high = wilson(round(share * n), n)
                 where = {"task": task, "network": network, "d": d, "seed": seed, "algorithm": "up-down", "site": site}
                 rows.append({**where, "outcome": outcome, "share": share, "low": low, "high": high, "n": n})
     return make_table("whole_state", rows)

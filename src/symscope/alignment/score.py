@@ -9,6 +9,7 @@ from torch import Tensor
 from symscope.alignment.functions import AlignmentFunction
 from symscope.interventions import Prepared, follows
 from symscope.networks import Network
+from symscope.statistics import wilson
 
 ROWS_AT_ONCE = 2048
 
@@ -52,8 +53,5 @@ def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> 
 
 def share(correct: Bool[Tensor, " batch"]) -> Score:
     """A share of trials with its 95% Wilson interval."""
-    from scipy.stats import binomtest  # noqa: PLC0415  (takes a second to import, and `import symscope` should not)
-
     hits, n = int(correct.sum()), len(correct)
-    interval = binomtest(hits, n).proportion_ci(0.95, "wilson")
-    return Score(hits / n, float(interval.low), float(interval.high), n, correct)
+    return Score(hits / n, *wilson(hits, n), n, correct)

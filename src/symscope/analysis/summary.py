@@ -8,9 +8,9 @@ said by the lowest and highest seed, which stand beside it everywhere.
 from __future__ import annotations
 
 import polars as pl
-from scipy.stats import binomtest
 
 from symscope.analysis.tables import ALL_VARIABLES, make_table, validate
+from symscope.statistics import wilson
 
 GROUP = ("task", "network", "d", "algorithm", "variable")
 """What a question is asked about: a variable of an algorithm in one kind of network."""
@@ -38,12 +38,6 @@ VERDICT_RULE = (
 """How `answers` decides, in words for a reader."""
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95% Wilson interval of a share of `n` independent trials."""
-    interval = binomtest(round(share * n), n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def pooled_scores(scores: pl.DataFrame) -> pl.DataFrame:
     """One row for each alignment and control, over its seeds.
 
@@ -69,7 +63,7 @@ def pooled_scores(scores: pl.DataFrame) -> pl.DataFrame:
 
 def _with_interval(pooled: pl.DataFrame, share: str) -> pl.DataFrame:
     """The frame with `low` and `high`, the Wilson interval of its column of shares of `n`."""
-    intervals = [wilson(value, n) for value, n in pooled.select(share, "n").iter_rows()]
+    intervals = [wilson(round(value * n), n) for value, n in pooled.select(share, "n").iter_rows()]
     ends = pl.DataFrame(intervals, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
     return pl.concat([pooled, ends], how="horizontal")
 

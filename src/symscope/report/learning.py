@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from symscope.analysis.summary import learning, wilson
+from symscope.analysis.summary import learning
+from symscope.statistics import wilson
 
 WANTED = 0.9999
 """Trial accuracy, on trained and on held-out quantities, from which on a network counts as having learned its task."""
@@ -145,6 +146,6 @@ def _share(share: object, n: object, *, asked: bool) -> Cell:
     if share is None:
         return Cell("–", "not measured")
     value, trials = float(str(share)), int(str(n))
-    low, high = wilson(value, trials)
+    low, high = wilson(round(value * trials), trials)
     told = f"95% interval {low:.4f} to {high:.4f}, {trials:,} trials"
     return Cell(_percent(value), told, missed=asked and value < WANTED)
