@@ -1,20 +1,26 @@
 """Interventions: drawn, put through the algorithm, and through the network."""
 
+from symscope.interventions.apart import Apart, draw_apart
 from symscope.interventions.draw import Continuation, Interventions, continue_from, draw_interventions
+from symscope.interventions.matters import contradicts, matters
 from symscope.interventions.prepare import Prepared, join, prepare
 from symscope.interventions.rewrite import follows, logits_after
 from symscope.interventions.same_phase import SamePhase, draw_same_phase
 
 __all__ = [
+    "Apart",
     "Continuation",
     "Interventions",
     "Prepared",
     "SamePhase",
     "continue_from",
+    "contradicts",
+    "draw_apart",
     "draw_interventions",
     "draw_same_phase",
     "follows",
     "join",
     "logits_after",
+    "matters",
     "prepare",
 ]

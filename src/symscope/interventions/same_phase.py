@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool
 from torch import Generator, Tensor
-from torch.nn.functional import pad
 
 from symscope.algorithms import Algorithm, Category
 from symscope.errors import InvalidArgumentError
@@ -24,6 +23,7 @@ from symscope.interventions.draw import (
     join_draws,
     select,
 )
+from symscope.interventions.matters import contradicts
 
 MOST_ROUNDS = 50
 
@@ -39,7 +39,7 @@ def draw_same_phase(algorithm: Algorithm, count: int, generator: Generator) -> S
     """Draws `count` swaps of the whole state between cuts of one phase.
 
     All categories of the algorithm (its phase) are equal in base and source, neither continuation is over at once,
-    and they differ in what is determined. The environment shows as many more demo tokens in both.
+    and what must follow either contradicts the other. The environment shows as many more demo tokens in both.
 
     Raises:
         InvalidArgumentError: `count` is below 1, or hardly any draw is such a pair.
@@ -54,7 +54,9 @@ def draw_same_phase(algorithm: Algorithm, count: int, generator: Generator) -> S
             for values in (drawn.source_values, drawn.base_values)
         )
         going_on = (as_source.lengths > 1) & (as_base.lengths > 1)
-        fit = _one_phase(algorithm, drawn) & going_on & _differ(as_source, as_base)
+        told_apart = contradicts(algorithm, drawn.base_values, as_source)
+        told_apart &= contradicts(algorithm, drawn.source_values, as_base)
+        fit = _one_phase(algorithm, drawn) & going_on & told_apart
         pairs.append(SamePhase(select(as_source, fit), select(as_base, fit)))
         have = sum(len(pair.as_base) for pair in pairs)
         if have >= count:
@@ -75,14 +77,3 @@ def _one_phase(algorithm: Algorithm, drawn: Interventions) -> Bool[Tensor, " bat
         if isinstance(variable, Category):
             same &= drawn.base_values[variable.name] == drawn.source_values[variable.name]
     return same
-
-
-def _differ(one: Interventions, other: Interventions) -> Bool[Tensor, " batch"]:
-    """Where what is determined differs; free tokens between may well do so."""
-    answers = []
-    width = max(one.continuation.shape[1], other.continuation.shape[1])
-    for drawn in (one, other):
-        first = torch.argsort((~drawn.determined).int(), dim=1, stable=True)
-        answer = torch.where(drawn.determined, drawn.continuation, 0).gather(1, first)
-        answers.append(pad(answer, (0, width - answer.shape[1])))
-    return (answers[0] != answers[1]).any(1)
