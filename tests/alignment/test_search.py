@@ -88,7 +88,7 @@ def test_loss_against_a_whole_forward_pass_with_a_full_rotation() -> None:
     drawn = draw_interventions(ALGORITHM, ["count"], 20, generator(0))
     function = Orthogonal(random_subspace(d, k, generator(1)).write).double()
     rows = prepare(network, drawn, "h")
-    (fast,) = _losses(network, [function], rows)
+    (fast,) = _losses(network, [function], rows, torch.arange(20))
     (fast_gradient,) = torch.autograd.grad(fast, function.raw)
 
     cell = nn.GRUCell(d, d).double()
@@ -120,7 +120,7 @@ def test_loss_against_a_whole_forward_pass_with_a_full_rotation() -> None:
     for sign in (1, -1):
         with torch.no_grad():
             function.raw += sign * step * direction
-            moved.append(_losses(network, [function], rows)[0])
+            moved.append(_losses(network, [function], rows, torch.arange(20))[0])
             function.raw -= sign * step * direction
     torch.testing.assert_close(
         (moved[0] - moved[1]) / (2 * step), (fast_gradient * direction).sum(), atol=1e-7, rtol=1e-5

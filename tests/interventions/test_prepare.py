@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from symscope.algorithms import UpDown
 from symscope.errors import InvalidArgumentError, NonFiniteError, UnknownNameError
-from symscope.interventions import Interventions, draw_interventions, follows, join, logits_after, prepare
+from symscope.interventions import Interventions, draw_interventions, follows, join, losses_after, prepare, rewrite
+from symscope.interventions.draw import select
 from symscope.networks import RecurrentNetwork, gru
 from symscope.seeds import generator
 from symscope.tasks import multi_object
@@ -51,28 +53,51 @@ def test_batched_interventions_agree_with_one_by_one_through_torchs_cell(network
     prepared = prepare(network, drawn, "h")
     half = torch.cat([torch.ones(D // 2), torch.zeros(D // 2)])
     swapped = prepared.base.states * (1 - half) + prepared.source * half
-    scored = logits_after(network, prepared, swapped)
-    right = follows(network, prepared, swapped)
-    begin = 0
+    right, losses = (ours(network, prepared, swapped) for ours in (follows, losses_after))
     for row in range(len(drawn)):
         plain = plain_logits(network, drawn, row, lambda b, s: b * (1 - half) + s * half)
         determined = drawn.determined[row, : drawn.lengths[row]]
-        mine = scored[begin : begin + int(determined.sum())]
-        begin += len(mine)
-        torch.testing.assert_close(mine, plain[determined], atol=1e-5, rtol=1e-5)
         wanted = drawn.continuation[row, : drawn.lengths[row]][determined]
         assert bool(right[row]) == bool((plain[determined].argmax(-1) == wanted).all())
-    assert begin == len(scored)
+        torch.testing.assert_close(losses[row], cross_entropy(plain[determined], wanted, reduction="sum"))
 
 
-def test_rows_and_join_keep_every_intervention(network, drawn) -> None:
+def whole_pass(network: RecurrentNetwork, prepared, states: torch.Tensor, index) -> torch.Tensor:
+    """Losses by autograd through all rows and steps at once, padding included."""
+    scored, continuation = prepared.scored[index], prepared.continuation[index]
+    logits = network.readout(
+        network.resume(prepared.base[index].rewrite(states), continuation, torch.ones_like(scored))
+    )
+    losses = cross_entropy(logits, continuation.flatten(), reduction="none").view(scored.shape)
+    return (losses * scored).sum(1)
+
+
+@pytest.mark.parametrize("at_once", [7, 1000])
+def test_losses_and_gradients_by_blocks_agree_with_the_whole_pass(network, drawn, at_once, monkeypatch) -> None:
+    monkeypatch.setattr(rewrite, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(rewrite, "TOKENS_AT_ONCE", 2 * at_once)
     prepared = prepare(network, drawn, "h")
-    order = torch.randperm(len(drawn), generator=generator(1))
-    again = join([prepared.rows(part) for part in order.split(17)]).rows(order.argsort())
+    index = torch.randint(len(drawn), (50,), generator=generator(1))
+    weights = torch.rand(50, generator=generator(2))
+    results = []
+    for route in (losses_after, whole_pass):
+        states = prepared.source[index].clone().requires_grad_()
+        losses = route(network, prepared, states, index)
+        results.append((losses.detach(), *torch.autograd.grad((weights * losses).sum(), states)))
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_join_keeps_every_intervention(network, drawn) -> None:
+    parts = [prepare(network, select(drawn, torch.arange(len(drawn)) % 3 == part), "h") for part in range(3)]
+    joined, whole = join(parts), prepare(network, drawn, "h")
+    order = torch.arange(len(drawn))
+    order = torch.cat([order[order % 3 == part] for part in range(3)])
     with torch.no_grad():
-        whole, parts = (logits_after(network, p, p.source) for p in (prepared, again))
-    torch.testing.assert_close(whole, parts)
-    assert torch.equal(prepared.lengths, again.lengths)
+        ours = losses_after(network, joined, joined.source)
+        plain = losses_after(network, whole, whole.source[order], order)
+    torch.testing.assert_close(ours, plain)
+    assert torch.equal(joined.lengths, whole.lengths[order])
 
 
 def test_errors(network, drawn) -> None:

@@ -21,3 +21,10 @@ def tokens(batch, time, seed=0):
 def furthest(one, other):
     """The largest absolute difference."""
     return float((one - other).detach().abs().max())
+
+
+def resume(some, cut, continuation, lengths):
+    """The features of every token of the continuations, those from `lengths` on zero."""
+    wanted = torch.arange(continuation.shape[1]) < lengths[:, None]
+    features = some.resume(cut, continuation, wanted)
+    return features.new_zeros(*wanted.shape, features.shape[1]).index_put(wanted.nonzero(as_tuple=True), features)

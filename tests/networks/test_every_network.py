@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, tokens
+from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, resume, tokens
 from torch.nn.utils import parameters_to_vector
 
 from symscope.errors import InvalidArgumentError, UnknownNameError
@@ -40,7 +40,7 @@ def test_cut_and_resumed_equals_whole_at_every_site_and_position(some):
     worst = 0.0
     for site, position in cases(some):
         cut = some.cut(seen, torch.full((5,), position), site)
-        resumed = some.resume(cut, seen[:, position + 1 :], torch.full((5,), 8 - position)) if position < 8 else None
+        resumed = resume(some, cut, seen[:, position + 1 :], torch.full((5,), 8 - position)) if position < 8 else None
         worst = max(worst, furthest(cut.states, some.states(seen, site)[:, position]))
         if resumed is not None:
             worst = max(worst, furthest(resumed, whole[:, position:-1]))
@@ -54,11 +54,11 @@ def test_rows_cut_at_different_positions_equal_those_cut_alone(some):
     for site in some.sites:
         moved = 0.5 * torch.randn(9, some.sites[site], generator=generator(0, "moved"))
         cut = some.cut(seen, at, site)
-        together = some.resume(cut.rewrite(cut.states + moved), continuation, lengths)
+        together = resume(some, cut.rewrite(cut.states + moved), continuation, lengths)
         for row, length in enumerate(lengths.tolist()):
             only = torch.tensor([row])
             own = some.cut(seen[only, : row + 1], at[only], site)
-            alone = some.resume(own.rewrite(own.states + moved[only]), continuation[only, :length], lengths[only])
+            alone = resume(some, own.rewrite(own.states + moved[only]), continuation[only, :length], lengths[only])
             assert furthest(together[only, :length], alone) < ROUNDING
 
 
@@ -75,7 +75,7 @@ def test_padding_changes_nothing(some):
     for site in some.sites:
         plain, padded = some.cut(seen, lengths - 1, site), some.cut(wider, lengths - 1, site)
         assert furthest(plain.states, padded.states) < ROUNDING
-        resumed = [some.resume(cut, seen, lengths) for cut in (plain, padded)]
+        resumed = [resume(some, cut, seen, lengths) for cut in (plain, padded)]
         assert furthest(resumed[0][real], resumed[1][real]) < ROUNDING
 
 
@@ -84,13 +84,13 @@ def test_cuts_are_taken_apart_and_joined_by_rows(some):
     seen, at, lengths = tokens(8, 11), torch.tensor([10, 3, 0, 5, 7, 2, 9, 1]), torch.full((8,), 6)
     continuation = tokens(8, 6, seed=1)
     for site in some.sites:
-        whole = some.resume(some.cut(seen, at, site), continuation, lengths)
+        whole = resume(some, some.cut(seen, at, site), continuation, lengths)
         parts = [some.cut(seen[rows], at[rows], site) for rows in torch.arange(8).split(3)]
         joined = join_cuts(parts)
         assert len(joined) == 8
-        assert furthest(some.resume(joined, continuation, lengths), whole) < ROUNDING
+        assert furthest(resume(some, joined, continuation, lengths), whole) < ROUNDING
         order = torch.tensor([6, 1, 1, 4])
-        some_rows = some.resume(joined[order], continuation[order], lengths[order])
+        some_rows = resume(some, joined[order], continuation[order], lengths[order])
         assert furthest(some_rows, whole[order]) < ROUNDING
 
 
@@ -104,8 +104,8 @@ def test_what_is_fed_beforehand_changes_nothing(some):
         fed = join_cuts([some.prefeed(plain[rows], continuation[rows, :time]) for rows, time in ROWS_AND_TIMES])
         order = torch.tensor([6, 1, 1, 4])
         for time in (1, 4):
-            expected = some.resume(plain[order], continuation[order, :time], lengths[order].clamp(max=time))
-            ours = some.resume(fed[order], continuation[order, :time], lengths[order].clamp(max=time))
+            expected = resume(some, plain[order], continuation[order, :time], lengths[order].clamp(max=time))
+            ours = resume(some, fed[order], continuation[order, :time], lengths[order].clamp(max=time))
             assert furthest(ours, expected) < ROUNDING
 
 
@@ -118,7 +118,7 @@ def test_gradients_reach_the_rewritten_state(some):
         cut = double.cut(seen, at, site)
 
         def loss(states, cut=cut):
-            return double.resume(cut.rewrite(states), tokens(4, 5, seed=1), torch.tensor([5, 2, 3, 2]))
+            return resume(double, cut.rewrite(states), tokens(4, 5, seed=1), torch.tensor([5, 2, 3, 2]))
 
         states = cut.states.detach().requires_grad_()
         assert torch.autograd.gradcheck(loss, (states,), fast_mode=True)
@@ -134,9 +134,9 @@ def test_arguments_are_not_changed(some):
         cut = some.cut(seen, at, site)
         given = {"states": cut.states, **cut.context}
         before = {name: tensor.clone() for name, tensor in given.items()}
-        first = some.resume(cut, continuation, lengths)
+        first = resume(some, cut, continuation, lengths)
         assert all(torch.equal(before[name], tensor) for name, tensor in given.items())
-        assert torch.equal(first, some.resume(cut, continuation, lengths))
+        assert torch.equal(first, resume(some, cut, continuation, lengths))
     assert torch.equal(seen, tokens(4, 6))
     assert torch.equal(continuation, tokens(4, 5, seed=1))
 

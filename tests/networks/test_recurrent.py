@@ -4,7 +4,7 @@ from typing import final
 
 import pytest
 import torch
-from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, tokens
+from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, resume, tokens
 from torch import nn
 
 from symscope.networks import Cell, LinearReadout, RecurrentNetwork
@@ -65,7 +65,7 @@ def test_every_later_step_sees_a_rewritten_state(name, options):
     for site, part in some.cell.sites.items():
         cut = some.cut(seen, at, site)
         new = torch.randn(cut.states.shape, generator=generator(0, site))
-        resumed = some.resume(cut.rewrite(new), continuation, torch.full((5,), 7))
+        resumed = resume(some, cut.rewrite(new), continuation, torch.full((5,), 7))
         for row in range(5):
             state = torch.zeros(1, some.cell.width)
             for token in seen[row, : at[row] + 1].tolist():
@@ -129,5 +129,5 @@ def test_a_cell_of_ones_own_needs_no_more_than_a_step():
     expected = some.cell.table[1] / 4 + some.cell.table[2] / 2 + some.cell.table[3]
     assert furthest(some.states(seen, "h")[0, -1], expected) < ROUNDING
     cut = some.cut(seen, torch.tensor([2]), "h").rewrite(torch.tensor([[4.0, 0, 0]]))
-    resumed = some.resume(cut, torch.tensor([[0, 0]]), torch.tensor([2]))
+    resumed = resume(some, cut, torch.tensor([[0, 0]]), torch.tensor([2]))
     assert resumed[0].tolist() == [[4, 0, 0], [2, 1, 2]]

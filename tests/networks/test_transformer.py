@@ -4,14 +4,11 @@ import math
 
 import pytest
 import torch
-from tests.networks.examples import ROUNDING, furthest, network, tokens
+from tests.networks.examples import ROUNDING, furthest, network, resume, tokens
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 
-from symscope.errors import InvalidArgumentError
-from symscope.networks import make_network
 from symscope.networks.attention import Layer
-from symscope.seeds import generator
 
 KINDS = [
     ("transformer-rope", {"layers": 1}),
@@ -113,7 +110,7 @@ def test_a_rewritten_state_agrees_with_the_plain_version_at_every_layer_and_posi
     for index, site in enumerate(some.sites):
         cut = some.cut(seen, at, site)
         new = torch.randn(cut.states.shape, generator=torch.Generator().manual_seed(index))
-        resumed = some.resume(cut.rewrite(new), continuation, torch.full((6,), 5))
+        resumed = resume(some, cut.rewrite(new), continuation, torch.full((6,), 5))
         for row in range(6):
             line = torch.cat([seen[row, : row + 1], continuation[row, :-1]])
             streams, _ = naive(some, line, (index, row, new[row]))
@@ -149,17 +146,9 @@ def test_what_lies_before_the_cut_is_not_run_again(monkeypatch):
 
     layers = list(some.layers)
     monkeypatch.setattr(Layer, "project", watched)
-    some.resume(cut, continuation, torch.full((4,), 5))
+    resume(some, cut, continuation, torch.full((4,), 5))
     assert ran == [(0, 4), (1, 4), (2, 5)]  # the layers up to the site see the continuation only
     fed = some.prefeed(cut, continuation)
     ran.clear()
-    some.resume(fed, continuation, torch.full((4,), 5))
+    resume(some, fed, continuation, torch.full((4,), 5))
     assert ran == [(2, 5)]  # and nothing at all once it is fed
-
-
-def test_a_fed_cut_is_not_resumed_with_another_continuation():
-    some = make_network("transformer-rope", 8, 5, generator(0))
-    seen, continuation = torch.tensor([[1, 3, 4]]), torch.tensor([[3, 4, 2]])
-    fed = some.prefeed(some.cut(seen, torch.tensor([1]), "layer1"), continuation)
-    with pytest.raises(InvalidArgumentError, match="another continuation"):
-        some.resume(fed, torch.tensor([[4, 4, 2]]), torch.tensor([3]))

@@ -11,8 +11,6 @@ from symscope.interventions import Prepared, follows
 from symscope.networks import Network
 from symscope.statistics import wilson
 
-ROWS_AT_ONCE = 2048
-
 
 @dataclass(frozen=True)
 class Score:
@@ -32,12 +30,8 @@ class Score:
 @torch.no_grad()
 def follows_swap(network: Network, function: AlignmentFunction, prepared: Prepared) -> Bool[Tensor, " batch"]:
     """Where the network, after the swap, predicts every scored token."""
-    by_length = torch.argsort(prepared.lengths, stable=True)
-    correct = torch.zeros(len(prepared), dtype=torch.bool)
-    for index in by_length.split(ROWS_AT_ONCE):
-        rows = prepared.rows(index)
-        correct[index] = follows(network, rows, function.swap(rows.base.states, rows.source)).cpu()
-    return correct
+    swapped = function.swap(prepared.base.states, prepared.source)
+    return follows(network, prepared, swapped).cpu()
 
 
 def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> Score:

@@ -14,7 +14,6 @@ from itertools import accumulate
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from symscope.alignment.functions import (
     AlignmentFunction,
@@ -26,8 +25,9 @@ from symscope.alignment.functions import (
 )
 from symscope.alignment.score import follows_swap
 from symscope.errors import InvalidArgumentError, NonFiniteError
-from symscope.interventions import Prepared, join, logits_after
+from symscope.interventions import Prepared, join, losses_after
 from symscope.networks import Network
+from symscope.networks.packing import to_device
 from symscope.seeds import generator
 
 
@@ -141,7 +141,7 @@ def search(
             index = torch.cat(
                 [_draw(fit, questions[fit.question].train, options) + offsets[fit.question] for fit in running]
             )
-            losses = _losses(network, [fit.function for fit in running], pool.rows(index))
+            losses = _losses(network, [fit.function for fit in running], pool, index)
             if not losses.isfinite().all():
                 raise _not_finite(losses, running, step, [_best(fits, number) for number in range(len(questions))])
             adam.zero_grad()
@@ -193,15 +193,17 @@ def _draw(fit: _Fit, among: Prepared, options: SearchOptions) -> Int[Tensor, " b
     return batch
 
 
-def _losses(network: Network, functions: Sequence[AlignmentFunction], rows: Prepared) -> Float[Tensor, " functions"]:
-    """Mean cross-entropy of each function's scored tokens, its rows being its share of the batch, in order."""
-    many, d = len(functions), rows.source.shape[1]
-    base, source = rows.base.states.view(many, -1, d), rows.source.view(many, -1, d)
+def _losses(
+    network: Network, functions: Sequence[AlignmentFunction], pool: Prepared, index: Int[Tensor, " rows"]
+) -> Float[Tensor, " functions"]:
+    """Mean cross-entropy of each function's scored tokens, its rows being its share of the index, in order."""
+    many, d = len(functions), pool.source.shape[1]
+    there = to_device(index, pool.source.device)
+    base, source = (states.index_select(0, there).view(many, -1, d) for states in (pool.base.states, pool.source))
     swapped = swap_side_by_side(functions, base, source).view(-1, d)
-    loss = cross_entropy(logits_after(network, rows, swapped), rows.continuation[rows.scored], reduction="none")
-    each = rows.scored.view(many, -1).sum(1)
-    owner = torch.repeat_interleave(torch.arange(many, device=loss.device), each)
-    return loss.new_zeros(many).index_add(0, owner, loss) / each
+    losses = losses_after(network, pool, swapped, index)
+    scored = pool.scored[index].view(many, -1).sum(1)
+    return losses.view(many, -1).sum(1) / to_device(scored, losses.device)
 
 
 def _not_finite(

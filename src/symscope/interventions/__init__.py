@@ -4,7 +4,7 @@ from symscope.interventions.apart import Apart, draw_apart
 from symscope.interventions.draw import Continuation, Interventions, continue_from, draw_interventions
 from symscope.interventions.matters import contradicts, matters
 from symscope.interventions.prepare import Prepared, join, prepare
-from symscope.interventions.rewrite import follows, logits_after
+from symscope.interventions.rewrite import follows, losses_after
 from symscope.interventions.same_phase import SamePhase, draw_same_phase
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "draw_same_phase",
     "follows",
     "join",
-    "logits_after",
+    "losses_after",
     "matters",
     "prepare",
 ]

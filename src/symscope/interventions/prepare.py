@@ -26,7 +26,7 @@ class Prepared:
     source: Float[Tensor, "batch state"]
     continuation: Int[Tensor, "batch time"]
     lengths: Int[Tensor, " batch"]
-    """On the CPU, where the order of work is planned."""
+    """On the CPU, where the order of work is planned; so is `scored`."""
     scored: Bool[Tensor, "batch time"]
     """Which tokens of the continuation are scored: the determined ones."""
 
@@ -36,14 +36,6 @@ class Prepared:
     def natural_states(self) -> Float[Tensor, "samples state"]:
         """The states that the network itself was in, at the cuts of base and source."""
         return torch.cat([self.base.states, self.source])
-
-    def rows(self, index: Int[Tensor, " rows"]) -> "Prepared":
-        """Some of the interventions (`index` on the CPU), cut to the longest continuation among them."""
-        lengths, there = self.lengths[index], index.to(self.source.device)
-        time = int(lengths.max())
-        return Prepared(
-            self.base[there], self.source[there], self.continuation[there, :time], lengths, self.scored[there, :time]
-        )
 
 
 @torch.no_grad()
@@ -76,7 +68,7 @@ def prepare(network: Network, interventions: Interventions, site: str) -> Prepar
         source,
         continuation,
         interventions.lengths,
-        interventions.determined.to(device),
+        interventions.determined,
     )
 
 

@@ -1,24 +1,116 @@
-"""The network's side of an intervention: put rewritten states in place, go on, read what it predicts."""
+"""The network's side of an intervention: put rewritten states in place, go on, read what it predicts.
+
+The network is frozen and its rows are independent, and so are the logits of one token of the features of others. So
+the work is done in blocks of rows of similar length, the output layer in blocks of tokens, each forwards and backwards
+before the next: memory is bounded whatever the number of rows, and a block stays in the cache.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import cross_entropy
 
 from symscope.interventions.prepare import Prepared
-from symscope.networks import Network
+from symscope.networks import Cut, Network
+from symscope.networks.packing import to_device
+
+ROWS_AT_ONCE = 1024
+TOKENS_AT_ONCE = 1024
 
 
-def logits_after(
-    network: Network, prepared: Prepared, states: Float[Tensor, "batch state"]
-) -> Float[Tensor, "scored vocabulary"]:
-    """Logits of the scored tokens, in row-major order, when the network goes on from `states` at the cuts."""
-    features = network.resume(prepared.base.rewrite(states), prepared.continuation, prepared.lengths)
-    return network.readout(features[prepared.scored])
+def losses_after(
+    network: Network,
+    prepared: Prepared,
+    states: Float[Tensor, "rows state"],
+    index: Int[Tensor, " rows"] | None = None,
+) -> Float[Tensor, " rows"]:
+    """Cross-entropy of the scored tokens of each row, summed, in nats, when the network goes on from `states`.
+
+    Differentiable once, by the states alone: the gradient is worked out along with the losses, block by block.
+
+    Args:
+        network: the network, its weights frozen.
+        prepared: interventions on it.
+        states: the states to go on from.
+        index: which of the interventions the rows are, on the CPU; default: all of them, each once.
+    """
+    return _Losses.apply(states, network, prepared, _rows(prepared, index))
 
 
 @torch.no_grad()
-def follows(network: Network, prepared: Prepared, states: Float[Tensor, "batch state"]) -> Bool[Tensor, " batch"]:
-    """Where the network predicts every scored token of the continuation from the rewritten states."""
-    wrong = logits_after(network, prepared, states).argmax(-1) != prepared.continuation[prepared.scored]
-    row = prepared.scored.nonzero()[:, 0]
-    return torch.zeros(len(states), device=states.device).index_add_(0, row, wrong.float()) == 0
+def follows(
+    network: Network,
+    prepared: Prepared,
+    states: Float[Tensor, "rows state"],
+    index: Int[Tensor, " rows"] | None = None,
+) -> Bool[Tensor, " rows"]:
+    """Where the network, going on from `states`, predicts every scored token; for the arguments see `losses_after`."""
+    right = torch.empty(len(states), dtype=torch.bool, device=states.device)
+    for block in _blocks(prepared, _rows(prepared, index), states):
+        features = network.resume(block.cut, block.continuation, block.scored)
+        guesses = [network.readout(some).argmax(-1) for some in features.split(TOKENS_AT_ONCE)]
+        wrong = (torch.cat(guesses) != block.targets).to(states.dtype)
+        right[block.place] = torch.segment_reduce(wrong, "sum", lengths=block.each) == 0
+    return right
+
+
+def _rows(prepared: Prepared, index: Int[Tensor, " rows"] | None) -> Int[Tensor, " rows"]:
+    return torch.arange(len(prepared)) if index is None else index
+
+
+class _Block(NamedTuple):
+    """Some of the rows, ready to be run."""
+
+    place: Int[Tensor, " block"]
+    cut: Cut
+    continuation: Int[Tensor, "block time"]
+    scored: Bool[Tensor, "block time"]
+    targets: Int[Tensor, " scored"]
+    each: Int[Tensor, " block"]
+
+
+def _blocks(prepared: Prepared, index: Int[Tensor, " rows"], states: Float[Tensor, "rows state"]) -> Iterator[_Block]:
+    device = states.device
+    for place in torch.argsort(prepared.lengths[index], descending=True, stable=True).split(ROWS_AT_ONCE):
+        rows = index[place]
+        time = int(prepared.lengths[rows].max())
+        scored = prepared.scored[rows, :time]
+        there, at = to_device(rows, device), to_device(place, device)
+        continuation = prepared.continuation[:, :time].index_select(0, there)
+        targets = continuation.flatten().index_select(0, to_device(scored.flatten().nonzero()[:, 0], device))
+        cut = prepared.base.at(there, states.index_select(0, at))
+        yield _Block(at, cut, continuation, scored, targets, to_device(scored.sum(1), device))
+
+
+@final
+class _Losses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, network: Network, prepared: Prepared, index: Tensor) -> Tensor:
+        losses, gradient = states.new_empty(len(states)), torch.empty_like(states)
+        for block in _blocks(prepared, index, states.detach()):
+            losses[block.place], gradient[block.place] = _with_gradient(network, block)
+        ctx.save_for_backward(gradient)
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (gradient,) = ctx.saved_tensors
+        return gradients[0][:, None] * gradient, None, None, None
+
+
+@torch.enable_grad()
+def _with_gradient(network: Network, block: _Block) -> tuple[Float[Tensor, " block"], Float[Tensor, "block state"]]:
+    states = block.cut.states.requires_grad_()
+    features = network.resume(block.cut.rewrite(states), block.continuation, block.scored)
+    losses, gradients = [], []
+    for some, targets in zip(features.detach().split(TOKENS_AT_ONCE), block.targets.split(TOKENS_AT_ONCE), strict=True):
+        loss = cross_entropy(network.readout(some.requires_grad_()), targets, reduction="none")
+        gradients += torch.autograd.grad(loss.sum(), some)
+        losses.append(loss.detach())
+    (gradient,) = torch.autograd.grad(features, states, torch.cat(gradients))
+    return torch.segment_reduce(torch.cat(losses), "sum", lengths=block.each), gradient

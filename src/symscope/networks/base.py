@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn.functional import pad
 
@@ -32,7 +32,11 @@ class Cut:
 
     def __getitem__(self, rows: Tensor) -> "Cut":
         """Some of the runs, in the order of `rows`."""
-        return replace(self, states=self.states[rows], context={k: v[rows] for k, v in self.context.items()})
+        return self.at(rows, self.states[rows])
+
+    def at(self, rows: Int[Tensor, " rows"], states: Float[Tensor, "rows state"]) -> "Cut":
+        """Some of the runs, with other states."""
+        return Cut(self.site, states, {name: entry.index_select(0, rows) for name, entry in self.context.items()})
 
     def __len__(self) -> int:
         return len(self.states)
@@ -91,20 +95,28 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def resume(
-        self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch time feature"]:
-        """Goes on from a cut. The features at index j are those that predict `continuation[:, j]`.
+        self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "wanted feature"]:
+        """Goes on from a cut, and gives the features that predict the wanted tokens of the continuations.
 
-        So index 0 holds the features of the cut itself, and the last token of a continuation is never fed.
-        Features from `lengths` (each at least 1, on the CPU) onwards may be anything. This is the innermost step of a
-        search, so the tokens are not checked.
+        What predicts `continuation[:, 0]` is the cut itself, so a continuation's last token is never fed, and no row
+        runs further than its last wanted token asks for. This is the innermost step of a search: the tokens are not
+        checked, and nothing waits for the device.
+
+        Args:
+            cut: where to go on from; its states may have been rewritten.
+            continuation: the tokens that follow.
+            wanted: which of them are to be predicted; on the CPU, where the order of work is planned. At least one.
+
+        Returns:
+            The features, in the order of `wanted.nonzero()`.
         """
 
     def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"]) -> Cut:
         """The same cut, with all of a continuation's run that no rewritten state can change.
 
-        `resume` from it with that continuation, or less of it, gives the same features and has less to do; any other
-        continuation is refused. Where everything depends on the state, this is the cut as it was.
+        `resume` from it with that continuation, or less of it, gives the same features and has less to do; it must not
+        be given any other. Where everything depends on the state, this is the cut as it was.
         """
         return cut
 

@@ -43,13 +43,12 @@ class _GRUScan(torch.autograd.Function):
         table = torch.cat([drives[:, : 2 * d] + bias[: 2 * d], bias[2 * d :].expand(len(drives), d)], 1)
         gates, new = table.index_select(0, tokens), drives[:, 2 * d :].index_select(0, tokens)
         after, transposed, states = torch.empty_like(new), weight.T, start
-        for g, n, h in zip(gates.split(running), new.split(running), after.split(running), strict=True):
-            states = states[: len(h)]
-            g.addmm_(states, transposed)
-            g[:, : 2 * d].sigmoid_()
-            reset, update, recurrent = g.split(d, 1)
+        by_step = [part.split(running) for part in (gates, gates[:, : 2 * d], *gates.split(d, 1), new, after)]
+        for g, sigmoids, reset, update, recurrent, n, h in zip(*by_step, strict=True):
+            g.addmm_(states[: len(g)], transposed)
+            sigmoids.sigmoid_()
             n.addcmul_(reset, recurrent).tanh_()
-            states = torch.lerp(n, states, update, out=h)
+            states = torch.lerp(n, states[: len(g)], update, out=h)
         ctx.save_for_backward(start, weight, tokens, gates, new, after)
         ctx.running, ctx.vocabulary = running, len(drives)
         return after
@@ -69,27 +68,26 @@ class _GRUScan(torch.autograd.Function):
         into = gates.new_empty(total, 3, d)
         by_reset, by_update, by_recurrent = into.unbind(1)
         tanh_backward.grad_input(1 - update, new, grad_input=by_recurrent)
-        into_new = by_recurrent.clone() if wants_drives else None
+        by_new = by_recurrent.clone() if wants_drives else None
         torch.mul(by_recurrent, recurrent, out=by_reset)
         sigmoid_backward.grad_input(by_reset, reset, grad_input=by_reset)
         torch.sub(before, new, out=by_update)
         sigmoid_backward.grad_input(by_update, update, grad_input=by_update)
         by_recurrent.mul_(reset)
-        carried, stop = start.new_zeros(0, d), total
-        for rows in reversed(running):
-            step = slice(stop - rows, stop)
-            stop -= rows
-            g, i = gradients[0][step].clone(), into[step]
-            g[: len(carried)] += carried
-            i.mul_(g[:, None])
-            if into_new is not None:
-                into_new[step].mul_(g)
-            carried = g.mul_(update[step]).addmm_(i.view(rows, 3 * d), weight)
-        to_start = torch.cat([carried, carried.new_zeros(len(start) - len(carried), d)])
         flat = into.view(total, 3 * d)
+        arriving = gradients[0].clone()
+        to_start = start.new_zeros(len(start), d)
+        # Each step adds its share to what arrives at the states before it, which are the first rows of that step.
+        by_step = [part.split(running) for part in (arriving, into, flat, update)]
+        earlier = [to_start, *by_step[0]]
+        for t in reversed(range(len(running))):
+            g, i, i_flat, u = (parts[t] for parts in by_step)
+            i.mul_(g[:, None])
+            earlier[t][: running[t]].addmm_(i_flat, weight).addcmul_(g, u)
         to_drives = None
-        if into_new is not None:
-            parts = (by_token(part, tokens, ctx.vocabulary) for part in (flat[:, : 2 * d], into_new))
+        if by_new is not None:
+            by_new.mul_(arriving)
+            parts = (by_token(part, tokens, ctx.vocabulary) for part in (flat[:, : 2 * d], by_new))
             to_drives = torch.cat(list(parts), 1)
         to_weight = flat.T @ before if wants_weight else None
         return to_start, to_drives, to_weight, flat.sum(0) if wants_bias else None, None, None

@@ -1,14 +1,73 @@
 """Packed batches: rows in the order of their lengths, longest first, so that those still running come first.
 
-A packed tensor holds the running rows of step 0, then those of step 1, and so on; `running` counts them.
+A packed tensor holds the running rows of step 0, then those of step 1, and so on. The plan is made on the CPU, from
+lengths that lie there, so a device is never waited for.
 """
 
 from collections.abc import Sequence
+from typing import Any, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import one_hot
+
+
+@final
+class Packing:
+    """The order of work for rows of given lengths.
+
+    Args:
+        lengths: how many steps each row takes, on the CPU.
+
+    Attributes:
+        order: the rows, longest first.
+        place: where in that order each row is.
+        running: how many rows take each step; no step is empty.
+        rows: the row of each packed entry, ...
+        steps: ... and its step.
+    """
+
+    def __init__(self, lengths: Int[Tensor, " batch"]) -> None:
+        self.order = torch.argsort(lengths, descending=True, stable=True)
+        there = torch.arange(int(lengths.max()))[:, None] < lengths[self.order]
+        self.running: list[int] = there.sum(1).tolist()
+        self.steps, places = there.nonzero().unbind(1)
+        self.rows = self.order[places]
+        self.place = torch.empty_like(self.order)
+        self.place[self.order] = torch.arange(len(self.order))
+        self._begins = torch.tensor([0, *self.running]).cumsum(0)
+
+    def index(self, rows: Int[Tensor, " some"], steps: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
+        """Where in a packed tensor these rows are at these steps."""
+        return self._begins[steps] + self.place[rows]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, without waiting for what that is still doing."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def pick(values: Float[Tensor, "some width"], index: Int[Tensor, " picked"]) -> Float[Tensor, "picked width"]:
+    """Some rows, each at most once: so the gradient is put in its place, where indexing would have to add it up."""
+    return _Pick.apply(values, index)
+
+
+@final
+class _Pick(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.many = len(values)
+        return values.index_select(0, index)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (index,) = ctx.saved_tensors
+        (gradient,) = gradients
+        return gradient.new_zeros(ctx.many, gradient.shape[1]).index_copy_(0, index, gradient), None
 
 
 def before_each_step(

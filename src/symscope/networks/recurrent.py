@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from symscope.networks.base import Cut, Network, check_positions, rows_at
+from symscope.networks.packing import Packing, pick, to_device
 
 
 class Cell(nn.Module, ABC):
@@ -101,19 +102,27 @@ class RecurrentNetwork(Network):
         self.check_site(site)
         check_positions(tokens, positions)
         whole = rows_at(self._over_time(tokens, positions.cpu() + 1), positions)
+        if self.sites[site] == self.cell.width:
+            return Cut(site, whole)
         return Cut(site, whole[:, self.cell.sites[site]], {"whole": whole})
 
     def resume(
-        self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch time feature"]:
+        self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "wanted feature"]:
         """See `Network.resume`."""
-        part, whole = self.cell.sites[cut.site], cut.context["whole"]
-        start = torch.cat([whole[:, : part.start], cut.states, whole[:, part.stop :]], 1)
-        batch, time = continuation.shape
-        after, place = self._run(start, continuation[:, :-1], lengths - 1)
-        # The features of the cut itself come first, so whatever follows moves one position on.
-        place = torch.cat([torch.arange(batch, device=start.device) * time, place + place // max(time - 1, 1) + 1])
-        return _spread(torch.cat([start, after])[:, self.cell.output], place, batch, time)
+        start = cut.states
+        if "whole" in cut.context:  # the site is a part of the state
+            part, whole = self.cell.sites[cut.site], cut.context["whole"]
+            start = torch.cat([whole[:, : part.start], start, whole[:, part.stop :]], 1)
+        rows, steps = wanted.nonzero().unbind(1)
+        asked = (wanted * torch.arange(wanted.shape[1])).amax(1)
+        packing = Packing(asked)
+        start = pick(start, to_device(packing.order, start.device))
+        after = self._scan(start, continuation, packing)
+        # What predicts the first token is the cut itself, and the cuts come first.
+        at = len(start) + packing.index(rows, (steps - 1).clamp(min=0))
+        at = to_device(torch.where(steps == 0, packing.place[rows], at), start.device)
+        return pick(torch.cat([start, after])[:, self.cell.output], at)
 
     def _over_time(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None
@@ -122,27 +131,17 @@ class RecurrentNetwork(Network):
         batch, time = tokens.shape
         weight = next(self.parameters())
         start = torch.zeros(batch, self.cell.width, dtype=weight.dtype, device=weight.device)
-        after, place = self._run(start, tokens, torch.full((batch,), time) if lengths is None else lengths)
-        return _spread(after, place, batch, time)
+        packing = Packing(torch.full((batch,), time) if lengths is None else lengths.cpu())
+        after = self._scan(start, tokens, packing)
+        padded = after.new_zeros(batch * time, after.shape[1])
+        place = to_device(packing.rows * time + packing.steps, after.device)
+        return padded.index_copy(0, place, after).view(batch, time, -1)
 
-    def _run(
-        self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "steps state"], Int[Tensor, " steps"]]:
-        """States after each token before `lengths`, packed, and where in the flattened tokens each of them belongs."""
-        time = tokens.shape[1]
-        order = torch.argsort(lengths.cpu(), descending=True, stable=True)
-        there = torch.arange(time)[:, None] < lengths.cpu()[order]
-        running = [rows for rows in there.sum(1).tolist() if rows]
-        place = (order * time + torch.arange(time)[:, None])[there].to(start.device)
-        if not running:
-            return start[:0], place
-        packed = tokens.reshape(-1).index_select(0, place)
-        return self.cell.scan(start.index_select(0, order.to(start.device)), packed, running), place
-
-
-def _spread(
-    packed: Float[Tensor, "steps state"], place: Int[Tensor, " steps"], batch: int, time: int
-) -> Float[Tensor, "batch time state"]:
-    """Packed values at their places, zero elsewhere."""
-    padded = packed.new_zeros(batch * time, packed.shape[1])
-    return padded.index_copy(0, place, packed).view(batch, time, -1)
+    def _scan(
+        self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, "batch time"], packing: Packing
+    ) -> Float[Tensor, "steps state"]:
+        """The packed states after each token, from states in the order of the packing."""
+        if not packing.running:
+            return start[:0]
+        place = to_device(packing.rows * tokens.shape[1] + packing.steps, start.device)
+        return self.cell.scan(start, tokens.reshape(-1).index_select(0, place), packing.running)

@@ -17,6 +17,7 @@ from symscope.errors import InvalidArgumentError
 from symscope.networks.attention import Layer, Rotation, rotation
 from symscope.networks.base import Cut, Network, check_positions, rows_at
 from symscope.networks.initial import normal_parameter
+from symscope.networks.packing import pick, to_device
 from symscope.networks.ragged import Projected, Ragged
 from symscope.networks.readouts import MLPReadout
 
@@ -108,27 +109,22 @@ class Transformer(Network):
         """See `Network.prefeed`: the continuation's residual stream at the site depends on no rewritten state."""
         below = self._below(cut.site)
         above = {name: cut.context[name][:, :, below:] for name in ("keys", "values")}
-        fed = {"fed": self._fed(cut, continuation), "fed_tokens": continuation[:, :-1]}
-        return replace(cut, context={**cut.context, **above, **fed})
+        return replace(cut, context={**cut.context, **above, "fed": self._fed(cut, continuation)})
 
     def resume(
-        self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch time feature"]:
+        self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "wanted feature"]:
         """See `Network.resume`."""
         positions, time = cut.context["positions"], continuation.shape[1]
-        if "fed" in cut.context:
-            if not torch.equal(cut.context["fed_tokens"][:, : time - 1], continuation[:, :-1]):
-                raise InvalidArgumentError("the cut was prefed with another continuation than it is resumed with")
-            fed = cut.context["fed"][:, : time - 1]
-        else:
-            fed = self._fed(cut, continuation)
+        fed = cut.context["fed"][:, : time - 1] if "fed" in cut.context else self._fed(cut, continuation)
         residual = torch.cat([cut.states[:, None], fed], 1)
         by = self._rotation(positions[:, None] + torch.arange(time, device=positions.device))
         # Above the site the cut position's own keys and values come from the rewritten state, so none cached is seen.
         visible = _visible(cut, positions, time)
         for index in range(self._below(cut.site), len(self.layers)):
             residual = self._resume_layer(index, residual, cut, by, visible)
-        return self.final_norm(residual)
+        at = to_device(wanted.flatten().nonzero()[:, 0], residual.device)
+        return self.final_norm(pick(residual.flatten(0, 1), at))
 
     def _fed(self, cut: Cut, continuation: Int[Tensor, "batch time"]) -> Float[Tensor, "batch fed d"]:
         """The residual stream of the continuation's tokens, but the last, at the site of the cut."""
