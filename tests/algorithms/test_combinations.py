@@ -108,8 +108,29 @@ def test_bad_input(monkeypatch):
     for shape in ((0, 5), (3, 0)):
         with pytest.raises(InvalidArgumentError, match="nothing to run on"):
             algorithm.run(torch.zeros(shape, dtype=torch.long))
-    # A sequence without trigger is one that has not come to it yet.
-    assert algorithm.run(torch.tensor([[1, 3, 4]]))["phase"].tolist() == [[0, 0, 0]]
     monkeypatch.setattr(UpDown, "can_end", lambda self, values: torch.zeros_like(values["count"], dtype=torch.bool))
     with pytest.raises(InvalidArgumentError, match="none of 200 draws has a counterfactual: up-down never ends"):
         draw_interventions(algorithm, ["count"], 10, generator(0))
+
+
+def test_a_whole_sequence_is_one_of_the_task_and_a_prefix_may_stop_anywhere():
+    encode = TASK.vocabulary.encode
+    whole = ["BOS", "D1", "D2", "T", "R", "R", "EOS"]
+    for name in algorithms_for(TASK):
+        algorithm = make_algorithm(name, TASK)
+        for length in range(1, len(whole) + 1):
+            algorithm.run(torch.tensor([encode(whole[:length])]))
+        for line, right in (
+            ("BOS D1 D2 EOS", "D1 or D2 or D3 or T"),  # without a trigger
+            ("BOS EOS", "D1 or D2 or D3 or T"),
+            ("EOS", "D1 or D2 or D3 or T"),
+            ("BOS D1 D2 T R EOS", "R"),
+        ):
+            tokens = torch.tensor([encode(row) + [0] * (8 - len(row)) for row in (whole, line.split())])
+            told = rf"sequence 1 is none of task 'multi-object': {line}\. .* {name} goes on with {right}; leave EOS off"
+            with pytest.raises(InvalidArgumentError, match=told):
+                algorithm.run(tokens)
+    arithmetic = make_task("arithmetic")
+    tokens = torch.tensor([arithmetic.vocabulary.encode(["BOS", "2", "7", "+", "5", "=", "12", ",", "EOS"])])
+    with pytest.raises(InvalidArgumentError, match=r"running-total goes on with \+ or -"):
+        make_algorithm("running-total", arithmetic).run(tokens)

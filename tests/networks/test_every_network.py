@@ -186,6 +186,12 @@ def test_an_empty_batch_is_refused(some, shape):
         some.cut(empty, torch.zeros(shape[0], dtype=torch.long), site)
 
 
+@pytest.mark.parametrize("wrong", [0, 5])
+def test_impossible_lengths_are_refused(some, wrong):
+    with pytest.raises(InvalidArgumentError, match=rf"lengths lie in 1\.\.4, the width of the tokens; got {wrong}"):
+        some.features(tokens(2, 4), torch.tensor([4, wrong]))
+
+
 def test_sites_and_positions_that_do_not_exist_are_refused(some):
     seen = tokens(2, 4)
     with pytest.raises(UnknownNameError, match="unknown site 'layer9'"):

@@ -21,7 +21,6 @@ def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="modulus"):
         make_task("rounding", modulus=4)
     assert make_task("modulo-void", modulus=3, void_probability=0.5).name == "modulo-void"
-    assert make_task("multi-object-void", void_probability=0.0).name == "multi-object"
 
 
 def test_tokens_outside_the_vocabulary() -> None:

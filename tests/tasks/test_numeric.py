@@ -124,10 +124,12 @@ def test_remaining_counts_the_demo_tokens_still_to_come(quantities: list[int], s
 
 def test_bad_input() -> None:
     task = multi_object()
-    for probability in (-0.1, 1.0, 1.5, float("nan")):
-        with pytest.raises(InvalidArgumentError, match=r"a void's probability is at least 0.*below 1"):
-            multi_object(void_probability=probability)
-    assert multi_object(void_probability=0.0).void is None
+    for probability in (-0.1, 0.0, 1.0, 1.5, float("nan")):
+        told = rf"got {probability:g}: at 0 .* the plain task 'multi-object' without .*; at 1 nothing else"
+        for name in ("multi-object", "multi-object-void"):
+            with pytest.raises(InvalidArgumentError, match=told):
+                make_task(name, void_probability=probability)
+    assert multi_object().void is None
     with pytest.raises(InvalidArgumentError, match="range of quantities is empty"):
         multi_object(quantities=[])
     with pytest.raises(InvalidArgumentError, match=r"start at 1, got 0"):

@@ -63,17 +63,23 @@ class Algorithm(ABC):
         return torch.ones_like(first, dtype=torch.bool)
 
     def run(self, tokens: Int[Tensor, "batch time"]) -> dict[str, Shaped[Tensor, "batch time"]]:
-        """The variables after each token of each sequence; a sequence may stop anywhere, also before its trigger.
+        """The variables after each token of each sequence.
+
+        A sequence may stop anywhere, also before its trigger: it is a prefix. One with `EOS` is whole, so its end must
+        be one that the algorithm allows.
 
         Raises:
-            InvalidArgumentError: there are no tokens, or one is outside the task's vocabulary.
+            InvalidArgumentError: there are no tokens, one is outside the task's vocabulary, or a sequence ends where
+                the algorithm goes on (without a trigger, say).
         """
         self._check_tokens(tokens)
         values, after = self.start(len(tokens)), []
         for column in tokens.unbind(1):
             values = self.step(values, column)
             after.append(values)
-        return {name: torch.stack([step[name] for step in after], 1) for name in values}
+        over_time = {name: torch.stack([step[name] for step in after], 1) for name in values}
+        self._check_ends(tokens, over_time)
+        return over_time
 
     def check_variables(self, names: Iterable[str]) -> tuple[str, ...]:
         """The names as a tuple; `UnknownNameError` for the first that is no variable of this algorithm."""
@@ -95,4 +101,22 @@ class Algorithm(ABC):
             raise InvalidArgumentError(
                 f"token {int(tokens[row, place])} of sequence {row}, position {place}, does not exist: "
                 f"task {self.task.name!r} has the ids 0..{size - 1}"
+            )
+
+    def _check_ends(self, tokens: Int[Tensor, "batch time"], values: Values) -> None:
+        """Of whole sequences, which have `EOS`; what they may end after is what the algorithm itself says."""
+        vocabulary = self.task.vocabulary
+        ends = tokens == vocabulary.eos
+        whole = ends.any(1).nonzero()[:, 0]
+        end = ends[whole].int().argmax(1)
+        before = (end - 1).clamp(min=0)  # an EOS adds nothing, so where it is the first token this is the start
+        allowed = self.allowed({name: column[whole, before] for name, column in values.items()})
+        wrong = (~allowed[:, vocabulary.eos]).nonzero()[:, 0]
+        if len(wrong):
+            at = int(wrong[0])
+            shown = vocabulary.decode(tokens[whole[at], : int(end[at]) + 1].tolist())
+            right = vocabulary.decode(allowed[at].nonzero()[:, 0].tolist())
+            raise InvalidArgumentError(
+                f"sequence {int(whole[at])} is none of task {self.task.name!r}: {' '.join(shown)}. Where it ends, "
+                f"{self.name} goes on with {' or '.join(right)}; leave {shown[-1]} off to run on what comes before"
             )

@@ -77,7 +77,11 @@ class Network(nn.Module, ABC):
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch time feature"]:
-        """The features after each token. Given `lengths`, those of the padding may be anything."""
+        """The features after each token. Given `lengths`, those of the padding may be anything.
+
+        Raises:
+            InvalidArgumentError: there are no tokens, one is outside the vocabulary, or a length is not that of a row.
+        """
 
     @abstractmethod
     def readout(
@@ -129,14 +133,25 @@ class Network(nn.Module, ABC):
         if site not in self.sites:
             raise UnknownNameError("site", site, self.sites)
 
-    def check_tokens(self, tokens: Int[Tensor, "batch time"]) -> None:
-        """Raises `InvalidArgumentError` when there is no token, or one that the vocabulary does not have."""
+    def check_tokens(self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None) -> None:
+        """Raises `InvalidArgumentError` on no token, one that the vocabulary does not have, or an impossible length."""
         if tokens.numel() == 0:
             raise InvalidArgumentError(f"nothing to run on: tokens have the shape {tuple(tokens.shape)}")
         low, high = torch.stack(tokens.aminmax()).tolist()
         if low < 0 or high >= self.vocabulary:
             wrong = low if low < 0 else high
             raise InvalidArgumentError(f"token {wrong} is outside the vocabulary: ids are 0..{self.vocabulary - 1}")
+        if lengths is not None:
+            _check_lengths(tokens, lengths)
+
+
+def _check_lengths(tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " count"]) -> None:
+    rows, time = tokens.shape
+    if len(lengths) != rows:
+        raise InvalidArgumentError(f"each row has a length; got {len(lengths)} for {rows} rows")
+    low, high = int(lengths.min()), int(lengths.max())
+    if low < 1 or high > time:
+        raise InvalidArgumentError(f"lengths lie in 1..{time}, the width of the tokens; got {low if low < 1 else high}")
 
 
 def check_positions(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> None:

@@ -127,7 +127,7 @@ class RecurrentNetwork(Network):
     def _over_time(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None
     ) -> Float[Tensor, "batch time state"]:
-        self.check_tokens(tokens)
+        self.check_tokens(tokens, lengths)
         batch, time = tokens.shape
         weight = next(self.parameters())
         start = torch.zeros(batch, self.cell.width, dtype=weight.dtype, device=weight.device)

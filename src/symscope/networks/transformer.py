@@ -157,7 +157,7 @@ class Transformer(Network):
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None, layers: int
     ) -> tuple[Float[Tensor, "total d"], list[Projected], Ragged]:
         """The residual stream after so many layers, what their attention saw, and where its tokens belong."""
-        self.check_tokens(tokens)
+        self.check_tokens(tokens, lengths)
         batch, time = tokens.shape
         ragged = Ragged.of(torch.full((batch,), time) if lengths is None else lengths, time, tokens.device)
         by = self._rotation(ragged.positions)

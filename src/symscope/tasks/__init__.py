@@ -10,6 +10,7 @@ from symscope.tasks.arithmetic import ArithmeticTask
 from symscope.tasks.base import Sequences, Task
 from symscope.tasks.numeric import (
     VOID_PROBABILITY,
+    VOIDS,
     NumericTask,
     modulo,
     multi_object,
@@ -31,7 +32,7 @@ _NUMERIC: dict[str, Callable[..., NumericTask]] = {
 }
 TASKS: dict[str, Callable[..., Task]] = {
     **_NUMERIC,
-    **{f"{name}-void": partial(make, void_probability=VOID_PROBABILITY) for name, make in _NUMERIC.items()},
+    **{name + VOIDS: partial(make, void_probability=VOID_PROBABILITY) for name, make in _NUMERIC.items()},
     ArithmeticTask.name: ArithmeticTask,
 }
 

@@ -21,8 +21,10 @@ TRIGGER, VOID = "T", "V"
 QUANTITIES = range(1, 21)
 HELD_OUT = (4, 9, 14, 17)
 OBJECTS = ("D1", "D2", "D3")
+VOIDS = "-void"
+"""Ends the names of the variable-length variants."""
 VOID_PROBABILITY = 0.2
-"""Of the variable-length variants in the paper."""
+"""Of these variants in the paper."""
 
 
 @final
@@ -35,13 +37,13 @@ class NumericTask(Task):
         response: name of the response token; it may be a demo type as well.
         rule: how many response tokens answer n demo tokens.
         void_probability: before every emission of the demo phase, the trigger included, a void token `V` comes with
-            this probability, again and again; it is not counted. At 0 there are no voids and no such token.
+            this probability, again and again; it is not counted. By default there are no voids and no such token.
         quantities: the quantities that the task is about.
         held_out: those that training never shows.
 
     Raises:
         InvalidArgumentError: no quantities, one below 1, hold-outs that leave nothing to train on, no demo type, a
-            demo type or response called as the trigger or the void, or a probability outside 0 <= p < 1.
+            demo type or response called as the trigger or the void, or a probability outside 0 < p < 1.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class NumericTask(Task):
         response: str,
         *,
         rule: ResponseRule = EQUAL,
-        void_probability: float = 0.0,
+        void_probability: float | None = None,
         quantities: Collection[int] = QUANTITIES,
         held_out: Collection[int] = HELD_OUT,
     ) -> None:
@@ -61,17 +63,18 @@ class NumericTask(Task):
         taken = sorted({TRIGGER, VOID} & {*demo, response})
         if taken:
             raise InvalidArgumentError(f"{taken[0]!r} is the trigger's or the void's name; call the token otherwise")
-        if not 0 <= void_probability < 1:
+        if void_probability is not None and not 0 < void_probability < 1:
             raise InvalidArgumentError(
-                f"a void's probability is at least 0 (none) and below 1 (or nothing else comes), got {void_probability}"
+                f"a void's probability lies between 0 and 1, got {void_probability:g}: at 0 there are none, which is "
+                f"the plain task {name.removesuffix(VOIDS)!r} without void_probability; at 1 nothing else ever comes"
             )
-        self.name, self.rule, self.void_probability = name, rule, float(void_probability)
-        voids = (VOID,) if void_probability else ()
+        self.name, self.rule, self.void_probability = name, rule, void_probability or 0.0
+        voids = () if void_probability is None else (VOID,)
         self.vocabulary = Vocabulary(dict.fromkeys((*demo, TRIGGER, response, *voids)))
         self.demo = torch.tensor(self.vocabulary.encode(demo))
         self.trigger = self.vocabulary.id(TRIGGER)
         self.response = self.vocabulary.id(response)
-        self.void = self.vocabulary.id(VOID) if void_probability else None
+        self.void = None if void_probability is None else self.vocabulary.id(VOID)
 
     @property
     def roles(self) -> dict[str, Any]:
@@ -151,7 +154,7 @@ class NumericTask(Task):
 
 def multi_object(
     *,
-    void_probability: float = 0.0,
+    void_probability: float | None = None,
     quantities: Collection[int] = QUANTITIES,
     held_out: Collection[int] = HELD_OUT,
 ) -> NumericTask:
@@ -161,7 +164,7 @@ def multi_object(
 
 def single_object(
     *,
-    void_probability: float = 0.0,
+    void_probability: float | None = None,
     quantities: Collection[int] = QUANTITIES,
     held_out: Collection[int] = HELD_OUT,
 ) -> NumericTask:
@@ -171,7 +174,7 @@ def single_object(
 
 def same_object(
     *,
-    void_probability: float = 0.0,
+    void_probability: float | None = None,
     quantities: Collection[int] = QUANTITIES,
     held_out: Collection[int] = HELD_OUT,
 ) -> NumericTask:
@@ -182,7 +185,7 @@ def same_object(
 def modulo(
     *,
     modulus: int = 4,
-    void_probability: float = 0.0,
+    void_probability: float | None = None,
     quantities: Collection[int] = QUANTITIES,
     held_out: Collection[int] = HELD_OUT,
 ) -> NumericTask:
@@ -193,7 +196,7 @@ def modulo(
 def rounding(
     *,
     multiple: int = 3,
-    void_probability: float = 0.0,
+    void_probability: float | None = None,
     quantities: Collection[int] = QUANTITIES,
     held_out: Collection[int] = HELD_OUT,
 ) -> NumericTask:
@@ -203,7 +206,7 @@ def rounding(
 
 def square(
     *,
-    void_probability: float = 0.0,
+    void_probability: float | None = None,
     quantities: Collection[int] = QUANTITIES,
     held_out: Collection[int] = HELD_OUT,
 ) -> NumericTask:
@@ -216,12 +219,12 @@ def _member(
     demo: Collection[str],
     response: str,
     rule: ResponseRule,
-    void_probability: float,
+    void_probability: float | None,
     quantities: Collection[int],
     held_out: Collection[int],
 ) -> NumericTask:
     return NumericTask(
-        f"{name}-void" if void_probability else name,
+        name if void_probability is None else name + VOIDS,
         demo,
         response,
         rule=rule,
