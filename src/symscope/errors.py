@@ -39,6 +39,10 @@ class ConfigurationError(SymscopeError, ValueError):
         self.where, self.faults = where, faults
 
 
+class BrokenLawError(SymscopeError, AssertionError):
+    """A task, algorithm, network or alignment function breaks a law of its family; the message says which."""
+
+
 class CheckpointError(SymscopeError):
     """A checkpoint or stored result is damaged, or belongs to something else."""
 
