@@ -1,6 +1,7 @@
 """The laws of algorithms."""
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from symscope.algorithms import Algorithm, Category, Integer, Real, Values, Variable
@@ -29,7 +30,7 @@ def check_algorithm(algorithm: Algorithm, *, seed: int = 0) -> None:
     task = algorithm.task
     drawn = task.draw(torch.tensor(task.quantities).repeat(EACH), generator(seed, "check"))
     _form(laws, algorithm, drawn)
-    values = algorithm.run(drawn.tokens)
+    values = _over_time(algorithm, drawn.tokens)
     _ranges(laws, algorithm, values, drawn)
     _solves(laws, algorithm, values, drawn)
     _rows_alone(laws, algorithm, values, drawn)
@@ -39,6 +40,15 @@ def check_algorithm(algorithm: Algorithm, *, seed: int = 0) -> None:
 
 def _dtype(variable: Variable) -> torch.dtype:
     return torch.float64 if isinstance(variable, Real) else torch.long
+
+
+def _over_time(algorithm: Algorithm, tokens: Int[Tensor, "batch time"]) -> Values:
+    """As `Algorithm.run`, which refuses sequences that the algorithm does not solve."""
+    values, after = algorithm.start(len(tokens)), []
+    for token in tokens.unbind(1):
+        values = algorithm.step(values, token)
+        after.append(values)
+    return {name: torch.stack([step[name] for step in after], 1) for name in values}
 
 
 def _form(laws: Laws, algorithm: Algorithm, drawn: Sequences) -> None:
@@ -107,7 +117,7 @@ def _solves(laws: Laws, algorithm: Algorithm, values: Values, drawn: Sequences) 
 def _rows_alone(laws: Laws, algorithm: Algorithm, values: Values, drawn: Sequences) -> None:
     for row in range(0, len(drawn), max(len(drawn) // 8, 1)):
         length = int(drawn.lengths[row])
-        alone = algorithm.run(drawn.tokens[row : row + 1, :length])
+        alone = _over_time(algorithm, drawn.tokens[row : row + 1, :length])
         for name, column in alone.items():
             laws.hold(
                 column[0] == values[name][row, :length],

@@ -90,9 +90,9 @@ def _site(
         cut = network.cut(tokens, torch.full((ROWS,), position, device=tokens.device), site)
         laws.hold(_close(cut.states, states[:, position]), "the states of a cut are those of the whole run", where)
         rest = tokens[:, position + 1 :]
-        resumed = network.resume(cut, rest, torch.full((ROWS,), rest.shape[1]))
+        resumed = network.resume(cut, rest, torch.ones(rest.shape, dtype=torch.bool))
         laws.hold(
-            _close(resumed, whole[:, position:-1]),
+            _close(resumed, whole[:, position:-1].flatten(0, 1)),
             "a run that is cut and resumed gives the features of the whole run, those of the cut first",
             where,
         )
@@ -102,32 +102,41 @@ def _rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "bat
     """Cut at different positions, and resumed from other states."""
     device, where = tokens.device, f"not so at site {site!r}"
     positions = torch.tensor([6, 0, 3, 5, 1, 2], device=device)
-    continuation, lengths = tokens.flip(0, 1)[:, :4], torch.tensor([3, 1, 4, 2, 4, 4])
-    real = (torch.arange(4) < lengths[:, None]).to(device)
+    continuation = tokens.flip(0, 1)[:, :4]
+    wanted = torch.arange(4) < torch.tensor([3, 1, 4, 2, 4, 4])[:, None]
+    row = wanted.nonzero()[:, 0]
     with laws.nothing_else_changes("cut", tokens=tokens, positions=positions):
         cut = network.cut(tokens, positions, site)
     moved = cut.rewrite(cut.states + 0.5 * torch.randn(cut.states.shape, generator=generator(seed, "moved")).to(device))
-    given = {"states": moved.states, "context": moved.context, "continuation": continuation, "lengths": lengths}
+    given = {"states": moved.states, "context": moved.context, "continuation": continuation, "wanted": wanted}
     with laws.nothing_else_changes("resume", **given):
-        after = network.resume(moved, continuation, lengths)
-    change = (after - network.resume(cut, continuation, lengths)).abs().amax(2).masked_fill(~real, 0).amax(1)
-    laws.hold((change > 0)[lengths.to(device) > 1], "a run that is resumed from another state goes on from it", where)
-    again = network.resume(moved, continuation, lengths)
-    laws.hold(torch.equal(after[real], again[real]), "resume keeps nothing back: asked twice, it says the same", where)
-    for row in range(ROWS):
-        only, length = torch.tensor([row], device=device), int(lengths[row])
-        own = network.cut(tokens[only, : int(positions[row]) + 1], positions[only], site)
-        alone = network.resume(own.rewrite(moved.states[only]), continuation[only, :length], lengths[[row]])
+        after = network.resume(moved, continuation, wanted)
+    moves = (after - network.resume(cut, continuation, wanted)).abs().amax(1).cpu() > 0
+    for number in (wanted.sum(1) > 1).nonzero()[:, 0].tolist():
+        laws.hold(moves[row == number].any(), "a run that is resumed from another state goes on from it", where)
+    again = network.resume(moved, continuation, wanted)
+    laws.hold(torch.equal(after, again), "resume keeps nothing back: asked twice, it says the same", where)
+    for number in range(ROWS):
+        only, length = torch.tensor([number], device=device), int(wanted[number].sum())
+        own = network.cut(tokens[only, : int(positions[number]) + 1], positions[only], site)
+        alone = network.resume(
+            own.rewrite(moved.states[only]), continuation[only, :length], torch.ones(1, length, dtype=torch.bool)
+        )
         laws.hold(
-            _close(alone[0], after[row, :length]),
+            _close(alone, after[(row == number).to(device)]),
             "a resumed run depends neither on the rows beside it, nor on tokens after its cut or its length",
             where,
         )
     joined = join_cuts([moved[rows] for rows in torch.arange(ROWS, device=device).split(2)])
-    resumed = network.resume(joined, continuation, lengths)
-    laws.hold(_close(resumed[real], after[real]), "cuts can be taken apart by rows and joined again", where)
-    fed = network.resume(network.prefeed(moved, continuation), continuation, lengths)
-    laws.hold(_close(fed[real], after[real]), "what is fed beforehand changes no feature", where)
+    resumed = network.resume(joined, continuation, wanted)
+    laws.hold(_close(resumed, after), "cuts can be taken apart by rows and joined again", where)
+    fed = network.resume(network.prefeed(moved, continuation), continuation, wanted)
+    laws.hold(_close(fed, after), "what is fed beforehand changes no feature", where)
+    fewer = wanted & (torch.arange(4) % 2 == 0)
+    resumed = network.resume(moved, continuation, fewer)
+    laws.hold(
+        _close(resumed, after[fewer[wanted].to(device)]), "resume gives the wanted features, and no others", where
+    )
 
 
 def _refuses(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) -> None:
@@ -150,13 +159,13 @@ def _refuses(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) ->
 
 def _gradient(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], seed: int) -> None:
     double = copy.deepcopy(network).double().requires_grad_(False)
-    positions, lengths = torch.tensor([5, 2, 0, 3], device=tokens.device), torch.tensor([3, 2, 2, 3])
-    real = (torch.arange(3) < lengths[:, None]).to(tokens.device)
+    positions = torch.tensor([5, 2, 0, 3], device=tokens.device)
+    wanted = torch.arange(3) < torch.tensor([3, 2, 2, 3])[:, None]
     for site in network.sites:
         cut = double.cut(tokens[:4], positions, site)
 
         def resumed(states: Tensor, cut: Cut = cut) -> Tensor:
-            return double.resume(cut.rewrite(states), tokens[:4, :3], lengths)[real]
+            return double.resume(cut.rewrite(states), tokens[:4, :3], wanted)
 
         states, where = cut.states.detach().requires_grad_(), f"not so at site {site!r}"
         after = resumed(states)

@@ -131,6 +131,6 @@ def _shown(task: Task, drawn: Sequences, wrong: Bool[Tensor, " batch"]) -> str:
     if not wrong.any():
         return ""
     row = int(wrong.nonzero()[0])
-    names = task.vocabulary.decode(drawn.tokens[row].tolist())
-    marked = [f"[{name}]" if known else name for name, known in zip(names, drawn.determined[row], strict=True)]
+    names = task.vocabulary.decode(drawn.tokens[row, : max(int(drawn.lengths[row]), 1)].tolist())
+    marked = [f"[{name}]" if known else name for name, known in zip(names, drawn.determined[row], strict=False)]
     return f"sequence {row}, of quantity {int(drawn.quantities[row])} (determined in brackets): {' '.join(marked)}"
