@@ -51,6 +51,10 @@ class StoreError(SymscopeError, OSError):
     """A folder of results cannot be used: not writable, or it holds another study."""
 
 
+class ClusterError(SymscopeError, ConnectionError):
+    """A cluster cannot be reached, or has not what is asked of it."""
+
+
 class NonFiniteError(SymscopeError, ArithmeticError):
     """A loss or a state became NaN or infinite; the message says at which step, `best` is what was good until then."""
 

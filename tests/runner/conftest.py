@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from symscope.runner import Store
+from symscope.runner import open_store
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Store.open(tmp_path / "store", study="test", declaration="0")
+    return open_store(tmp_path / "store", study="test")
 
 
 @pytest.fixture

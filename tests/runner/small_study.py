@@ -5,7 +5,7 @@
 
 import sys
 
-from symscope.runner import Job, Plan, Store, run
+from symscope.runner import Job, Plan, local, open_store, run
 
 CHAIN = "tests.runner.stages:chain"
 
@@ -21,14 +21,14 @@ def make_plan(*, steps, seconds):
 
 def main(folder, workers, steps, seconds):
     plan = make_plan(steps=int(steps), seconds=float(seconds))
-    store = Store.open(folder, study="small", declaration="0")
+    store = open_store(folder, study="small")
 
     def tell(event):
         sys.stdout.write(f"{event.kind} {event.job}\n")
         sys.stdout.flush()
 
     try:
-        outcome = run(plan, store, workers=int(workers), on_event=tell)
+        outcome = run(plan, store, local(int(workers)), on_event=tell)
     except KeyboardInterrupt:
         return 130
     return 0 if outcome.ok else 1

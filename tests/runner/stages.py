@@ -111,3 +111,25 @@ def many_reports(arguments, needs, folder, report):
     """Reports more often than anyone can read."""
     for done in range(1, 2001):
         report(Progress(done, 2000))
+
+
+def span(arguments, needs, folder, report):
+    """Sleeps, and tells from when to when, and on which GPU."""
+    start = time.time()
+    time.sleep(arguments["seconds"])
+    seen = {"start": start, "end": time.time(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+    (folder / "span.json").write_text(json.dumps(seen))
+
+
+def write_together(members, needs, report):
+    """Writes each member's text, and what its need wrote; says in what company it was. A text `bad` fails alone."""
+    before = [(path / "text.txt").read_text() for path in needs.values()]
+    told = []
+    for member in members:
+        if member.arguments["text"] == "bad":
+            told.append(ValueError("no such luck"))
+            continue
+        (member.folder / "text.txt").write_text("\n".join([member.arguments["text"], *before]))
+        told.append({"together": len(members)})
+    report(Progress(1, 1, "writing"))
+    return told

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.runner.small_study import make_plan
 
-from symscope.runner import Job, Plan, Store, run
+from symscope.runner import Job, Plan, existing_store, local, open_store, run
 
 STEPS, SECONDS = 12, 0.004
 
@@ -29,8 +29,8 @@ def contents(store, plan):
 
 def uninterrupted(folder):
     plan = make_plan(steps=STEPS, seconds=0)
-    store = Store.open(folder, study="small", declaration="0")
-    assert run(plan, store, workers=0).ok
+    store = open_store(folder, study="small")
+    assert run(plan, store, local(0)).ok
     return contents(store, plan)
 
 
@@ -65,7 +65,7 @@ def kill_at_random_moments(start_program, tmp_path, *, kills, workers, seed):
         killed += program.returncode == -signal.SIGKILL
         if program.returncode == 0:
             finished += 1
-            store = Store.existing(folder)
+            store = existing_store(folder)
             assert store.verify() == {}
             assert contents(store, plan) == expected
             resumed |= any(store.manifest(plan.location(job.name)).resumed for job in plan)
@@ -101,7 +101,7 @@ def test_an_interruption_leaves_a_state_to_go_on_from(start_program, tmp_path, w
     program.communicate(timeout=60)
     assert program.returncode == 0
     plan = make_plan(steps=STEPS, seconds=0.02)
-    store = Store.existing(folder)
+    store = existing_store(folder)
     assert contents(store, plan) == uninterrupted(tmp_path / "calm")
     assert any(store.manifest(plan.location(job.name)).resumed for job in plan)
 
@@ -124,14 +124,14 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_is_clean(start_program
 
 def test_sigterm_is_handled_as_before_after_a_run(store):
     before = signal.getsignal(signal.SIGTERM)
-    run(Plan([], result_version="1"), store, workers=0)
+    run(Plan([], result_version="1"), store, local(0))
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_run_works_outside_of_the_main_thread(store):
     plan = Plan([Job("job", "tests.runner.stages:nothing")], result_version="1")
     outcomes = []
-    thread = threading.Thread(target=lambda: outcomes.append(run(plan, store, workers=0)))
+    thread = threading.Thread(target=lambda: outcomes.append(run(plan, store, local(0))))
     thread.start()
     thread.join()
     assert outcomes[0].ok
@@ -170,7 +170,7 @@ def test_two_processes_share_the_work_and_do_nothing_twice(start_program, tmp_pa
     assert sorted(done) == sorted(set(done))
     assert len(done) == 9
     plan = make_plan(steps=STEPS, seconds=0.01)
-    assert contents(Store.existing(tmp_path / "study"), plan) == uninterrupted(tmp_path / "calm")
+    assert contents(existing_store(tmp_path / "study"), plan) == uninterrupted(tmp_path / "calm")
 
 
 def test_a_job_that_another_process_holds_is_waited_for(store, log, light_path):
@@ -184,7 +184,7 @@ def test_a_job_that_another_process_holds_is_waited_for(store, log, light_path):
     assert holding.__enter__()
     thread = threading.Thread(target=release_soon)
     thread.start()
-    outcome = run(plan, store, workers=1, on_event=log)
+    outcome = run(plan, store, local(1), on_event=log)
     thread.join()
     assert outcome.done == ("job",)
     assert log.kinds("job") == ["waiting", "started", "done"]

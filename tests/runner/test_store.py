@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from symscope.errors import CheckpointError, StoreError
-from symscope.runner import Job, Plan, Store, run
+from symscope.runner import Job, Plan, existing_store, local, open_store, run
 
 WRITE = "tests.runner.stages:write"
 
@@ -23,7 +23,7 @@ def plan():
 
 @pytest.fixture
 def finished(store, plan):
-    assert run(plan, store, workers=0).ok
+    assert run(plan, store, local(0)).ok
     return store
 
 
@@ -79,7 +79,7 @@ def test_a_damaged_result_is_found_and_done_again(finished, plan, log, damage):
     damage(finished.path(location))
     assert finished.check(location).state == "damaged"
     assert list(finished.verify()) == [location]
-    outcome = run(plan, finished, workers=0, on_event=log)
+    outcome = run(plan, finished, local(0), on_event=log)
     assert set(outcome.done) == {"b"}
     assert set(outcome.there) == {"a", "c"}
     assert log.kinds("b") == ["damaged", "started", "done"]
@@ -98,7 +98,7 @@ def test_a_result_is_read_wholly_before_a_job_uses_it(finished, plan, log):
     for name in "ab":
         damage_behind_the_back(finished.path(plan.location(name)))
     shutil.rmtree(finished.path(plan.location("c")))
-    outcome = run(plan, finished, workers=0, on_event=log)
+    outcome = run(plan, finished, local(0), on_event=log)
     assert set(outcome.done) == {"a", "b", "c"}  # b is read by c, and then a by b
     assert (finished.path(plan.location("c")) / "text.txt").read_text() == "c\nb\na"
 
@@ -117,8 +117,8 @@ def test_a_result_that_was_moved_to_another_place_is_not_taken_for_another(finis
 
 def test_a_copied_store_is_as_good_as_the_first(finished, plan, tmp_path):
     shutil.copytree(finished.folder, tmp_path / "copy", copy_function=shutil.copyfile)  # other times of change
-    copy = Store.open(tmp_path / "copy", study="test", declaration="0")
-    assert set(run(plan, copy, workers=0).there) == {"a", "b", "c"}
+    copy = open_store(tmp_path / "copy", study="test")
+    assert set(run(plan, copy, local(0)).there) == {"a", "b", "c"}
 
 
 def test_the_manifest_of_a_missing_result_is_a_clear_error(store, plan):
@@ -133,7 +133,7 @@ def test_the_manifest_of_a_missing_result_is_a_clear_error(store, plan):
 )
 def test_what_cannot_be_kept_is_a_failure_of_the_job(store, stage, told):
     plan = Plan([Job("job", f"tests.runner.stages:{stage}")], result_version="1")
-    outcome = run(plan, store, workers=0)
+    outcome = run(plan, store, local(0))
     assert told in outcome.failed["job"]
     assert store.check(plan.location("job")).state == "missing"
 
@@ -149,7 +149,7 @@ def test_death_between_the_renames_of_a_commit_loses_nothing(store, moment):
     (folder / "scratch").rename(folder.with_name(f"{folder.name}.scratch"))
     if moment == "committed":
         shutil.rmtree(folder)
-    assert run(plan, store, workers=0).ok
+    assert run(plan, store, local(0)).ok
     manifest = store.manifest(location)
     assert manifest.resumed
     assert sorted(manifest.files) == ["digest.txt", "large.bin"]
@@ -159,40 +159,39 @@ def test_death_between_the_renames_of_a_commit_loses_nothing(store, moment):
 
 
 def test_opening_again_goes_on_with_the_same_store(tmp_path):
-    first = Store.open(tmp_path / "a" / "b", study="quick", declaration="1")
-    assert Store.open(tmp_path / "a" / "b", study="quick", declaration="1") == first
-    assert Store.existing(tmp_path / "a" / "b") == first
+    first = open_store(tmp_path / "a" / "b", study="quick")
+    assert open_store(tmp_path / "a" / "b", study="quick") == first
+    assert existing_store(tmp_path / "a" / "b") == first
 
 
-@pytest.mark.parametrize(("study", "declaration", "told"), [("tmlr", "1", "'quick'"), ("quick", "2", "another declar")])
-def test_a_folder_of_another_study_is_refused(tmp_path, study, declaration, told):
-    Store.open(tmp_path, study="quick", declaration="1")
+def test_a_folder_of_another_study_is_refused(tmp_path):
+    open_store(tmp_path, study="quick")
     before = (tmp_path / "store.json").read_bytes()
-    with pytest.raises(StoreError, match=f"{told}.*choose another folder"):
-        Store.open(tmp_path, study=study, declaration=declaration)
+    with pytest.raises(StoreError, match=r"'quick'.*choose another folder"):
+        open_store(tmp_path, study="tmlr")
     assert (tmp_path / "store.json").read_bytes() == before
 
 
 def test_a_newer_format_is_refused(tmp_path):
-    Store.open(tmp_path, study="quick", declaration="1")
+    open_store(tmp_path, study="quick")
     identity = json.loads((tmp_path / "store.json").read_text())
     (tmp_path / "store.json").write_text(json.dumps({**identity, "format": 99}))
-    for open_store in (lambda: Store.open(tmp_path, study="quick", declaration="1"), lambda: Store.existing(tmp_path)):
+    for open_it in (lambda: open_store(tmp_path, study="quick"), lambda: existing_store(tmp_path)):
         with pytest.raises(StoreError, match=r"newer symscope \(store format 99.*upgrade"):
-            open_store()
+            open_it()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": "x", "study": 1, "declaration": 1}'])
 def test_a_damaged_identity_is_refused(tmp_path, content):
     (tmp_path / "store.json").write_text(content)
     with pytest.raises(StoreError, match="damaged"):
-        Store.open(tmp_path, study="quick", declaration="1")
+        open_store(tmp_path, study="quick")
 
 
 def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(StoreError, match=r"holds other things \(thesis.tex\)"):
-        Store.open(tmp_path, study="quick", declaration="1")
+        open_store(tmp_path, study="quick")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -200,29 +199,29 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StoreError, match="choose a"):
-            Store.open(place, study="quick", declaration="1")
+            open_store(place, study="quick")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody may write, root neither")
 def test_a_place_where_nothing_can_be_written_is_refused():
     with pytest.raises(StoreError, match="cannot be written to /proc/symscope"):
-        Store.open("/proc/symscope", study="quick", declaration="1")
+        open_store("/proc/symscope", study="quick")
 
 
 def test_a_store_that_became_read_only_is_refused(tmp_path, monkeypatch):
-    Store.open(tmp_path, study="quick", declaration="1")
+    open_store(tmp_path, study="quick")
 
     def refuse(*args, **kwargs):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # root may write wherever a folder can be made
     with pytest.raises(StoreError, match="Read-only file system; choose another folder"):
-        Store.open(tmp_path, study="quick", declaration="1")
+        open_store(tmp_path, study="quick")
 
 
 def test_reading_where_there_is_no_store_is_refused(tmp_path):
     with pytest.raises(StoreError, match="holds no results"):
-        Store.existing(tmp_path / "nowhere")
+        existing_store(tmp_path / "nowhere")
 
 
 def test_a_full_disk_fails_the_job_with_a_clear_error(store, plan, monkeypatch):
@@ -230,11 +229,11 @@ def test_a_full_disk_fails_the_job_with_a_clear_error(store, plan, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("symscope.runner.manifest.flush_file", full)
-    outcome = run(plan, store, workers=0)
+    outcome = run(plan, store, local(0))
     assert "No space left on device; make room there" in outcome.failed["a"]
     assert store.check(plan.location("a")).state == "missing"
     monkeypatch.undo()
-    assert run(plan, store, workers=0).ok
+    assert run(plan, store, local(0)).ok
 
 
 def test_a_lock_is_held_by_one(store):

@@ -109,7 +109,6 @@ def test_wrong_calls_say_what_is_wrong_and_lose_nothing(declaration, finished, t
     for words, told in (
         (("study", "run", "quik", "--out", str(tmp_path / "a")), "did you mean 'quick'"),
         (("study", "run", "absent.yaml", "--out", str(tmp_path / "a")), "no file absent.yaml"),
-        (("study", "run", str(declaration), "--out", str(folder), "--seed", "7"), "another declaration"),
         (("study", "run", "quick", "--out", str(folder)), "holds the results of study 'small'"),
         (("study", "run", str(declaration), "--out", str(declaration / "below")), "cannot be written"),
         (("study", "run", str(declaration), "--out", str(tmp_path / "a"), "--device", "abacus"), "abacus"),

@@ -16,11 +16,33 @@ A stage is a function of an importable module:
 checkpoints to go on from (write them under another name and rename, since the process may die at any moment).
 Everything else in `folder` is cleared when an interrupted job starts again. A stage must let nothing but its arguments
 and the contents of its needs into its result: not the names of the needs, not the time, not the number of workers.
+
+Jobs of a *group* are done in one call, `stage(members, needs, report) -> [facts, ...]`: each `Member` has arguments and
+a folder, and an exception among the facts is the failure of that member alone.
 """
 
 from symscope.runner.events import Event, Outcome, Progress
+from symscope.runner.execute import Member
 from symscope.runner.jobs import Job, Plan
-from symscope.runner.local import run
-from symscope.runner.store import Check, Manifest, Store
+from symscope.runner.manifest import Manifest
+from symscope.runner.places import existing_store, open_store
+from symscope.runner.pool import Executor, local
+from symscope.runner.schedule import run
+from symscope.runner.store import Check, Store
 
-__all__ = ["Check", "Event", "Job", "Manifest", "Outcome", "Plan", "Progress", "Store", "run"]
+__all__ = [
+    "Check",
+    "Event",
+    "Executor",
+    "Job",
+    "Manifest",
+    "Member",
+    "Outcome",
+    "Plan",
+    "Progress",
+    "Store",
+    "existing_store",
+    "local",
+    "open_store",
+    "run",
+]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-EventKind = Literal["there", "damaged", "waiting", "started", "progress", "done", "failed", "skipped"]
+EventKind = Literal["there", "damaged", "waiting", "started", "progress", "done", "lost", "failed", "skipped"]
 FieldValue = float | int | str
 
 
@@ -32,7 +32,9 @@ class Event:
     - `damaged`: its stored result is damaged (`text` says how); it will be done again.
     - `waiting`: another process on this store is doing it; it is looked at again later.
     - `started`, `progress` (in `progress`), `done` (after `seconds`).
-    - `failed`: `text` is the traceback, or says how the worker process died.
+    - `lost`: the machine or process that did it died (`text` says how); it is started again elsewhere.
+    - `failed`: `text` is the traceback, or says how the worker process died. `lasting` where the same would fail again,
+      as far as one can tell: that is remembered. A full disk or memory is not.
     - `skipped`: a job that it needs failed; `text` is that job's name.
 
     `settled` of `total` jobs of the plan had come to their end (there, done, failed or skipped) with this event.
@@ -43,6 +45,7 @@ class Event:
     progress: Progress | None = None
     seconds: float | int | None = None
     text: str = ""
+    lasting: bool = False
     settled: int = 0
     total: int = 0
 

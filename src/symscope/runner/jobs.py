@@ -38,12 +38,15 @@ class Job:
         stage: import path of the stage function, `package.module:function`.
         arguments: everything that determines the result (beside the needs), as JSON values.
         needs: names of the jobs whose results the stage reads, in the order in which it gets them.
+        group: jobs of one group, of the same stage and needs, are executed in one call of the stage as far as they
+            are not done; each still has a result of its own. It is no part of the key.
     """
 
     name: str
     stage: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Ticket:
     arguments: Mapping[str, Any]
     location: str
     needs: Mapping[str, str]
+    result_version: str
+    group: str = ""
 
 
 class Plan:
@@ -117,7 +122,9 @@ class Plan:
         """The job as it is handed to whoever executes it."""
         job = self[name]
         needs = {need: self._locations[need] for need in job.needs}
-        return Ticket(job.name, job.stage, dict(job.arguments), self._locations[name], needs)
+        return Ticket(
+            job.name, job.stage, dict(job.arguments), self._locations[name], needs, self.result_version, job.group
+        )
 
     def _make_location(self, job: Job) -> str:
         determines = {
@@ -147,7 +154,16 @@ def _faults_of_jobs(jobs: list[Job]) -> list[str]:
         faults += [f"{job.name}: needs {need!r}, which is not in the plan" for need in job.needs if need not in counts]
         twice = [need for need, count in Counter(job.needs).items() if count > 1]
         faults += [f"{job.name}: needs {need!r} more than once" for need in twice]
-    return faults
+    return faults + _faults_of_groups(jobs)
+
+
+def _faults_of_groups(jobs: list[Job]) -> list[str]:
+    first: dict[str, Job] = {}
+    return [
+        f"{job.name} is in group {job.group!r} with {first[job.group].name}, which has another stage or other needs"
+        for job in jobs
+        if job.group and (job.stage, job.needs) != ((one := first.setdefault(job.group, job)).stage, one.needs)
+    ]
 
 
 def _faults_of_locations(locations: Mapping[str, str]) -> list[str]:

@@ -38,9 +38,9 @@ class Manifest:
     """What is known of a result.
 
     `location` is its address in the store, `needs` maps the names of the needed jobs to their locations, `facts` is
-    what the stage returned. `started` and `finished` are UTC, ISO 8601; `seconds` is measured by a clock that does not
-    jump, for the last stretch only if the job was `resumed` after an interruption. `files` maps paths relative to the
-    result's folder to their records.
+    what the stage returned, `result_version` that of the code. `started` and `finished` are UTC, ISO 8601; `seconds` is
+    measured by a clock that does not jump: of a job that was `resumed` after an interruption the last stretch, of a
+    group each member's share. `files` maps paths relative to the result's folder to their records.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Manifest:
     seconds: float
     resumed: bool
     files: Mapping[str, FileRecord]
+    result_version: str = ""
 
     def to_bytes(self) -> bytes:
         """JSON for people to read, its last field a checksum of all before it."""

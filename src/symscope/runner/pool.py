@@ -1,7 +1,7 @@
-"""Where jobs are executed: in this process, or in worker processes. Both offer what the scheduler in `local.py` asks.
+"""Where jobs are executed: in this process, or in worker processes. Both offer what `schedule.py` asks.
 
-An executor takes tickets while it has room (`submit`) and hands over events (`receive`). A ticket that was submitted
-ends with exactly one of the events `done`, `there`, `waiting` and `failed`.
+An executor takes orders, one ticket or those of a group, while it has room (`submit`), and hands over events
+(`receive`). A ticket that was submitted ends with exactly one of the events `done`, `there`, `waiting` and `failed`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import sys
 import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
+from symscope.errors import InvalidArgumentError
 from symscope.runner.events import Event
 from symscope.runner.execute import execute
 from symscope.runner.jobs import Ticket
@@ -38,12 +39,12 @@ _OUTPUT_SHOWN = 4000
 
 
 class Executor(ABC):
-    """Executes tickets somewhere. Leaving its `with` block ends at once whatever still goes on."""
+    """Executes tickets somewhere. Leaving its `with` block ends at once whatever goes on; it can be used again."""
 
     @property
     @abstractmethod
     def room(self) -> int:
-        """How many tickets can be submitted now."""
+        """How many orders can be submitted now."""
 
     @property
     @abstractmethod
@@ -51,8 +52,8 @@ class Executor(ABC):
         """Whether a submitted ticket has not ended."""
 
     @abstractmethod
-    def submit(self, ticket: Ticket) -> None:
-        """Takes a ticket; call it only where there is room."""
+    def submit(self, store: Store, tickets: Sequence[Ticket]) -> None:
+        """Takes an order for a store; call it only where there is room."""
 
     @abstractmethod
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
@@ -70,55 +71,66 @@ class Executor(ABC):
 
 
 class InlineExecutor(Executor):
-    """Executes in this process, one ticket at a time, while `receive` waits."""
+    """Executes in this process, one order at a time, while `receive` waits."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._ticket: Ticket | None = None
+    def __init__(self) -> None:
+        self._order: tuple[Store, Sequence[Ticket]] | None = None
 
     @property
     def room(self) -> int:
-        """One, unless a ticket was submitted and not received yet."""
-        return int(self._ticket is None)
+        """One, unless an order was submitted and not received yet."""
+        return int(self._order is None)
 
     @property
     def busy(self) -> bool:
-        """Whether a ticket was submitted and not received yet."""
-        return self._ticket is not None
+        """Whether an order was submitted and not received yet."""
+        return self._order is not None
 
-    def submit(self, ticket: Ticket) -> None:
-        """Takes a ticket for the next `receive`."""
-        self._ticket = ticket
+    def submit(self, store: Store, tickets: Sequence[Ticket]) -> None:
+        """Takes an order for the next `receive`."""
+        self._order = store, tickets
 
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
-        """Executes the ticket, and hands over its events as they come."""
-        ticket, self._ticket = self._ticket, None
-        if ticket is not None:
-            execute(self._store, ticket, handle)
+        """Executes the order, and hands over its events as they come."""
+        order, self._order = self._order, None
+        if order is not None:
+            execute(*order, handle)
 
     def close(self) -> None:
-        """Nothing goes on between two calls."""
+        """Nothing goes on between two calls, and what was not begun is dropped."""
+        self._order = None
+
+
+def local(workers: int, threads: int = 1) -> Executor:
+    """Executes on this machine: in so many worker processes, or for 0 in this one, one job after the other."""
+    return WorkerPool(workers, threads) if workers else InlineExecutor()
 
 
 @dataclass(eq=False)
 class _Worker:
     """The parent's end of a worker process.
 
-    What the process prints goes to the file `output`; that of the job under way begins at `output_start`.
+    `under_way` are the names of the jobs of its order that have not ended. What the process prints goes to the file
+    `output`; that of the order under way begins at `output_start`.
     """
 
     process: subprocess.Popen[bytes]
     output: IO[bytes]
-    ticket: Ticket | None = None
+    under_way: set[str] = field(default_factory=set)
     output_start: int = 0
     reader: threading.Thread = field(init=False)
 
 
 class WorkerPool(Executor):
-    """Executes in persistent worker processes, started when first needed."""
+    """Executes in persistent worker processes, started when first needed.
 
-    def __init__(self, store: Store, *, workers: int, threads: int) -> None:
-        self._store = store
+    `threads` of each worker are told by OMP_NUM_THREADS, MKL_NUM_THREADS, OPENBLAS_NUM_THREADS and SYMSCOPE_THREADS in
+    its environment.
+    """
+
+    def __init__(self, workers: int, threads: int = 1) -> None:
+        if workers < 1 or threads < 1:
+            raise InvalidArgumentError(f"workers and threads must be 1 or more, got {workers} and {threads}")
         self._most = workers
         self._threads = threads
         self._workers: list[_Worker] = []
@@ -126,23 +138,23 @@ class WorkerPool(Executor):
 
     @property
     def room(self) -> int:
-        """Workers without a ticket, those included that are not started yet."""
-        return self._most - sum(worker.ticket is not None for worker in self._workers)
+        """Workers without an order, those included that are not started yet."""
+        return self._most - sum(bool(worker.under_way) for worker in self._workers)
 
     @property
     def busy(self) -> bool:
-        """Whether a worker has a ticket."""
-        return any(worker.ticket is not None for worker in self._workers)
+        """Whether a worker has an order."""
+        return any(worker.under_way for worker in self._workers)
 
-    def submit(self, ticket: Ticket) -> None:
-        """Hands a ticket to an idle worker, or starts one."""
-        idle = [worker for worker in self._workers if worker.ticket is None]
+    def submit(self, store: Store, tickets: Sequence[Ticket]) -> None:
+        """Hands an order to an idle worker, or starts one."""
+        idle = [worker for worker in self._workers if not worker.under_way]
         worker = idle[0] if idle else self._start_worker()
-        worker.ticket = ticket
+        worker.under_way = {ticket.name for ticket in tickets}
         worker.output_start = os.fstat(worker.output.fileno()).st_size
         assert worker.process.stdin is not None
         with suppress(BrokenPipeError):  # it died while it was idle; the end of its output tells so, as always
-            worker.process.stdin.write(encode_order(self._store, ticket))
+            worker.process.stdin.write(encode_order(store, tickets))
             worker.process.stdin.flush()
 
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
@@ -172,13 +184,13 @@ class WorkerPool(Executor):
         if event is None:
             self._workers.remove(worker)
             worker.process.wait()
-            ticket, text = worker.ticket, _describe_death(worker)
+            text = _describe_death(worker)
             self._release(worker)
-            if ticket is not None:
-                handle(Event("failed", ticket.name, text=text))
+            for name in sorted(worker.under_way):
+                handle(Event("failed", name, text=text))
             return
         if event.kind in ENDS_A_TICKET:
-            worker.ticket = None
+            worker.under_way.discard(event.job)
         handle(event)
 
     def _start_worker(self) -> _Worker:

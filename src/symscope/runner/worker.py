@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO, cast
 from symscope.runner.events import Event, Progress
 from symscope.runner.execute import execute
 from symscope.runner.jobs import Ticket
+from symscope.runner.places import store_at
 from symscope.runner.store import Store
 
 
@@ -39,21 +41,21 @@ def main() -> None:
         channel.flush()
 
     while True:
-        store, ticket = decode_order(lines.get())
-        execute(store, ticket, send)
+        store, tickets = decode_order(lines.get())
+        execute(store, tickets, send)
 
 
-def encode_order(store: Store, ticket: Ticket) -> bytes:
-    """A job to do in a store, as one line."""
-    order = {"store": {**asdict(store), "folder": str(store.folder.absolute())}, "ticket": asdict(ticket)}
+def encode_order(store: Store, tickets: Sequence[Ticket]) -> bytes:
+    """Jobs to do in a store, as one line."""
+    address = store.address if "://" in store.address else str(Path(store.address).absolute())
+    order = {"address": address, "study": store.study, "tickets": [asdict(ticket) for ticket in tickets]}
     return json.dumps(order).encode() + b"\n"
 
 
-def decode_order(line: bytes) -> tuple[Store, Ticket]:
+def decode_order(line: bytes) -> tuple[Store, tuple[Ticket, ...]]:
     """Reads what `encode_order` wrote."""
     order = json.loads(line)
-    store = order["store"]
-    return Store(Path(store["folder"]), store["study"], store["declaration"]), Ticket(**order["ticket"])
+    return store_at(order["address"], order["study"]), tuple(Ticket(**ticket) for ticket in order["tickets"])
 
 
 def encode_event(event: Event) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from symscope.algorithms import Algorithm, Integer, Real, make_algorithm
+from symscope.algorithms import Algorithm, Integer, Real
 from symscope.alignment import (
     Evidence,
     Found,
@@ -25,7 +25,7 @@ from symscope.networks import Network
 from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.common import Subject, save_part
-from symscope.studies.declaration import AlignmentChoice, InterventionCounts, subspace_size
+from symscope.studies.declaration import AlignmentChoice, InterventionCounts, build_algorithm, subspace_size
 from symscope.training.checkpoints import save_tensors
 
 Row = dict[str, Any]
@@ -42,7 +42,7 @@ def align_stage(
     tables: dict[str, list[Row]] = {"scores": [], "gradience": [], "aligned_states": []}
     for declared in arguments["alignments"]:
         choice = AlignmentChoice.model_validate(declared)
-        algorithm = make_algorithm(choice.algorithm, subject.task)
+        algorithm = build_algorithm(choice.algorithm, subject.task)
         site = choice.site or network.default_site
         sizes = list(dict.fromkeys(subspace_size(k, network.sites[site]) for k in choice.k))
         names = [f"{variable}.{k}" for variable in choice.variables for k in sizes]

@@ -11,9 +11,9 @@ import torch
 
 from symscope.analysis import make_table
 from symscope.errors import CheckpointError
-from symscope.networks import Network, make_network
+from symscope.networks import Network
 from symscope.seeds import generator
-from symscope.studies.declaration import TaskChoice
+from symscope.studies.declaration import TaskChoice, build_network
 from symscope.tasks import Task
 from symscope.training import load_network
 
@@ -45,8 +45,8 @@ class Subject:
     def fresh_network(self, purpose: str) -> Network:
         """A network with new weights, others for each purpose."""
         draws = generator(self.seed, "network", purpose)
-        made = make_network(self.network["kind"], self.d, len(self.task.vocabulary), draws, **self.network["options"])
-        return made.to(self.device)
+        tokens, options = len(self.task.vocabulary), self.network["options"]
+        return build_network(self.network["kind"], self.d, tokens, draws, options).to(self.device)
 
     def trained_network(self, needs: Mapping[str, Path]) -> Network:
         """The network with the weights that the training stage left."""
@@ -68,13 +68,18 @@ class Subject:
         return {"device": name, "threads": torch.get_num_threads()}
 
 
+def part_file(name: str) -> str:
+    """The file in which a job leaves its rows of a table."""
+    return f"part.{name}.parquet"
+
+
 def save_part(name: str, rows: Iterable[Mapping[str, object]], folder: Path) -> None:
     """Writes the rows that one job adds to a table of the study."""
-    make_table(name, rows).write_parquet(folder / f"part.{name}.parquet")
+    make_table(name, rows).write_parquet(folder / part_file(name))
 
 
 def read_parts(name: str, folders: Iterable[Path]) -> pl.DataFrame | None:
     """A table of the study from the parts in these folders; `None` when none has one."""
-    parts = [folder / f"part.{name}.parquet" for folder in folders]
+    parts = [folder / part_file(name) for folder in folders]
     frames = [pl.read_parquet(part) for part in parts if part.is_file()]
     return pl.concat(frames) if frames else None

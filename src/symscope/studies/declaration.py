@@ -1,23 +1,24 @@
 """A study, declared: which networks to train on which tasks, and which variables to look for in them.
 
-A declaration is a short YAML file. All of its faults are reported together, before any work starts.
+A declaration is a short YAML file of these sections; `read_study` in `check.py` reads and checks one.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
-import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Generator
 
-from symscope.algorithms import make_algorithm
+from symscope.algorithms import Algorithm, make_algorithm
 from symscope.alignment.search import SearchOptions
-from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeError
+from symscope.errors import InvalidArgumentError, SymscopeError
 from symscope.networks import Network, make_network
-from symscope.seeds import generator
+from symscope.studies.named import imported, is_import_path
 from symscope.tasks import Task, make_task
 from symscope.training import TrainingOptions
+
+Made = TypeVar("Made")
 
 
 class _Section(BaseModel):
@@ -27,16 +28,24 @@ class _Section(BaseModel):
 
 
 def _label(name: str, options: Mapping[str, object]) -> str:
-    return "-".join([name, *(f"{option}{value}" for option, value in sorted(options.items()))])
+    own = name.rpartition(":")[2]
+    return "-".join([own, *(f"{option}{value}" for option, value in sorted(options.items()))])
 
 
 class TaskChoice(_Section):
-    """A task, and its options."""
+    """A task, and its options. One of the user's own keeps its own quantities where none are declared."""
 
-    name: str
-    quantities: tuple[int, int] = Field(default=(1, 20), description="first and last quantity, both included")
-    held_out: tuple[int, ...] = (4, 9, 14, 17)
+    name: str = Field(description="one of ours, or an import path, package.module:Class")
+    quantities: tuple[int, int] | None = Field(default=None, description="first and last quantity, both included")
+    held_out: tuple[int, ...] | None = None
     options: dict[str, int | float] = Field(default={}, description="what else it takes, such as void_probability")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_the_paper(cls, declared: Any) -> Any:
+        if isinstance(declared, dict) and not is_import_path(str(declared.get("name", ""))):
+            return {"quantities": (1, 20), "held_out": (4, 9, 14, 17), **declared}
+        return declared
 
     @property
     def label(self) -> str:
@@ -45,14 +54,20 @@ class TaskChoice(_Section):
 
     def make(self) -> Task:
         """The task itself; raises what the task raises."""
-        first, last = self.quantities
-        return make_task(self.name, quantities=range(first, last + 1), held_out=self.held_out, **self.options)
+        options: dict[str, Any] = dict(self.options)
+        if self.quantities is not None:
+            options["quantities"] = range(self.quantities[0], self.quantities[1] + 1)
+        if self.held_out is not None:
+            options["held_out"] = self.held_out
+        if not is_import_path(self.name):
+            return make_task(self.name, **options)
+        return _made(self.name, "task", Task, **options)
 
 
 class NetworkChoice(_Section):
     """An architecture at several sizes, each trained once a seed."""
 
-    kind: str
+    kind: str = Field(description="one of ours, or an import path of what builds it, package.module:function")
     sizes: tuple[int, ...] = Field(min_length=1)
     options: dict[str, int] = Field(default={}, description="what else this kind takes, such as layers and heads")
 
@@ -61,11 +76,15 @@ class NetworkChoice(_Section):
         """What the network is called in tables: its kind, and its options."""
         return _label(self.kind, self.options)
 
+    def make(self, d: int, vocabulary: int, generator: Generator) -> Network:
+        """A network of this kind; raises what its making raises."""
+        return build_network(self.kind, d, vocabulary, generator, self.options)
+
 
 class AlignmentChoice(_Section):
     """The variables of an algorithm to look for, and the subspace sizes allowed: numbers, or `d/2`."""
 
-    algorithm: str
+    algorithm: str = Field(description="one of ours, or an import path, package.module:Class")
     site: str | None = Field(default=None, description="where to look; default: the network's own")
     variables: tuple[str, ...] = Field(min_length=1)
     k: tuple[int | str, ...] = Field(min_length=1)
@@ -104,6 +123,30 @@ class Study(_Section):
     behaviour: BehaviourCounts = BehaviourCounts()
 
 
+def build_network(kind: str, d: int, vocabulary: int, generator: Generator, options: Mapping[str, int]) -> Network:
+    """A network of a declared kind: `make_network`, or the user's own function of the same arguments."""
+    if not is_import_path(kind):
+        return make_network(kind, d, vocabulary, generator, **options)
+    return _made(kind, "network", Network, d, vocabulary, generator, **options)
+
+
+def build_algorithm(name: str, task: Task) -> Algorithm:
+    """A declared algorithm for a task: `make_algorithm`, or the user's own class."""
+    return _made(name, "algorithm", Algorithm, task) if is_import_path(name) else make_algorithm(name, task)
+
+
+def _made(path: str, what: str, kind: type[Made], *arguments: Any, **options: Any) -> Made:
+    try:
+        made = imported(path, what)(*arguments, **options)
+    except SymscopeError:
+        raise
+    except Exception as error:
+        raise InvalidArgumentError(f"{what} {path!r} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(made, kind):
+        raise InvalidArgumentError(f"{what} {path!r} makes a {type(made).__name__}, no symscope {kind.__name__}")
+    return made
+
+
 def subspace_size(declared: int | str, d: int) -> int:
     """A declared k as a number: `d`, the width of the state, a part of it such as `d/2`, or the number itself.
 
@@ -117,121 +160,3 @@ def subspace_size(declared: int | str, d: int) -> int:
     if not 1 <= size <= d:
         raise InvalidArgumentError(f"a variable takes 1 to d = {d} dimensions of the state, got k = {declared}")
     return size
-
-
-def read_study(text: str, where: str) -> Study:
-    """A study from YAML text, checked.
-
-    Args:
-        text: the declaration.
-        where: what to call it in errors.
-
-    Raises:
-        ConfigurationError: with all faults together.
-    """
-    try:
-        declared = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(where, [f"no valid YAML: {error}"]) from error
-    return check_study(declared, where)
-
-
-def check_study(declared: object, where: str) -> Study:
-    """A study from plain values, checked: their types, and whether all that is named exists and fits together.
-
-    Raises:
-        ConfigurationError: with all faults together.
-    """
-    if declared is None:
-        raise ConfigurationError(
-            where, ["the declaration is empty; `symscope study show quick` prints one to start from"]
-        )
-    try:
-        study = Study.model_validate(declared)
-    except ValidationError as error:
-        raise ConfigurationError(where, [_fault(entry) for entry in _own_faults(error)]) from error
-    faults = list(_faults(study))
-    if faults:
-        raise ConfigurationError(where, faults)
-    return study
-
-
-def _own_faults(error: ValidationError) -> list[Mapping[str, Any]]:
-    """The faults, without those of a list that only seems too short because its entries are wrong."""
-    entries = error.errors()
-    inner = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
-    return [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inner]
-
-
-def _fault(entry: Mapping[str, Any]) -> str:
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in entry["loc"]).lstrip(".")
-    given = "" if isinstance(entry["input"], dict | list) else f" (got {entry['input']!r})"
-    return f"{place or 'the whole'}: {entry['msg']}{given}"
-
-
-def _faults(study: Study) -> Iterator[str]:
-    """What types cannot tell: unknown names, and values that do not fit each other."""
-    tasks: list[Task] = []
-    for index, choice in enumerate(study.tasks):
-        try:
-            tasks.append(choice.make())
-        except SymscopeError as error:
-            yield f"tasks[{index}]: {error}"
-    networks: list[Network] = []
-    for index, network in enumerate(study.networks):
-        for d in network.sizes:
-            try:
-                networks.append(make_network(network.kind, d, 4, generator(0), **network.options))
-            except SymscopeError as error:
-                yield f"networks[{index}], d = {d}: {error}"
-    for index, choice in enumerate(study.alignments):
-        for place, error in _alignment_faults(choice, tasks, networks):
-            yield f"alignments[{index}].{place}: {error}"
-    for name, declared in _told_apart(study).items():
-        if len(set(declared)) < len(declared):
-            yield f"{name}: each once, got {declared}"
-    try:
-        torch.Generator(study.device)
-        torch.empty(0, device=study.device)
-    except (RuntimeError, AssertionError) as error:
-        yield f"device: {study.device!r} cannot be used here: {str(error).splitlines()[0]}"
-
-
-def _told_apart(study: Study) -> dict[str, list[object]]:
-    """What tables tell apart, by section: two of the same would share their rows."""
-    return {
-        "seeds": list(study.seeds),
-        "tasks": [task.label for task in study.tasks],
-        "networks": [f"{network.label}, d = {d}" for network in study.networks for d in network.sizes],
-        "alignments": [f"{choice.algorithm} at {choice.site or 'default'}" for choice in study.alignments],
-    }
-
-
-def _alignment_faults(
-    choice: AlignmentChoice, tasks: Sequence[Task], networks: Sequence[Network]
-) -> Iterator[tuple[str, Exception]]:
-    if len(set(choice.variables)) < len(choice.variables):
-        yield "variables", InvalidArgumentError(f"each once, got {list(choice.variables)}")
-    for task in tasks:
-        try:
-            algorithm = make_algorithm(choice.algorithm, task)
-        except SymscopeError as error:
-            yield "algorithm", error
-            continue
-        for variable in choice.variables:
-            try:
-                algorithm.check_variables([variable])
-            except SymscopeError as error:
-                yield "variables", error
-    for network in networks:
-        site = choice.site or network.default_site
-        try:
-            network.check_site(site)
-        except SymscopeError as error:
-            yield "site", error
-            continue
-        for declared in choice.k:
-            try:
-                subspace_size(declared, network.sites[site])
-            except SymscopeError as error:
-                yield "k", error

@@ -2,11 +2,16 @@
 
 import platform
 from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
 
 from symscope.analysis import TABLES
+from symscope.errors import UnknownNameError
 from symscope.report import ReportInputs
-from symscope.runner import Manifest, Outcome, Plan, Store
-from symscope.studies.common import read_parts
+from symscope.runner import Manifest, Outcome, Plan, Store, existing_store
+from symscope.runner.query import list_results, read_rows
+from symscope.studies.common import part_file, read_parts
 from symscope.studies.declaration import Study
 
 VERSIONS_SHOWN = ("symscope", "torch", "numpy", "polars")
@@ -27,13 +32,33 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
     """
     there = [job.name for job in plan if job.name in {*outcome.done, *outcome.there}]
     manifests = {name: store.manifest(plan.location(name)) for name in there}
-    folders = [store.path(plan.location(name)) for name in there]
+    folders = [store.fetch(plan.location(name)) for name in there]
     tables = {name: table for name in TABLES if (table := read_parts(name, folders)) is not None}
     notes = [
         _unsolved(name, manifest) for name, manifest in manifests.items() if not manifest.facts.get("solved", True)
     ]
     notes += [f"The job {name} failed; its results are missing." for name in outcome.failed]
     return ReportInputs(study.title, tables, command=command, notes=tuple(notes), facts=_facts(study, manifests))
+
+
+def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
+    """All results of a store in one table.
+
+    Args:
+        address: the folder of a study, or the URL of its store.
+        table: one of `symscope.analysis.TABLES`, `scores` for example: its rows over all whole results, each with the
+            `location` of its result. None: one row a result, with what is known of it.
+
+    Raises:
+        StoreError: there is no store.
+        UnknownNameError: there is no such table.
+    """
+    store = existing_store(address)
+    if table is None:
+        return list_results(store)
+    if table not in TABLES:
+        raise UnknownNameError("table", table, TABLES)
+    return read_rows(store, part_file(table))
 
 
 def _unsolved(name: str, manifest: Manifest) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from symscope.algorithms import algorithms_for, make_algorithm
+from symscope.algorithms import algorithms_for
 from symscope.alignment import whole_state_test
 from symscope.runner import Progress
 from symscope.studies.common import Subject, save_part
+from symscope.studies.declaration import build_algorithm
 
 
 def swap_stage(
@@ -15,12 +16,13 @@ def swap_stage(
 ) -> Mapping[str, Any]:
     """Swaps whole states within one phase; leaves a part of the table `whole_state`.
 
-    What must follow is told by the first algorithm that solves the task: it accumulates, so its state is Markov. At the
+    What must follow is told by the first algorithm that solves the task (for a task of the user's own, the first that
+    the study names): it accumulates, so its state is Markov. At the
     sites `h` and `c` of an LSTM only half of its state is swapped.
     """
     subject = Subject.of(arguments)
     network = subject.trained_network(needs)
-    algorithm = make_algorithm(algorithms_for(subject.task)[0], subject.task)
+    algorithm = build_algorithm(arguments.get("algorithm") or algorithms_for(subject.task)[0], subject.task)
     rows = []
     for done, site in enumerate(network.sites):
         report(Progress(done, len(network.sites), f"whole-state swaps at {site}"))

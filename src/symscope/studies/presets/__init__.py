@@ -3,7 +3,8 @@
 from importlib import resources
 
 from symscope.errors import UnknownNameError
-from symscope.studies.declaration import Study, read_study
+from symscope.studies.check import read_study
+from symscope.studies.declaration import Study
 
 ORDER = ("quick", "zoo", "tmlr-gru")
 

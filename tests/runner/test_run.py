@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from symscope.errors import InvalidArgumentError
-from symscope.runner import Job, Plan, run
+from symscope.runner import Job, Plan, local, run
 
 STAGES = "tests.runner.stages:"
 EVERYWHERE = pytest.mark.parametrize("workers", [0, 2])
@@ -24,7 +24,7 @@ def test_jobs_get_the_results_that_they_need(store, log, workers):
         for name, needs in {"c": ("a", "b"), "b": ("a",), "a": ()}.items()
     ]
     plan = make_plan(*jobs)
-    outcome = run(plan, store, workers=workers, on_event=log)
+    outcome = run(plan, store, local(workers), on_event=log)
     assert outcome.ok
     assert outcome.done == ("a", "b", "c")
     assert (store.path(plan.location("c")) / "text.txt").read_text() == "c\na\nb\na"
@@ -40,8 +40,8 @@ def test_jobs_get_the_results_that_they_need(store, log, workers):
 def test_what_is_there_is_not_done_again(store, tmp_path, log, workers):
     calls = tmp_path / "calls"
     plan = make_plan(*(Job(t, STAGES + "count_calls", {"text": t, "log": str(calls)}) for t in "abc"))
-    assert run(plan, store, workers=workers).ok
-    again = run(plan, store, workers=workers, on_event=log)
+    assert run(plan, store, local(workers)).ok
+    again = run(plan, store, local(workers), on_event=log)
     assert again.there == ("a", "b", "c")
     assert not again.done
     assert [event.kind for event in log] == ["there"] * 3
@@ -58,7 +58,7 @@ def test_failures_are_collected_while_the_rest_goes_on(store, log, workers, how)
         Job("good", STAGES + "write", {"text": "good"}),
         Job("better", STAGES + "write", {"text": "better"}, ("good",)),
     )
-    outcome = run(plan, store, workers=workers, on_event=log)
+    outcome = run(plan, store, local(workers), on_event=log)
     assert not outcome.ok
     assert set(outcome.done) == {"good", "better"}
     assert outcome.skipped == {"after": "bad", "long after": "bad"}
@@ -74,32 +74,32 @@ def test_failures_are_collected_while_the_rest_goes_on(store, log, workers, how)
 @EVERYWHERE
 def test_a_stage_that_cannot_be_imported_is_a_failure(store, workers):
     plan = make_plan(Job("module", "no.such.module:stage"), Job("function", STAGES + "wrote"))
-    outcome = run(plan, store, workers=workers)
+    outcome = run(plan, store, local(workers))
     assert "No module named 'no'" in outcome.failed["module"]
     assert "did you mean 'write'" in outcome.failed["function"]
 
 
-def test_a_failed_job_is_tried_again_unless_told_otherwise(store, tmp_path, log):
+def test_a_failed_job_is_tried_again_when_asked(store, tmp_path, log):
     obstacle = tmp_path / "obstacle"
     obstacle.touch()
     plan = make_plan(
         Job("job", STAGES + "fail_until_told", {"obstacle": str(obstacle)}),
         Job("after", STAGES + "nothing", {}, ("job",)),
     )
-    assert not run(plan, store, workers=0).ok
+    assert not run(plan, store, local(0)).ok
     obstacle.unlink()
-    outcome = run(plan, store, workers=0, on_event=log, retry_failed=False)
+    outcome = run(plan, store, local(0), on_event=log)
     assert "the obstacle is there" in outcome.failed["job"]
     assert outcome.skipped == {"after": "job"}
     assert [event.kind for event in log] == ["failed", "skipped"]
-    assert run(plan, store, workers=0).ok
-    assert run(plan, store, workers=0, retry_failed=False).ok
+    assert run(plan, store, local(0), retry_failed=True).ok
+    assert run(plan, store, local(0)).ok
 
 
 @pytest.mark.parametrize(("stage", "told"), [("die", "killed by SIGKILL"), ("leave", "exit code 7")])
 def test_a_worker_that_dies_fails_its_job_only(store, stage, told):
     jobs = [Job(f"good{i}", STAGES + "write", {"text": str(i)}) for i in range(6)]
-    outcome = run(make_plan(*jobs[:3], Job("bad", STAGES + stage), *jobs[3:]), store, workers=2)
+    outcome = run(make_plan(*jobs[:3], Job("bad", STAGES + stage), *jobs[3:]), store, local(2))
     assert set(outcome.done) == {job.name for job in jobs}
     assert told in outcome.failed["bad"]
     if stage == "die":
@@ -108,13 +108,13 @@ def test_a_worker_that_dies_fails_its_job_only(store, stage, told):
 
 
 def test_when_all_workers_die_the_run_ends(store):
-    outcome = run(make_plan(*(Job(f"bad{i}", STAGES + "leave", {"i": i}) for i in range(5))), store, workers=2)
+    outcome = run(make_plan(*(Job(f"bad{i}", STAGES + "leave", {"i": i}) for i in range(5))), store, local(2))
     assert len(outcome.failed) == 5
 
 
 def test_workers_are_kept_and_have_their_threads(store):
     plan = make_plan(*(Job(f"job{i}", STAGES + "say", {"i": i}) for i in range(12)))
-    assert run(plan, store, workers=2, threads=3).ok
+    assert run(plan, store, local(2, threads=3)).ok
     facts = [store.manifest(plan.location(job.name)).facts for job in plan]
     assert len({fact["pid"] for fact in facts}) <= 2
     assert os.getpid() not in {fact["pid"] for fact in facts}
@@ -122,7 +122,7 @@ def test_workers_are_kept_and_have_their_threads(store):
 
 
 def test_progress_is_thinned_out_and_its_end_always_told(store, log):
-    run(make_plan(Job("job", STAGES + "many_reports")), store, workers=0, on_event=log)
+    run(make_plan(Job("job", STAGES + "many_reports")), store, local(0), on_event=log)
     told = [event.progress.done for event in log if event.kind == "progress"]
     assert told[-1] == 2000
     assert len(told) < 100
@@ -138,7 +138,7 @@ def test_an_error_of_the_callback_ends_the_run_and_its_workers(store):
 
     plan = make_plan(Job("job", STAGES + "sleep", {"seconds": 60}))
     with pytest.raises(RuntimeError, match="the display broke"):
-        run(plan, store, workers=1, on_event=break_down)
+        run(plan, store, local(1), on_event=break_down)
     with pytest.raises(ProcessLookupError):
         os.kill(workers[0], 0)
 
@@ -146,11 +146,11 @@ def test_an_error_of_the_callback_ends_the_run_and_its_workers(store):
 @pytest.mark.parametrize(("workers", "threads"), [(-1, 1), (1, 0)])
 def test_senseless_numbers_are_refused(store, workers, threads):
     with pytest.raises(InvalidArgumentError, match="got"):
-        run(make_plan(), store, workers=workers, threads=threads)
+        run(make_plan(), store, local(workers, threads=threads))
 
 
 def test_an_empty_plan_is_done(store):
-    assert run(make_plan(), store, workers=2).summary().startswith("nothing to do")
+    assert run(make_plan(), store, local(2)).summary().startswith("nothing to do")
 
 
 def test_the_overhead_of_a_job_is_small(light_path, tmp_path):
@@ -158,11 +158,11 @@ def test_the_overhead_of_a_job_is_small(light_path, tmp_path):
     # machine may be busy with other tests.
     program = f"""
 import sys
-from symscope.runner import Job, Plan, Store, run
+from symscope.runner import Job, Plan, local, open_store, run
 plan = Plan([Job(f"job{{i}}", "{STAGES}nothing", {{"i": i}}) for i in range(200)], result_version="1")
 for attempt in range(3):
-    store = Store.open({str(tmp_path)!r} + f"/{{attempt}}", study="test", declaration="0")
-    first, again = (run(plan, store, workers=1).seconds / 200 for _ in range(2))
+    store = open_store({str(tmp_path)!r} + f"/{{attempt}}", study="test")
+    first, again = (run(plan, store, local(1)).seconds / 200 for _ in range(2))
     sys.stdout.write(f"{{first}} {{again}}\\n")
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(light_path)}

@@ -1,4 +1,4 @@
-"""Runs a plan on this machine: each job as soon as its needs are done, failures collected while the rest goes on."""
+"""Runs a plan: each job as soon as its needs are done, failures collected while the rest goes on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import FrameType
 
-from symscope.errors import InvalidArgumentError
 from symscope.runner.events import Event, Outcome
 from symscope.runner.jobs import Plan
-from symscope.runner.pool import Executor, InlineExecutor, WorkerPool
-from symscope.runner.store import Store
+from symscope.runner.pool import Executor
+from symscope.runner.store import Check, Store
 
 LOOK_AGAIN_S = 0.25
 """How often a job that another process is doing is looked at again."""
@@ -27,23 +26,20 @@ _WAIT_S = 3600.0
 def run(
     plan: Plan,
     store: Store,
+    executor: Executor,
     *,
-    workers: int,
-    threads: int = 1,
     on_event: Callable[[Event], None] = lambda event: None,
-    retry_failed: bool = True,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Does every job of a plan whose result is not in the store, whole.
 
     Args:
         plan: the jobs.
         store: where results are looked up and kept.
-        workers: number of worker processes; 0 executes the jobs in this process, one after the other.
-        threads: threads of each worker, told by OMP_NUM_THREADS, MKL_NUM_THREADS, OPENBLAS_NUM_THREADS and
-            SYMSCOPE_THREADS in its environment. Without effect for `workers=0`.
+        executor: who does the jobs: `local(workers)`, or a cluster. It is closed at the end.
         on_event: called in this process and thread for each event, in order.
-        retry_failed: whether jobs that failed in an earlier run are tried again; otherwise they count as failed, with
-            the traceback of then.
+        retry_failed: whether jobs whose stage raised in an earlier run are tried again; otherwise they count as failed,
+            with the traceback of then. What failed for want of memory, disk or a machine is always tried again.
 
     Returns:
         What was done, was there, failed and was skipped. Failures of jobs do not raise.
@@ -51,24 +47,20 @@ def run(
     Raises:
         KeyboardInterrupt: on Ctrl-C and on SIGTERM, after the workers have ended. Finished results are kept, and so
             are the scratch folders of the jobs under way: run the same again to go on.
-        InvalidArgumentError: if `workers` or `threads` makes no sense.
     """
-    if workers < 0 or threads < 1:
-        raise InvalidArgumentError(f"workers must be 0 or more and threads 1 or more, got {workers} and {threads}")
     clock = time.monotonic()
     schedule = _Schedule(plan, store, on_event)
     with _terminated_as_interrupted():
         schedule.settle_what_is_there(retry_failed=retry_failed)
-        executor = WorkerPool(store, workers=workers, threads=threads) if workers else InlineExecutor(store)
         with executor:
-            _drive(executor, schedule)
+            _drive(executor, store, schedule)
     return schedule.outcome(time.monotonic() - clock)
 
 
-def _drive(executor: Executor, schedule: _Schedule) -> None:
+def _drive(executor: Executor, store: Store, schedule: _Schedule) -> None:
     while not schedule.finished:
-        while executor.room and (name := schedule.next_job()) is not None:
-            executor.submit(schedule.plan.ticket(name))
+        while executor.room and (names := schedule.next_jobs()):
+            executor.submit(store, [schedule.plan.ticket(name) for name in names])
         wait = schedule.seconds_until_look_again()
         if executor.busy:
             executor.receive(schedule.handle, timeout=min(wait, _WAIT_S))
@@ -91,6 +83,7 @@ class _Schedule:
                 self._dependents[need].append(job.name)
         self._unmet: dict[str, int] = {}
         self._ready: list[int] = []
+        self._ready_groups: dict[str, list[str]] = {}
         self._elsewhere: deque[tuple[float, str]] = deque()
         self._told_waiting: set[str] = set()
         self._done: dict[str, None] = {}  # dictionaries as ordered sets
@@ -124,14 +117,26 @@ class _Schedule:
             unmet = sum(need not in whole for need in self.plan[name].needs)
             self._unmet[name] = unmet
             if not unmet:
-                heapq.heappush(self._ready, self._place[name])
+                self._make_ready(name)
 
-    def next_job(self) -> str | None:
-        """The first job of the plan that can start now; None if there is none."""
+    def next_jobs(self) -> list[str]:
+        """The first job of the plan that can start now, with all of its group that can; none if there is none."""
         now = time.monotonic()
         while self._elsewhere and self._elsewhere[0][0] <= now:
-            heapq.heappush(self._ready, self._place[self._elsewhere.popleft()[1]])
-        return self._names[heapq.heappop(self._ready)] if self._ready else None
+            self._make_ready(self._elsewhere.popleft()[1])
+        if not self._ready:
+            return []
+        name = self._names[heapq.heappop(self._ready)]
+        return self._ready_groups.pop(self.plan[name].group, [name])
+
+    def _make_ready(self, name: str) -> None:
+        group = self.plan[name].group
+        if group in self._ready_groups:
+            self._ready_groups[group].append(name)
+            return
+        if group:
+            self._ready_groups[group] = [name]
+        heapq.heappush(self._ready, self._place[name])
 
     def seconds_until_look_again(self) -> float:
         """Until a job that another process holds is to be looked at again; infinite if there is none."""
@@ -145,8 +150,9 @@ class _Schedule:
                 return
             self._told_waiting.add(event.job)
         elif event.kind == "failed":
-            with suppress(OSError):  # on a full disk the failure is told all the same, only not remembered
-                self._store.record_failure(self.plan.ticket(event.job), event.text)
+            if event.lasting:
+                with suppress(OSError):  # on a full disk the failure is told all the same, only not remembered
+                    self._store.record_failure(self.plan.ticket(event.job), event.text)
             self._fail(event.job, event.text)
             return
         elif event.kind in ("done", "there"):
@@ -165,10 +171,8 @@ class _Schedule:
         Results are checked by size and time; those that a job is going to read are read and checked wholly first. The
         plan is walked backwards, since a need that turns out damaged has to be done again and has needs itself.
         """
-        whole = set()
-        for name in self._names:
-            if self._is_whole(name, deep=False):
-                whole.add(name)
+        quick = self._store.check_all(self.plan.location(name) for name in self._names)
+        whole = {name for name in self._names if self._take_check(name, quick[self.plan.location(name)])}
         checked: set[str] = set()
         for name in reversed(self._names):
             if name in whole:
@@ -176,12 +180,11 @@ class _Schedule:
             for need in self.plan[name].needs:
                 if need in whole and need not in checked:
                     checked.add(need)
-                    if not self._is_whole(need, deep=True):
+                    if not self._take_check(need, self._store.check(self.plan.location(need), deep=True)):
                         whole.remove(need)
         return whole
 
-    def _is_whole(self, name: str, *, deep: bool) -> bool:
-        check = self._store.check(self.plan.location(name), deep=deep)
+    def _take_check(self, name: str, check: Check) -> bool:
         if check.state == "damaged":
             self._emit(Event("damaged", name, text=check.fault))
         return check.state == "whole"
@@ -190,7 +193,7 @@ class _Schedule:
         if name in self._unmet:
             self._unmet[name] -= 1
             if not self._unmet[name]:
-                heapq.heappush(self._ready, self._place[name])
+                self._make_ready(name)
 
     def _fail(self, name: str, text: str) -> None:
         self._failed[name] = text

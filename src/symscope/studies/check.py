@@ -1,0 +1,220 @@
+"""Reads and checks a declaration. All of its faults are told together, with their lines, before any work starts."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from pydantic import BaseModel, ValidationError
+
+from symscope.alignment.search import SearchOptions
+from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeError, UnknownNameError
+from symscope.networks import Network
+from symscope.seeds import generator
+from symscope.studies.declaration import (
+    AlignmentChoice,
+    BehaviourCounts,
+    InterventionCounts,
+    NetworkChoice,
+    Study,
+    TaskChoice,
+    build_algorithm,
+    subspace_size,
+)
+from symscope.studies.named import is_import_path
+from symscope.studies.source import Fault, Place, Source, read_source
+from symscope.tasks import Task
+from symscope.training import TrainingOptions
+
+Section = TypeVar("Section", bound=BaseModel)
+Listed = dict[int, Section]
+"""The entries of a list that are right in themselves, by index."""
+
+SECTIONS: Mapping[str, type] = {
+    "tasks": TaskChoice,
+    "networks": NetworkChoice,
+    "alignments": AlignmentChoice,
+    "training": TrainingOptions,
+    "search": SearchOptions,
+    "interventions": InterventionCounts,
+    "behaviour": BehaviourCounts,
+}
+
+
+def read_study(text: str, where: str) -> Study:
+    """A study from YAML text, checked.
+
+    Args:
+        text: the declaration.
+        where: what to call it in errors.
+
+    Raises:
+        ConfigurationError: with all faults together, each with its line.
+    """
+    declared, source, faults = read_source(text)
+    if faults:
+        raise ConfigurationError(where, source.told(faults))
+    return check_study(declared, where, source)
+
+
+def check_study(declared: object, where: str, source: Source | None = None) -> Study:
+    """A study from plain values, checked: their types, and whether all that is named exists and fits together.
+
+    Args:
+        declared: the values.
+        where: what to call the declaration in errors.
+        source: the lines of the values, if they come from a text.
+
+    Raises:
+        ConfigurationError: with all faults together.
+    """
+    if declared is None:
+        told = "the declaration is empty; `symscope study show quick` prints one to start from"
+        raise ConfigurationError(where, [told])
+    faults: list[Fault] = []
+    study = None
+    try:
+        study = Study.model_validate(declared)
+    except ValidationError as error:
+        faults += [_fault(entry) for entry in _own_faults(error)]
+    faults += _faults_beyond_types(declared)
+    if study is not None and not faults:
+        return study
+    raise ConfigurationError(where, (source or Source()).told(faults))
+
+
+def _own_faults(error: ValidationError) -> list[Mapping[str, Any]]:
+    """The faults, without those of a list that only seems too short because its entries are wrong."""
+    entries = error.errors()
+    inner = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
+    return [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inner]
+
+
+def _fault(entry: Mapping[str, Any]) -> Fault:
+    place: Place = entry["loc"]
+    if entry["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return Fault(place, _unknown_key(place))
+    given = (
+        "" if isinstance(entry["input"], dict | list) or entry["type"] == "missing" else f" (got {entry['input']!r})"
+    )
+    told = entry["msg"].removeprefix("Value error, ")
+    return Fault(place, f"{told[:1].lower()}{told[1:]}{given}")
+
+
+def _unknown_key(place: Place) -> str:
+    *around, key = place
+    section = SECTIONS.get(str(around[0]), Study) if around else Study
+    known = section.model_fields if issubclass(section, BaseModel) else [f.name for f in dataclasses.fields(section)]
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    return f"unknown key: {f'did you mean {near[0]!r}? ' if near else ''}known: {', '.join(known)}"
+
+
+def _faults_beyond_types(declared: object) -> Iterator[Fault]:
+    """What types cannot tell, of what is right in itself: unknown names, and values that do not fit each other."""
+    if not isinstance(declared, Mapping):
+        return
+    tasks = _listed(declared, "tasks", TaskChoice)
+    networks = _listed(declared, "networks", NetworkChoice)
+    alignments = _listed(declared, "alignments", AlignmentChoice)
+    made_tasks: list[Task] = []
+    for index, choice in tasks.items():
+        try:
+            made_tasks.append(choice.make())
+        except SymscopeError as error:
+            yield Fault(("tasks", index), str(error))
+    made_networks: list[Network] = []
+    for index, choice in networks.items():
+        for d in choice.sizes:
+            try:
+                made_networks.append(choice.make(d, 4, generator(0)))
+            except SymscopeError as error:
+                yield Fault(("networks", index), f"d = {d}: {error}")
+                if isinstance(error, UnknownNameError):
+                    break  # the other sizes have it as well
+    for index, choice in alignments.items():
+        for key, error in _alignment_faults(choice, made_tasks, made_networks):
+            yield Fault(("alignments", index, key), str(error))
+    yield from _faults_of_repetition(declared, tasks, networks, alignments)
+    yield from _faults_of_swaps(declared, tasks, alignments)
+    yield from _faults_of_device(declared.get("device", "cpu"))
+
+
+def _listed(declared: Mapping[Any, Any], key: str, section: type[Section]) -> Listed[Section]:
+    entries = declared.get(key)
+    found = {}
+    for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+        try:
+            found[index] = section.model_validate(entry)
+        except ValidationError:
+            continue  # told already
+    return found
+
+
+def _faults_of_repetition(
+    declared: Mapping[Any, Any],
+    tasks: Listed[TaskChoice],
+    networks: Listed[NetworkChoice],
+    alignments: Listed[AlignmentChoice],
+) -> Iterator[Fault]:
+    """Two of what tables tell apart by its name would share their rows."""
+    seeds = declared.get("seeds")
+    told_apart: dict[str, list[object]] = {
+        "seeds": list(seeds) if isinstance(seeds, list | tuple) else [],
+        "tasks": [task.label for task in tasks.values()],
+        "networks": [f"{network.label}, d = {d}" for network in networks.values() for d in network.sizes],
+        "alignments": [f"{choice.algorithm} at {choice.site or 'default'}" for choice in alignments.values()],
+    }
+    for key, names in told_apart.items():
+        if len({str(name) for name in names}) < len(names):
+            yield Fault((key,), f"each once, got {names}")
+
+
+def _faults_of_swaps(
+    declared: Mapping[Any, Any], tasks: Listed[TaskChoice], alignments: Listed[AlignmentChoice]
+) -> Iterator[Fault]:
+    if declared.get("whole_state_swaps") and not alignments:
+        for index, choice in tasks.items():
+            if is_import_path(choice.name):
+                told = "whole-state swaps need an algorithm that says what must follow: name one under alignments"
+                yield Fault(("tasks", index), told)
+
+
+def _faults_of_device(device: object) -> Iterator[Fault]:
+    if not isinstance(device, str):
+        return  # told already
+    try:
+        torch.Generator(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        yield Fault(("device",), f"{device!r} cannot be used here: {str(error).splitlines()[0]}")
+
+
+def _alignment_faults(
+    choice: AlignmentChoice, tasks: Sequence[Task], networks: Sequence[Network]
+) -> Iterator[tuple[str, Exception]]:
+    if len(set(choice.variables)) < len(choice.variables):
+        yield "variables", InvalidArgumentError(f"each once, got {list(choice.variables)}")
+    for task in tasks:
+        try:
+            algorithm = build_algorithm(choice.algorithm, task)
+        except SymscopeError as error:
+            yield "algorithm", error
+            continue
+        for variable in choice.variables:
+            try:
+                algorithm.check_variables([variable])
+            except SymscopeError as error:
+                yield "variables", error
+    for network in networks:
+        site = choice.site or network.default_site
+        try:
+            network.check_site(site)
+        except SymscopeError as error:
+            yield "site", error
+            continue
+        for declared in choice.k:
+            try:
+                subspace_size(declared, network.sites[site])
+            except SymscopeError as error:
+                yield "k", error
