@@ -2,17 +2,21 @@
 
 from symscope.interventions.apart import Apart, draw_apart
 from symscope.interventions.draw import Continuation, Interventions, continue_from, draw_interventions
+from symscope.interventions.labels import Labels, arbitrary_labels, relabel
 from symscope.interventions.matters import contradicts, matters
 from symscope.interventions.prepare import Prepared, join, prepare
 from symscope.interventions.rewrite import follows, losses_after
 from symscope.interventions.same_phase import SamePhase, draw_same_phase
+from symscope.interventions.wanted import wanted_states
 
 __all__ = [
     "Apart",
     "Continuation",
     "Interventions",
+    "Labels",
     "Prepared",
     "SamePhase",
+    "arbitrary_labels",
     "continue_from",
     "contradicts",
     "draw_apart",
@@ -23,4 +27,6 @@ __all__ = [
     "losses_after",
     "matters",
     "prepare",
+    "relabel",
+    "wanted_states",
 ]
