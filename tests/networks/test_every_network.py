@@ -96,12 +96,14 @@ def test_cuts_are_taken_apart_and_joined_by_rows(some):
 
 @torch.no_grad()
 def test_what_is_fed_beforehand_changes_nothing(some):
-    seen, at, lengths = tokens(8, 11), torch.tensor([10, 3, 0, 5, 7, 2, 9, 1]), torch.full((8,), 4)
+    seen, at, lengths = tokens(8, 11), torch.tensor([10, 3, 0, 5, 7, 2, 9, 1]), torch.tensor([4, 6, 1, 2, 3, 4, 4, 1])
     continuation = tokens(8, 6, seed=1)
     for site in some.sites:
         plain = some.cut(seen, at, site)
         plain = plain.rewrite(plain.states + 0.5)
-        fed = join_cuts([some.prefeed(plain[rows], continuation[rows, :time]) for rows, time in ROWS_AND_TIMES])
+        fed = join_cuts(
+            [some.prefeed(plain[rows], continuation[rows, :time], lengths[rows]) for rows, time in ROWS_AND_TIMES]
+        )
         order = torch.tensor([6, 1, 1, 4])
         for time in (1, 4):
             expected = resume(some, plain[order], continuation[order, :time], lengths[order].clamp(max=time))

@@ -5,53 +5,81 @@ import pytest
 import torch
 from hypothesis import given
 from tests.networks.examples import ROUNDING, furthest, network, tokens
-from torch.nn.functional import scaled_dot_product_attention
 
-from symscope.networks.ragged import MOST_PADDING, Projected, Ragged
+from symscope.networks.ragged import LEAST_PAIRS, MOST_PADDING, Cached, Earlier, Projected, Ragged
 from symscope.seeds import generator
 
 CPU = torch.device("cpu")
-lengths_of_rows = st.lists(st.integers(1, 60), min_size=1, max_size=12)
+lengths_of_rows = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 
 
 @given(lengths_of_rows, st.integers(0, 3))
 def test_every_token_has_one_place_and_padding_is_bounded(lengths, spare):
     time = max(lengths) + spare
-    ragged = Ragged.of(torch.tensor(lengths), time, CPU)
+    ragged = Ragged(torch.tensor(lengths), CPU)
     numbered = torch.arange(len(lengths) * time).view(len(lengths), time)
-    expected = [numbered[row, :length] for row, length in enumerate(lengths)]
-    packed = ragged.pack(numbered)
-    assert torch.equal(packed.sort().values, torch.cat(expected))
-    assert torch.equal(ragged.positions, packed % time)
-    back = ragged.spread(1.0 + packed, len(lengths), time)
     there = torch.arange(time) < torch.tensor(lengths)[:, None]
-    assert torch.equal(back, torch.where(there, 1.0 + numbered, 0.0))
-    assert torch.equal(ragged.slots[ragged.slot], torch.arange(len(packed)))
-    assert len(ragged.slots) == sum(rows * width for rows, width in ragged.groups)
+    packed = ragged.pack(numbered)
+    assert torch.equal(packed, numbered[there])
+    assert torch.equal(ragged.positions, packed % time)
+    assert torch.equal(ragged.spread(1.0 + packed, len(lengths), time), torch.where(there, 1.0 + numbered, 0.0))
     left = sorted(lengths, reverse=True)
-    for rows, width in ragged.groups:
+    for rows, queries, keys in ragged.groups:
         group, left = left[:rows], left[rows:]
-        assert group[0] == width
-        assert rows * width**2 <= (1 + MOST_PADDING) * sum(length**2 for length in group)
+        assert group[0] == queries == keys
+        assert rows * keys**2 <= max(LEAST_PAIRS, (1 + MOST_PADDING) * sum(length**2 for length in group))
     assert not left
 
 
+@given(lengths_of_rows, st.integers(0, 10_000))
+def test_what_goes_on_from_a_cache_is_padded_as_little(lengths, seed):
+    before = torch.randint(40, (len(lengths),), generator=generator(seed))
+    ragged = Ragged(torch.tensor(lengths), CPU, Earlier(torch.arange(len(lengths)), before))
+    assert torch.equal(ragged.positions, torch.cat([b + torch.arange(n) for n, b in zip(lengths, before, strict=True)]))
+    left = sorted(zip(lengths, before.tolist(), strict=True), reverse=True)
+    for rows, queries, keys in ragged.groups:
+        group, left = left[:rows], left[rows:]
+        assert all(n <= queries and n + b <= keys for n, b in group)
+        assert rows * queries * keys <= max(LEAST_PAIRS, (1 + MOST_PADDING) * sum(n * (n + b) for n, b in group))
+    assert not left
+
+
+def causal(queries, keys, values, before):
+    """One row at a time: each query sees the keys up to its own, which come after those before."""
+    seen = torch.arange(len(keys)) <= before + torch.arange(len(queries))[:, None]
+    scores = torch.einsum("qhw,khw->hqk", queries, keys) / queries.shape[2] ** 0.5
+    scores = scores.masked_fill(~seen, -torch.inf)
+    return torch.einsum("hqk,khw->qhw", scores.softmax(-1), values), scores.exp().sum(-1).T
+
+
 @pytest.mark.parametrize("lengths", [[5], [4, 4, 4], [40, 39, 38, 20, 19, 3, 1, 1], [1, 300, 290, 2]])
-def test_attention_and_its_gradients_equal_those_of_padded_rows(lengths):
-    time, heads, width = max(lengths), 2, 6
-    there = torch.arange(time) < torch.tensor(lengths)[:, None]
-    shape = (3, len(lengths), time, heads, width)
-    padded = torch.randn(shape, dtype=torch.double, generator=generator(0)).requires_grad_()
-    ragged = Ragged.of(torch.tensor(lengths), time, CPU)
-    packed = [part.flatten(0, 1)[ragged.place] for part in padded]
-    ours = ragged.spread(ragged.attend(Projected(*packed)), len(lengths), time)
-    mixed = scaled_dot_product_attention(*padded.transpose(2, 3).unbind(), is_causal=True)
-    theirs = mixed.transpose(1, 2).flatten(2) * there[..., None]
-    assert furthest(ours, theirs) < 1e-14
-    weights = torch.randn(theirs.shape, dtype=torch.double, generator=generator(1))
-    (one,), (other,) = (torch.autograd.grad((x * weights).sum(), padded) for x in (ours, theirs))
-    assert furthest(one, other) < 1e-13
-    assert torch.equal(one[:, ~there], torch.zeros_like(one[:, ~there]))
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("sizes", [(2**12, 2**22), (0, 100)])
+def test_attention_and_its_gradients_equal_those_of_rows_alone(lengths, cached, sizes, monkeypatch):
+    for name, size in zip(("LEAST_PAIRS", "MOST_PAIRS"), sizes, strict=True):
+        monkeypatch.setattr(f"symscope.networks.ragged.{name}", size)
+    heads, width, draws = 2, 6, generator(0)
+    before = torch.randint(20, (len(lengths),), generator=draws) if cached else torch.zeros(len(lengths)).long()
+    rows = torch.randperm(30, generator=draws)[: len(lengths)]
+    cache = torch.randn(2, 30, 21, heads, width, dtype=torch.double, generator=draws)
+    now = torch.randn(3, sum(lengths), heads, width, dtype=torch.double, generator=draws).requires_grad_()
+    ragged = Ragged(torch.tensor(lengths), CPU, Earlier(rows, before) if cached else None)
+    ours = ragged.attend(Projected(*now), Cached(*cache) if cached else None)
+    theirs, masses = [], []
+    for row, parts in enumerate(now.split(lengths, 1)):
+        past = cache[:, rows[row], : before[row]]
+        mixed, mass = causal(parts[0], *torch.cat([past, parts[1:]], 1), before[row])
+        theirs.append(mixed.flatten(1))
+        masses.append(mass)
+    theirs = torch.cat(theirs)
+    assert furthest(ours, theirs) < 1e-13
+    weights = torch.randn(theirs.shape, dtype=torch.double, generator=draws)
+    (one,), (other,) = (torch.autograd.grad((x * weights).sum(), now, retain_graph=True) for x in (ours, theirs))
+    assert furthest(one, other) < 1e-12
+    if cached:
+        mixed, mass = ragged.attend_with_mass(Projected(*now), Cached(*cache))
+        assert furthest(mixed.flatten(1), theirs) < 1e-13
+        assert furthest(mass, torch.cat(masses).log()) < 1e-13
 
 
 @pytest.mark.parametrize("name", ["transformer-rope", "transformer-nope"])

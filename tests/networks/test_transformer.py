@@ -141,14 +141,27 @@ def test_what_lies_before_the_cut_is_not_run_again(monkeypatch):
     ran, project = [], Layer.project
 
     def watched(layer, residual, by):
-        ran.append((layers.index(layer), residual.shape[1]))
+        ran.append((layers.index(layer), len(residual)))
         return project(layer, residual, by)
 
     layers = list(some.layers)
     monkeypatch.setattr(Layer, "project", watched)
     resume(some, cut, continuation, torch.full((4,), 5))
-    assert ran == [(0, 4), (1, 4), (2, 5)]  # the layers up to the site see the continuation only
-    fed = some.prefeed(cut, continuation)
+    assert ran == [(0, 16), (1, 16), (2, 16), (2, 4)]  # of 4 rows the continuations, all but the last token of 5
+    fed = some.prefeed(cut, continuation, torch.full((4,), 5))
     ran.clear()
     resume(some, fed, continuation, torch.full((4,), 5))
-    assert ran == [(2, 5)]  # and nothing at all once it is fed
+    assert ran == [(2, 4)]  # once they are fed, nothing but the states
+
+
+@torch.no_grad()
+def test_steps_that_are_not_wanted_change_nothing(some):
+    seen, continuation = tokens(6, 6), tokens(6, 5, seed=1)
+    everything = torch.ones(6, 5, dtype=torch.bool)
+    for site in some.sites:
+        cut = some.cut(seen, torch.arange(6), site)
+        cut = cut.rewrite(cut.states + 0.5)
+        features = some.resume(cut, continuation, everything).view(6, 5, -1)
+        for wanted in (everything.triu(1), ~everything.tril(2), everything.tril(-1), torch.arange(5) > 3):
+            asked = wanted.expand(6, 5)
+            assert furthest(some.resume(cut, continuation, asked), features[asked]) < ROUNDING

@@ -58,8 +58,13 @@ def prepare(network: Network, interventions: Interventions, site: str) -> Prepar
         for part, at in zip(tokens.split(ROWS_AT_ONCE), positions.split(ROWS_AT_ONCE), strict=True):
             yield network.cut(part.to(device), at.to(device), site)
 
-    fed = zip(cuts(interventions.base, interventions.base_positions), continuation.split(ROWS_AT_ONCE), strict=True)
-    base = join_cuts([network.prefeed(cut, tokens) for cut, tokens in fed])
+    fed = zip(
+        cuts(interventions.base, interventions.base_positions),
+        continuation.split(ROWS_AT_ONCE),
+        interventions.lengths.split(ROWS_AT_ONCE),
+        strict=True,
+    )
+    base = join_cuts([network.prefeed(*parts) for parts in fed])
     source = torch.cat([cut.states for cut in cuts(interventions.source, interventions.source_positions)])
     if not (base.states.isfinite().all() and source.isfinite().all()):
         raise NonFiniteError(f"the network's states at site {site!r} are not all finite; was its training stable?")

@@ -82,7 +82,7 @@ def _blocks(prepared: Prepared, index: Int[Tensor, " rows"], states: Float[Tenso
         there, at = to_device(rows, device), to_device(place, device)
         continuation = prepared.continuation[:, :time].index_select(0, there)
         targets = continuation.flatten().index_select(0, to_device(scored.flatten().nonzero()[:, 0], device))
-        cut = prepared.base.at(there, states.index_select(0, at))
+        cut = prepared.base.at(rows, states.index_select(0, at))
         yield _Block(at, cut, continuation, scored, targets, to_device(scored.sum(1), device))
 
 

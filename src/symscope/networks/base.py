@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError, UnknownNameError
+from symscope.networks.packing import to_device
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,31 @@ class Cut:
     site: str
     states: Float[Tensor, "batch state"]
     context: Mapping[str, Tensor] = field(default_factory=dict)
-    """What else the network needs to go on: the batch first, then time, where that differs from cut to cut."""
+    """What else the network needs to go on: a row a run, then time, where that differs from cut to cut."""
+    rows: Int[Tensor, " batch"] | None = None
+    """Which row of the context each run has, on the CPU; default: each its own, in order."""
 
     def rewrite(self, states: Float[Tensor, "batch state"]) -> "Cut":
         """The same runs with other states."""
         return replace(self, states=states)
 
-    def __getitem__(self, rows: Tensor) -> "Cut":
+    def __getitem__(self, rows: Int[Tensor, " some"]) -> "Cut":
         """Some of the runs, in the order of `rows`."""
-        return self.at(rows, self.states[rows])
+        return self.at(rows.cpu(), self.states[rows.to(self.states.device)])
 
-    def at(self, rows: Int[Tensor, " rows"], states: Float[Tensor, "rows state"]) -> "Cut":
-        """Some of the runs, with other states."""
-        return Cut(self.site, states, {name: entry.index_select(0, rows) for name, entry in self.context.items()})
+    def at(self, rows: Int[Tensor, " some"], states: Float[Tensor, "some state"]) -> "Cut":
+        """Some of the runs, in the order of `rows` (on the CPU), with other states; the context is not copied."""
+        return replace(self, states=states, rows=self.context_rows[rows])
+
+    @property
+    def context_rows(self) -> Int[Tensor, " batch"]:
+        """Which row of the context each run has, on the CPU."""
+        return torch.arange(len(self.states)) if self.rows is None else self.rows
+
+    def of(self, name: str) -> Tensor:
+        """An entry of the context, a row for each run."""
+        entry = self.context[name]
+        return entry if self.rows is None else entry.index_select(0, to_device(self.rows, entry.device))
 
     def __len__(self) -> int:
         return len(self.states)
@@ -51,8 +64,8 @@ def join_cuts(cuts: Sequence[Cut]) -> Cut:
         time = max(tensor.shape[1] for tensor in tensors)
         return torch.cat([pad(x, (0, 0) * (x.ndim - 2) + (0, time - x.shape[1])) for x in tensors])
 
-    context = {name: join([cut.context[name] for cut in cuts]) for name in cuts[0].context}
-    return replace(cuts[0], states=torch.cat([cut.states for cut in cuts]), context=context)
+    context = {name: join([cut.of(name) for cut in cuts]) for name in cuts[0].context}
+    return Cut(cuts[0].site, torch.cat([cut.states for cut in cuts]), context)
 
 
 class Network(nn.Module, ABC):
@@ -116,8 +129,8 @@ class Network(nn.Module, ABC):
             The features, in the order of `wanted.nonzero()`.
         """
 
-    def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"]) -> Cut:
-        """The same cut, with all of a continuation's run that no rewritten state can change.
+    def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]) -> Cut:
+        """The same cut, with all of a continuation's run, up to its length, that no rewritten state can change.
 
         `resume` from it with that continuation, or less of it, gives the same features and has less to do; it must not
         be given any other. Where everything depends on the state, this is the cut as it was.

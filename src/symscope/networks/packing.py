@@ -49,7 +49,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def pick(values: Float[Tensor, "some width"], index: Int[Tensor, " picked"]) -> Float[Tensor, "picked width"]:
+def pick(values: Float[Tensor, "some *rest"], index: Int[Tensor, " picked"]) -> Float[Tensor, "picked *rest"]:
     """Some rows, each at most once: so the gradient is put in its place, where indexing would have to add it up."""
     return _Pick.apply(values, index)
 
@@ -67,7 +67,29 @@ class _Pick(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (index,) = ctx.saved_tensors
         (gradient,) = gradients
-        return gradient.new_zeros(ctx.many, gradient.shape[1]).index_copy_(0, index, gradient), None
+        return gradient.new_zeros(ctx.many, *gradient.shape[1:]).index_copy_(0, index, gradient), None
+
+
+def repeat(values: Float[Tensor, "rows *rest"], each: Int[Tensor, " rows"]) -> Float[Tensor, "total *rest"]:
+    """Each row so many times, one after another (`each` on the CPU); its gradients are summed in a fixed order."""
+    index = torch.arange(len(each)).repeat_interleave(each)
+    return _Repeat.apply(values, to_device(index, values.device), to_device(each, values.device))
+
+
+@final
+class _Repeat(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor, each: Tensor) -> Tensor:
+        ctx.save_for_backward(each)
+        return values.index_select(0, index)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (each,) = ctx.saved_tensors
+        (gradient,) = gradients
+        summed = torch.segment_reduce(gradient.flatten(1), "sum", lengths=each)
+        return summed.view(len(each), *gradient.shape[1:]), None, None
 
 
 def before_each_step(

@@ -112,7 +112,7 @@ class RecurrentNetwork(Network):
         """See `Network.resume`."""
         start = cut.states
         if "whole" in cut.context:  # the site is a part of the state
-            part, whole = self.cell.sites[cut.site], cut.context["whole"]
+            part, whole = self.cell.sites[cut.site], cut.of("whole")
             start = torch.cat([whole[:, : part.start], start, whole[:, part.stop :]], 1)
         rows, steps = wanted.nonzero().unbind(1)
         asked = (wanted * torch.arange(wanted.shape[1])).amax(1)

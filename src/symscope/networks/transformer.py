@@ -5,23 +5,23 @@ attends to everything before. So a cut carries the keys and values of what lies 
 layers above the site from the rewritten state, and the continuation, all tokens in one pass, through all layers.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import cast, final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from symscope.errors import InvalidArgumentError
 from symscope.networks.attention import Layer, Rotation, rotation
-from symscope.networks.base import Cut, Network, check_positions, rows_at
+from symscope.networks.base import Cut, Network, check_positions
 from symscope.networks.initial import normal_parameter
-from symscope.networks.packing import pick, to_device
-from symscope.networks.ragged import Projected, Ragged
+from symscope.networks.packing import pick, repeat, to_device
+from symscope.networks.ragged import Cached, Earlier, Projected, Ragged
 from symscope.networks.readouts import MLPReadout
 
 MOST_LAYERS = 4
+_FED = ("fed", "queries", "mean", "mass")
 
 
 @final
@@ -91,67 +91,89 @@ class Transformer(Network):
         below, lengths = self._below(site), positions.cpu() + 1
         tokens = tokens[:, : int(lengths.max())]
         residual, projected, ragged = self._run(tokens, lengths, below)
-        states = rows_at(ragged.spread(residual, *tokens.shape), positions)
+        states = residual.index_select(0, to_device(ragged.begins + lengths - 1, residual.device))
         by = self._rotation(ragged.positions)
         for index, layer in enumerate(self._stack()[below:], below):
             now = layer.project(residual, by)
             projected.append(now)
-            if index + 1 < len(self.layers):
+            if index < len(self.layers) - 1:
                 residual = layer.update(residual, ragged.attend(now))
-        context = {
-            "keys": ragged.spread(torch.stack([p.keys for p in projected], 1), *tokens.shape),
-            "values": ragged.spread(torch.stack([p.values for p in projected], 1), *tokens.shape),
-            "positions": positions,
-        }
+        context = {"positions": positions.cpu()}
+        for index, now in enumerate(projected):
+            context[f"keys{index}"] = ragged.spread(now.keys, *tokens.shape)
+            context[f"values{index}"] = ragged.spread(now.values, *tokens.shape)
         return Cut(site, states, context)
 
-    def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"]) -> Cut:
-        """See `Network.prefeed`: the continuation's residual stream at the site depends on no rewritten state."""
-        below = self._below(cut.site)
-        above = {name: cut.context[name][:, :, below:] for name in ("keys", "values")}
-        return replace(cut, context={**cut.context, **above, "fed": self._fed(cut, continuation)})
+    def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]) -> Cut:
+        """See `Network.prefeed`.
+
+        No rewritten state changes the continuation's residual stream at the site. In the first layer above, it is one
+        key and one value among those that a token sees: what the others come to is known, as their mean and the
+        logarithm of their weights' sum.
+        """
+        below, positions = self._below(cut.site), cut.of("positions")
+        tokens, lengths = continuation[:, :-1], lengths.cpu() - 1  # the last token is predicted, never fed
+        ragged = Ragged(lengths, tokens.device, Earlier(cut.context_rows, positions + 1))
+        by, residual = self._rotation(ragged.positions), self.embedding[ragged.pack(tokens)]
+        for index in range(below):
+            layer = self._stack()[index]
+            residual = layer.update(residual, ragged.attend(layer.project(residual, by), _cached(cut, index)))
+        fed = {"fed": residual}
+        if below < len(self.layers):
+            now = self._stack()[below].project(residual, by)
+            others = Ragged(lengths, tokens.device, Earlier(cut.context_rows, positions))
+            mean, mass = others.attend_with_mass(now, _cached(cut, below))
+            fed |= {"queries": now.queries, "mean": mean, "mass": mass}
+        context = {name: cut.of(name) for name in _above(cut.context, below)}
+        context |= {name: ragged.spread(entry, *tokens.shape) for name, entry in fed.items()}
+        return Cut(cut.site, cut.states, context)
 
     def resume(
         self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "wanted feature"]:
         """See `Network.resume`."""
-        positions, time = cut.context["positions"], continuation.shape[1]
-        fed = cut.context["fed"][:, : time - 1] if "fed" in cut.context else self._fed(cut, continuation)
-        residual = torch.cat([cut.states[:, None], fed], 1)
-        by = self._rotation(positions[:, None] + torch.arange(time, device=positions.device))
-        # Above the site the cut position's own keys and values come from the rewritten state, so none cached is seen.
-        visible = _visible(cut, positions, time)
-        for index in range(self._below(cut.site), len(self.layers)):
-            residual = self._resume_layer(index, residual, cut, by, visible)
-        at = to_device(wanted.flatten().nonzero()[:, 0], residual.device)
-        return self.final_norm(pick(residual.flatten(0, 1), at))
+        lengths = (wanted * torch.arange(1, wanted.shape[1] + 1)).amax(1).clamp(min=1)
+        cut = cut if "fed" in cut.context else self.prefeed(cut, continuation, lengths)
+        below, last = self._below(cut.site), len(self.layers) - 1
+        rows, steps = wanted.nonzero().unbind(1)
+        if below >= last:
+            return self.final_norm(self._first_above(cut, rows, steps))
+        ragged = Ragged(lengths, cut.states.device, Earlier(cut.context_rows, cut.of("positions")))
+        residual = self._first_above(cut, ragged.rows, ragged.steps)
+        by = self._rotation(ragged.positions)
+        for index in range(below + 1, last + 1):
+            layer = self._stack()[index]
+            attended = ragged.attend(layer.project(residual, by), _cached(cut, index))
+            if index == last:
+                at = to_device(ragged.begins[rows] + steps, residual.device)
+                residual, attended = pick(residual, at), pick(attended, at)
+            residual = layer.update(residual, attended)
+        return self.final_norm(residual)
 
-    def _fed(self, cut: Cut, continuation: Int[Tensor, "batch time"]) -> Float[Tensor, "batch fed d"]:
-        """The residual stream of the continuation's tokens, but the last, at the site of the cut."""
-        positions, residual = cut.context["positions"], self.embedding[continuation[:, :-1]]
-        time, below = residual.shape[1], self._below(cut.site)
-        if time == 0 or below == 0:
-            return residual
-        by = self._rotation(positions[:, None] + 1 + torch.arange(time, device=positions.device))
-        visible = _visible(cut, positions + 1, time)
-        for index in range(below):
-            residual = self._resume_layer(index, residual, cut, by, visible)
-        return residual
-
-    def _resume_layer(
-        self, index: int, residual: Tensor, cut: Cut, by: Rotation | None, visible: Bool[Tensor, "batch 1 time seen"]
-    ) -> Float[Tensor, "batch time d"]:
-        layer = self._stack()[index]
-        now = layer.project(residual, by)
-        keys, values = cut.context["keys"], cut.context["values"]
-        cached = index - (len(self.layers) - keys.shape[2])  # a prefed cut holds the layers above its site only
-        heads = (
-            now.queries,
-            torch.cat([keys[:, :, cached], now.keys], 1),
-            torch.cat([values[:, :, cached], now.values], 1),
-        )
-        mixed = scaled_dot_product_attention(*(x.transpose(1, 2) for x in heads), attn_mask=visible)
-        return layer.update(residual, mixed.transpose(1, 2).flatten(2))
+    def _first_above(
+        self, cut: Cut, rows: Int[Tensor, " some"], steps: Int[Tensor, " some"]
+    ) -> Float[Tensor, "some d"]:
+        """The residual stream after the first layer above the site (or at it, if there is none), at some steps."""
+        below, device = self._below(cut.site), cut.states.device
+        on = steps > 0  # the cut itself is step 0
+        mine, first = rows[~on], to_device(rows[~on], device)
+        there = to_device(cut.context_rows[rows[on]] * cut.context["fed"].shape[1] + steps[on] - 1, device)
+        fed = {name: cut.context[name].flatten(0, 1).index_select(0, there) for name in _FED if name in cut.context}
+        residual = torch.cat([pick(cut.states, first), fed["fed"]])
+        if below < len(self.layers):
+            layer, positions = self._stack()[below], cut.of("positions")
+            now = layer.project(cut.states, self._rotation(to_device(positions, device)))
+            earlier = Earlier(cut.context_rows[mine], positions[mine])
+            alone = Ragged(torch.ones_like(mine), device, earlier)
+            own = alone.attend(Projected(*(pick(x, first) for x in now)), _cached(cut, below))
+            each = torch.bincount(rows[on], minlength=len(cut))
+            keys, values = repeat(now.keys, each), repeat(now.values, each)
+            share = ((fed["queries"] * keys).sum(-1) / self.head_width**0.5 - fed["mass"]).sigmoid()
+            mixed = torch.lerp(fed["mean"], values, share[..., None])
+            residual = layer.update(residual, torch.cat([own, mixed.flatten(1)]))
+        order = torch.empty_like(rows)
+        order[torch.cat([(~on).nonzero()[:, 0], on.nonzero()[:, 0]])] = torch.arange(len(rows))
+        return pick(residual, to_device(order, device))
 
     def _run(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None, layers: int
@@ -159,7 +181,7 @@ class Transformer(Network):
         """The residual stream after so many layers, what their attention saw, and where its tokens belong."""
         self.check_tokens(tokens, lengths)
         batch, time = tokens.shape
-        ragged = Ragged.of(torch.full((batch,), time) if lengths is None else lengths, time, tokens.device)
+        ragged = Ragged(torch.full((batch,), time) if lengths is None else lengths.cpu(), tokens.device)
         by = self._rotation(ragged.positions)
         residual, projected = self.embedding[ragged.pack(tokens)], []
         for layer in self._stack()[:layers]:
@@ -179,13 +201,14 @@ class Transformer(Network):
         return list(self.sites).index(site)
 
 
-def _visible(cut: Cut, before: Int[Tensor, " batch"], time: int) -> Bool[Tensor, "batch 1 time seen"]:
-    """New positions see the cached ones `before` a position of each row, and the new ones up to themselves."""
-    batch, width = cut.context["keys"].shape[:2]
-    device = before.device
-    cached = (torch.arange(width, device=device) < before[:, None])[:, None, None].expand(batch, 1, time, width)
-    new = torch.ones(time, time, dtype=torch.bool, device=device).tril()
-    return torch.cat([cached, new.expand(batch, 1, time, time)], 3)
+def _cached(cut: Cut, index: int) -> Cached:
+    return Cached(cut.context[f"keys{index}"], cut.context[f"values{index}"])
+
+
+def _above(context: Mapping[str, Tensor], below: int) -> list[str]:
+    """What of a context is not of a layer before the site."""
+    before = {f"{kind}{index}" for kind in ("keys", "values") for index in range(below)}
+    return [name for name in context if name not in before]
 
 
 def _check_sizes(d: int, layers: int, heads: int, rope: bool) -> None:
