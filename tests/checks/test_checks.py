@@ -260,13 +260,13 @@ class Wrapped(Network):
     def resume(self, cut, continuation, wanted):
         return self._do("resume", cut, continuation, wanted)
 
-    def prefeed(self, cut, continuation):
-        return self._do("prefeed", cut, continuation)
+    def prefeed(self, cut, continuation, lengths):
+        return self._do("prefeed", cut, continuation, lengths)
 
 
 def hooked(net, result, cut, continuation, wanted):
     """The well-known trap: the rewritten state changes the first output, and the recurrence goes on as it was."""
-    unchanged = net.inner.resume(Cut("h", cut.context["natural"]), continuation, wanted)
+    unchanged = net.inner.resume(Cut("h", cut.of("natural")), continuation, wanted)
     return torch.where((wanted.nonzero()[:, 1] == 0)[:, None], result, unchanged)
 
 
@@ -275,7 +275,7 @@ def straight_through(net, result, cut, *_):
 
 
 def ignores(net, result, cut, continuation, wanted):
-    return net.inner.resume(Cut("h", cut.context["natural"]), continuation, wanted)
+    return net.inner.resume(Cut("h", cut.of("natural")), continuation, wanted)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def _rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "bat
     joined = join_cuts([moved[rows] for rows in torch.arange(ROWS, device=device).split(2)])
     resumed = network.resume(joined, continuation, wanted)
     laws.hold(_close(resumed, after), "cuts can be taken apart by rows and joined again", where)
-    fed = network.resume(network.prefeed(moved, continuation), continuation, wanted)
+    fed = network.resume(network.prefeed(moved, continuation, wanted.sum(1)), continuation, wanted)
     laws.hold(_close(fed, after), "what is fed beforehand changes no feature", where)
     fewer = wanted & (torch.arange(4) % 2 == 0)
     resumed = network.resume(moved, continuation, fewer)
