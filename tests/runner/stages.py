@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -133,3 +134,12 @@ def write_together(members, needs, report):
         told.append({"together": len(members)})
     report(Progress(1, 1, "writing"))
     return told
+
+
+def take_memory(arguments, needs, folder, report):
+    """Asks for more memory than this process may have."""
+    resource.setrlimit(resource.RLIMIT_AS, (arguments["limit"], resource.RLIM_INFINITY))
+    try:
+        bytearray(arguments["bytes"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

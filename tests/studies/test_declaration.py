@@ -67,7 +67,7 @@ def test_all_faults_are_told_together() -> None:
         ("sizes: [48]", "sizes: [0]", "d is at least 1"),
         ("seeds: [0, 1]", "seeds: []", "seeds"),
         ("name: quick", "name: [", "no valid YAML"),
-        ("algorithm: up-down", "algorithm: up-down\n    site: nowhere", "unknown site 'nowhere'"),
+        ("algorithm: up-down", "algorithm: up-down\n    sites: [nowhere]", "unknown site 'nowhere'"),
         ("- name: multi-object", "- name: multi-object\n  - name: multi-object", "tasks: each once"),
         ("sizes: [48]", "sizes: [48, 48]", "networks: each once"),
         ("kind: gru", "kind: lstm\n    options: {heads: 2}", "unknown option of network 'lstm' 'heads'"),
@@ -99,3 +99,122 @@ def test_a_declaration_is_written_out_the_same_however_it_is_declared() -> None:
     assert read_study(written, "copy") == quick
     assert declared_text(read_study(written, "copy")) == written
     assert declared_text(quick.model_copy(update={"seeds": (0,)})) != written
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        read_study(text, "mine.yaml")
+    return caught.value.faults
+
+
+def test_every_fault_has_its_line_and_all_kinds_are_told_together() -> None:
+    text = """\
+name: Mine
+title: Wrong in many ways
+tasks:
+  - name: multi-object
+  - {name: single-objects}
+networks:
+  - kind: gru
+    sizes: [16, zero]
+  - kind: lstmm
+    sizes: [16]
+seed: [1]
+seeds: [0]
+training:
+  epochs: 10
+  learning_rates: 1.0e-3
+alignments:
+  - algorithm: up-down
+    variables: [count, fase]
+    k: [99]
+"""
+    told = faults(text)
+    begun = [
+        "line 1, name: string should match",
+        "line 5, tasks[1]: unknown task 'single-objects': did you mean 'single-object'",
+        "line 8, networks[0].sizes[1]: input should be a valid integer",
+        "line 9, networks[1]: d = 16: unknown network 'lstmm'",
+        "line 11, seed: unknown key: did you mean 'seeds'?",
+        "line 15, training.learning_rates: unknown key: did you mean 'learning_rate'?",
+        "line 18, alignments[0].variables: unknown variable of up-down 'fase'",
+    ]
+    for fault, expected in zip(told, begun, strict=True):
+        assert fault.startswith(expected)
+
+
+def test_a_key_that_is_there_twice_is_a_fault_and_not_the_last_one() -> None:
+    text = preset_text("quick") + "seeds: [7]\n"
+    (fault,) = faults(text)
+    assert "seeds: 'seeds' is there twice, first on line" in fault
+    assert fault.startswith(f"line {len(text.splitlines())},")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: x\ntasks: &a [*a]\n", "line 2, tasks[0]: this contains itself"),
+        ("name: x\ntitle: &a {b: *a}\n", "line 2, title.b: this contains itself"),
+        ("name: [\n", "no valid YAML"),
+        ("name: x\n\ttitle: y\n", "line 2, the whole: no valid YAML: found character"),
+        ("name: !!python/object:os.system x\n", "no valid YAML: could not determine a constructor"),
+        ("? [a]\n: b\n", "no valid YAML: found unhashable key"),
+        ("a: 1\n---\nb: 2\n", "found another document"),
+        ("just words", "the whole: input should be a valid"),
+        ("- a list", "the whole: input should be a valid"),
+        ("", "is empty"),
+    ],
+)
+def test_texts_that_are_no_declaration(text: str, told: str) -> None:
+    assert any(told in fault for fault in faults(text)), faults(text)
+
+
+def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert any("aliases of aliases" in fault for fault in faults("\n".join(lines)))
+
+
+def test_an_alignment_is_for_its_tasks_and_at_its_sites() -> None:
+    text = """\
+name: mine
+title: Where?
+tasks: [{name: multi-object}, {name: modulo}]
+networks: [{kind: gru, sizes: [8]}, {kind: transformer-rope, sizes: [8]}]
+seeds: [0]
+alignments:
+  - {algorithm: up-down, tasks: [multi-object], variables: [count], k: [2], sites: [h, layer1, layer2]}
+  - {algorithm: up-down-modulo, tasks: [modulo], variables: [count], k: [2]}
+"""
+    plan = plan_study(read_study(text, "mine.yaml"))
+    asked = {
+        job.name: [(choice["algorithm"], choice["site"]) for choice in job.arguments["alignments"]]
+        for job in plan
+        if job.name.startswith("align/")
+    }
+    assert asked == {
+        "align/multi-object-gru-d8-seed0": [("up-down", "h")],
+        "align/multi-object-transformer-rope-d8-seed0": [("up-down", "layer1"), ("up-down", "layer2")],
+        "align/modulo-gru-d8-seed0": [("up-down-modulo", None)],
+        "align/modulo-transformer-rope-d8-seed0": [("up-down-modulo", None)],
+    }
+    wrong = text.replace("tasks: [modulo]", "tasks: [modula]").replace("layer2", "layer9")
+    told = faults(wrong)
+    assert any("line 7, alignments[0].sites: unknown site 'layer9'" in fault for fault in told)
+    assert any("line 8, alignments[1].tasks: 'modula' is no task of this study" in fault for fault in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "networks", "size", "rate"),
+    [("iclr", 144, 20, 1e-3), ("iclr-sizes", 36, 8, 1e-3), ("tmlr", 200, 128, 1e-4)],
+)
+def test_the_papers_presets_have_its_values(name: str, networks: int, size: int, rate: float) -> None:
+    study = preset(name)
+    plan = plan_study(study)
+    assert sum(job.name.startswith("train/") for job in plan) == networks
+    assert study.networks[0].sizes[0] == size
+    assert (study.training.learning_rate, study.training.batch, study.training.epochs) == (rate, 128, 2500)
+    assert len(study.seeds) == (5 if name == "tmlr" else 6)
+    assert all(task.held_out == (4, 9, 14, 17) and task.quantities == (1, 20) for task in study.tasks)
+    searched = {job.name.partition("/")[2] for job in plan if job.name.startswith("align/")}
+    assert len(searched) == networks  # every network is asked for some variable

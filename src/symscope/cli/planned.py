@@ -12,7 +12,7 @@ from symscope.studies import Study, plan_study
 from symscope.studies.estimate import Estimate, Kind, by_measuring, from_results, kind_of
 
 
-def print_plan(study: Study, place: str | None, *, workers: int, measure: bool) -> None:
+def print_plan(study: Study, place: str | None, *, workers: int, threads: int, measure: bool) -> None:
     """Prints the jobs of a study by kind, what of them is in the store at `place`, and an estimate of time."""
     plan = plan_study(study)
     store = _store(place, study)
@@ -21,7 +21,8 @@ def print_plan(study: Study, place: str | None, *, workers: int, measure: bool) 
     to_do = [name for name, state in states.items() if state != "whole"]
     known = from_results(plan, store, (n for n in states if states[n] == "whole")) if store and to_do else {}
     if measure:
-        known |= by_measuring(plan, (name for name in to_do if kind_of(plan[name]) not in known), tell)
+        wanted = [name for name in to_do if kind_of(plan[name]) not in known]
+        known |= by_measuring(plan, wanted, threads, tell)
     say(f"{study.name}: {study.title}")
     _print_table(plan, states, known)
     if store is not None:

@@ -75,7 +75,8 @@ def show_plan(
 
         study = _study(name, seed, device)
         place = address or (str(folder) if folder is not None else None)
-        print_plan(study, place, workers=_jobs_at_a_time(workers), measure=measure)
+        at_a_time = max(1, _cores() if workers is None else workers)
+        print_plan(study, place, workers=at_a_time, threads=max(1, _cores() // at_a_time), measure=measure)
 
 
 @study_app.command("run")
@@ -154,10 +155,6 @@ def _executor(plan: Plan, workers: int | None, cluster: str | None, gpus: float 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _jobs_at_a_time(workers: int | None) -> int:
-    return max(1, _cores() if workers is None else workers)
 
 
 def _study(name: str, seeds: list[int] | None, device: str | None) -> "Study":

@@ -13,7 +13,7 @@ from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeEr
 from symscope.networks import Network
 from symscope.seeds import generator
 from symscope.studies.declaration import (
-    AlignmentChoice,
+    AlignmentGrid,
     BehaviourCounts,
     InterventionCounts,
     NetworkChoice,
@@ -34,7 +34,7 @@ Listed = dict[int, Section]
 SECTIONS: Mapping[str, type] = {
     "tasks": TaskChoice,
     "networks": NetworkChoice,
-    "alignments": AlignmentChoice,
+    "alignments": AlignmentGrid,
     "training": TrainingOptions,
     "search": SearchOptions,
     "interventions": InterventionCounts,
@@ -116,11 +116,11 @@ def _faults_beyond_types(declared: object) -> Iterator[Fault]:
         return
     tasks = _listed(declared, "tasks", TaskChoice)
     networks = _listed(declared, "networks", NetworkChoice)
-    alignments = _listed(declared, "alignments", AlignmentChoice)
-    made_tasks: list[Task] = []
+    alignments = _listed(declared, "alignments", AlignmentGrid)
+    made_tasks: dict[int, Task] = {}
     for index, choice in tasks.items():
         try:
-            made_tasks.append(choice.make())
+            made_tasks[index] = choice.make()
         except SymscopeError as error:
             yield Fault(("tasks", index), str(error))
     made_networks: list[Network] = []
@@ -132,9 +132,17 @@ def _faults_beyond_types(declared: object) -> Iterator[Fault]:
                 yield Fault(("networks", index), f"d = {d}: {error}")
                 if isinstance(error, UnknownNameError):
                     break  # the other sizes have it as well
-    for index, choice in alignments.items():
-        for key, error in _alignment_faults(choice, made_tasks, made_networks):
-            yield Fault(("alignments", index, key), str(error))
+    for index, grid in alignments.items():
+        mine = [task for place, task in made_tasks.items() if grid.is_for(tasks[place])]
+        yield from (
+            Fault(("alignments", index, key), str(error)) for key, error in _alignment_faults(grid, mine, made_networks)
+        )
+        names = {name for task in tasks.values() for name in (task.name, task.label)}
+        yield from (
+            Fault(("alignments", index, "tasks"), f"{name!r} is no task of this study: {', '.join(sorted(names))}")
+            for name in grid.tasks or ()
+            if name not in names
+        )
     yield from _faults_of_repetition(declared, tasks, networks, alignments)
     yield from _faults_of_swaps(declared, tasks, alignments)
     yield from _faults_of_device(declared.get("device", "cpu"))
@@ -155,7 +163,7 @@ def _faults_of_repetition(
     declared: Mapping[Any, Any],
     tasks: Listed[TaskChoice],
     networks: Listed[NetworkChoice],
-    alignments: Listed[AlignmentChoice],
+    alignments: Listed[AlignmentGrid],
 ) -> Iterator[Fault]:
     """Two of what tables tell apart by its name would share their rows."""
     seeds = declared.get("seeds")
@@ -163,7 +171,13 @@ def _faults_of_repetition(
         "seeds": list(seeds) if isinstance(seeds, list | tuple) else [],
         "tasks": [task.label for task in tasks.values()],
         "networks": [f"{network.label}, d = {d}" for network in networks.values() for d in network.sizes],
-        "alignments": [f"{choice.algorithm} at {choice.site or 'default'}" for choice in alignments.values()],
+        "alignments": [
+            f"{grid.algorithm} at {site} for {task.label}"
+            for grid in alignments.values()
+            for site in grid.sites or ("the default site",)
+            for task in tasks.values()
+            if grid.is_for(task)
+        ],
     }
     for key, names in told_apart.items():
         if len({str(name) for name in names}) < len(names):
@@ -171,7 +185,7 @@ def _faults_of_repetition(
 
 
 def _faults_of_swaps(
-    declared: Mapping[Any, Any], tasks: Listed[TaskChoice], alignments: Listed[AlignmentChoice]
+    declared: Mapping[Any, Any], tasks: Listed[TaskChoice], alignments: Listed[AlignmentGrid]
 ) -> Iterator[Fault]:
     if declared.get("whole_state_swaps") and not alignments:
         for index, choice in tasks.items():
@@ -191,30 +205,29 @@ def _faults_of_device(device: object) -> Iterator[Fault]:
 
 
 def _alignment_faults(
-    choice: AlignmentChoice, tasks: Sequence[Task], networks: Sequence[Network]
+    grid: AlignmentGrid, tasks: Sequence[Task], networks: Sequence[Network]
 ) -> Iterator[tuple[str, Exception]]:
-    if len(set(choice.variables)) < len(choice.variables):
-        yield "variables", InvalidArgumentError(f"each once, got {list(choice.variables)}")
+    if len(set(grid.variables)) < len(grid.variables):
+        yield "variables", InvalidArgumentError(f"each once, got {list(grid.variables)}")
     for task in tasks:
         try:
-            algorithm = build_algorithm(choice.algorithm, task)
+            algorithm = build_algorithm(grid.algorithm, task)
         except SymscopeError as error:
             yield "algorithm", error
             continue
-        for variable in choice.variables:
+        for variable in grid.variables:
             try:
                 algorithm.check_variables([variable])
             except SymscopeError as error:
                 yield "variables", error
+    known = {site for network in networks for site in network.sites}
+    for site in grid.sites or ():
+        if known and site not in known:
+            yield "sites", UnknownNameError("site", site, known)
     for network in networks:
-        site = choice.site or network.default_site
-        try:
-            network.check_site(site)
-        except SymscopeError as error:
-            yield "site", error
-            continue
-        for declared in choice.k:
-            try:
-                subspace_size(declared, network.sites[site])
-            except SymscopeError as error:
-                yield "k", error
+        for site in (network.default_site,) if grid.sites is None else grid.sites:
+            for declared in grid.k if site in network.sites else ():
+                try:
+                    subspace_size(declared, network.sites[site])
+                except SymscopeError as error:
+                    yield "k", error

@@ -4,7 +4,7 @@ A declaration is a short YAML file of these sections; `read_study` in `check.py`
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -82,12 +82,39 @@ class NetworkChoice(_Section):
 
 
 class AlignmentChoice(_Section):
-    """The variables of an algorithm to look for, and the subspace sizes allowed: numbers, or `d/2`."""
+    """What one search job looks for: the variables of an algorithm at one site, each in subspaces of several sizes."""
+
+    algorithm: str
+    site: str | None = None
+    variables: tuple[str, ...]
+    k: tuple[int | str, ...]
+
+
+class AlignmentGrid(_Section):
+    """The variables of an algorithm to look for, where, and the subspace sizes allowed: numbers, or `d/2`."""
 
     algorithm: str = Field(description="one of ours, or an import path, package.module:Class")
-    site: str | None = Field(default=None, description="where to look; default: the network's own")
     variables: tuple[str, ...] = Field(min_length=1)
     k: tuple[int | str, ...] = Field(min_length=1)
+    sites: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="where to look, as far as a network has it; default: the network's own"
+    )
+    tasks: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="names of the study's tasks that it solves; default: all of them"
+    )
+
+    def is_for(self, task: TaskChoice) -> bool:
+        """Whether a task is among its tasks."""
+        return self.tasks is None or task.name in self.tasks or task.label in self.tasks
+
+    def choices(self, task: TaskChoice, network_sites: Iterable[str]) -> list[AlignmentChoice]:
+        """What of it concerns one network of one task: a choice for each site that the network has."""
+        if not self.is_for(task):
+            return []
+        there = list(network_sites)
+        sites = [None] if self.sites is None else [site for site in self.sites if site in there]
+        shared = {"algorithm": self.algorithm, "variables": self.variables, "k": self.k}
+        return [AlignmentChoice(site=site, **shared) for site in sites]
 
 
 class InterventionCounts(_Section):
@@ -116,7 +143,7 @@ class Study(_Section):
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(min_length=1)
     device: str = "cpu"
     training: TrainingOptions = TrainingOptions()
-    alignments: tuple[AlignmentChoice, ...] = ()
+    alignments: tuple[AlignmentGrid, ...] = ()
     whole_state_swaps: int = Field(default=0, ge=0, description="swaps within one phase, at every site")
     search: SearchOptions = SearchOptions()
     interventions: InterventionCounts = InterventionCounts()

@@ -44,7 +44,7 @@ def from_results(plan: Plan, store: Store, whole: Iterable[str]) -> dict[Kind, E
     return {kind: Estimate(statistics.median(values), at_most=False) for kind, values in seconds.items()}
 
 
-def by_measuring(plan: Plan, wanted: Iterable[str], tell: Callable[[str], None]) -> dict[Kind, Estimate]:
+def by_measuring(plan: Plan, wanted: Iterable[str], threads: int, tell: Callable[[str], None]) -> dict[Kind, Estimate]:
     """Times shortened jobs, one of each kind among the `wanted` names, in a folder that is thrown away.
 
     Each is run at two lengths; the difference tells the time of an update or step, the rest is what comes with any
@@ -53,33 +53,39 @@ def by_measuring(plan: Plan, wanted: Iterable[str], tell: Callable[[str], None])
     Args:
         plan: all jobs.
         wanted: names of the jobs whose time is asked for.
+        threads: threads of each job.
         tell: is told which job is timed.
     """
     first: dict[Kind, Job] = {}
     for name in wanted:
         first.setdefault(kind_of(plan[name]), plan[name])
+    estimates = {}
     with tempfile.TemporaryDirectory() as folder:
-        return {kind: _time(plan, job, Path(folder), tell) for kind, job in first.items()}
+        for kind, job in first.items():
+            tell(f"timing {job.name} ...")
+            estimates[kind] = _time(plan, job, Path(folder), threads)
+    return estimates
 
 
-def _time(plan: Plan, job: Job, folder: Path, tell: Callable[[str], None]) -> Estimate:
-    tell(f"timing {job.name} ...")
+def _time(plan: Plan, job: Job, folder: Path, threads: int) -> Estimate:
     store = open_store(folder, study="timing")
     lengths = [length for length in (_lengthened(job, times) for times in (1, 3)) if length is not None]
     if not lengths:  # a stage that knows no length is run as it is
-        return Estimate(_seconds(plan, job, store), at_most=False)
+        return Estimate(_seconds(plan, job, store, threads), at_most=False)
     (short, one), (long, three) = lengths
-    at_one, at_three = _seconds(plan, short, store), _seconds(plan, long, store)
+    if one == three:  # its cap is as short as that
+        return Estimate(_seconds(plan, short, store, threads), at_most=False)
+    at_one, at_three = (_seconds(plan, cut, store, threads) for cut in (short, long))
     each = max(0.0, at_three - at_one) / (three - one)
     return Estimate(max(0.0, at_one - each * one) + each * _cap(job), at_most=True)
 
 
-def _seconds(plan: Plan, job: Job, store: Store) -> float:
+def _seconds(plan: Plan, job: Job, store: Store, threads: int) -> float:
     """Runs a job, and before it what it needs, as short as can be."""
     needs = [_lengthened(plan[need], 1) for need in job.needs]
     shortened = [need[0] for need in needs if need is not None]
     small = Plan([*shortened, replace(job, group="")], result_version=plan.result_version)
-    outcome = run(small, store, local(0))
+    outcome = run(small, store, local(1, threads))
     if not outcome.ok:
         raise SymscopeError(f"{job.name} failed when it was timed:\n" + "\n".join(outcome.failed.values()))
     return store.manifest(small.location(job.name)).seconds

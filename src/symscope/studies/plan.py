@@ -1,8 +1,12 @@
 """From a declared study to the jobs that it takes: train a network, then look for variables in it."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import yaml
 
 from symscope.runner import Job, Plan
+from symscope.seeds import generator
 from symscope.studies.declaration import NetworkChoice, Study, TaskChoice
 from symscope.studies.named import fingerprint, is_import_path
 
@@ -15,13 +19,27 @@ TRAIN, ALIGN, SWAP = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_sta
 
 def plan_study(study: Study) -> Plan:
     """The jobs of a study, with the keys of their results: for each network train, then align and swap."""
+    sites = {(network.label, d): _sites(study, network, d) for network in study.networks for d in network.sizes}
+    declared = study.model_dump(mode="json")
     jobs: list[Job] = []
     for task in study.tasks:
         for network in study.networks:
             for d in network.sizes:
+                asked = [
+                    choice.model_dump(mode="json")
+                    for grid in study.alignments
+                    for choice in grid.choices(task, sites[network.label, d])
+                ]
                 for seed in study.seeds:
-                    jobs += _network_jobs(study, task, network, d, seed)
+                    jobs += _network_jobs(study, declared, task, network, (d, seed), asked)
     return Plan(jobs, result_version=RESULT_VERSION)
+
+
+def _sites(study: Study, network: NetworkChoice, d: int) -> tuple[str, ...]:
+    """The sites of a network; it has to be made to know them, so that is left out where none are declared."""
+    if all(grid.sites is None for grid in study.alignments):
+        return ()
+    return tuple(network.make(d, 4, generator(0)).sites)
 
 
 def declared_text(study: Study) -> str:
@@ -29,24 +47,32 @@ def declared_text(study: Study) -> str:
     return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _network_jobs(study: Study, task: TaskChoice, network: NetworkChoice, d: int, seed: int) -> list[Job]:
-    declared = study.model_dump(mode="json")
+def _network_jobs(
+    study: Study,
+    declared: Mapping[str, Any],
+    task: TaskChoice,
+    network: NetworkChoice,
+    size_and_seed: tuple[int, int],
+    asked: Sequence[Mapping[str, Any]],
+) -> list[Job]:
+    d, seed = size_and_seed
     name = f"{task.label}-{network.label}-d{d}-seed{seed}"
     built = {"kind": network.kind, "options": network.options, "label": network.label, "d": d}
     common = {"task": task.model_dump(mode="json"), "network": built, "seed": seed, "device": study.device}
-    common |= _own_code(task.name, network.kind)
-    training = {**common, "training": declared["training"], "behaviour": declared["behaviour"]}
+    code = _own_code(task.name, network.kind)
+    training = {**common, **code, "training": declared["training"], "behaviour": declared["behaviour"]}
     jobs, needs = [Job(f"train/{name}", TRAIN, training)], (f"train/{name}",)
-    algorithms = [choice.algorithm for choice in study.alignments]
-    if study.alignments:
-        asked = {key: declared[key] for key in ("alignments", "search", "interventions")}
-        asked |= _own_code(task.name, network.kind, *algorithms)
-        jobs.append(Job(f"align/{name}", ALIGN, {**common, **asked}, needs))
+    algorithms = [choice["algorithm"] for choice in asked]
+    if asked:
+        search = {"alignments": asked, "search": declared["search"], "interventions": declared["interventions"]}
+        code = _own_code(task.name, network.kind, *algorithms)
+        jobs.append(Job(f"align/{name}", ALIGN, {**common, **code, **search}, needs))
     if study.whole_state_swaps:
-        asked = {"swaps": study.whole_state_swaps}
+        swaps: dict[str, Any] = {"swaps": study.whole_state_swaps}
         if is_import_path(task.name):
-            asked |= {"algorithm": algorithms[0], **_own_code(task.name, network.kind, algorithms[0])}
-        jobs.append(Job(f"swap/{name}", SWAP, {**common, **asked}, needs))
+            swaps["algorithm"] = algorithms[0]
+        code = _own_code(task.name, network.kind, swaps.get("algorithm", ""))
+        jobs.append(Job(f"swap/{name}", SWAP, {**common, **code, **swaps}, needs))
     return jobs
 
 

@@ -6,7 +6,7 @@ from symscope.errors import UnknownNameError
 from symscope.studies.check import read_study
 from symscope.studies.declaration import Study
 
-ORDER = ("quick", "zoo", "tmlr-gru")
+ORDER = ("quick", "calibration", "zoo", "iclr", "iclr-sizes", "tmlr-gru", "tmlr")
 
 
 def preset_names() -> list[str]:

@@ -1,0 +1,169 @@
+"""A store at a URL: in memory, and through fsspec on the disk, where every file can be damaged."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from symscope.errors import CheckpointError, StoreError
+from symscope.runner import Job, Plan, existing_store, local, open_store, run
+from symscope.runner.query import list_results, read_rows
+
+WRITE = "tests.runner.stages:write"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYMSCOPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(params=["memory", "file"])
+def url(request, tmp_path):
+    return f"memory://{tmp_path.name}/store" if request.param == "memory" else f"file://{tmp_path}/store"
+
+
+@pytest.fixture
+def plan():
+    jobs = [Job("a", WRITE, {"text": "a"}), Job("b", WRITE, {"text": "b"}, ("a",)), Job("c", WRITE, {"text": "c"})]
+    return Plan(jobs, result_version="1")
+
+
+def test_results_are_written_there_and_read_from_there(url, plan, cache, log):
+    store = open_store(url, study="test")
+    assert run(plan, store, local(0)).ok
+    shutil.rmtree(cache)  # another machine has none of it
+    again = existing_store(url)
+    assert again == store
+    assert list(again.locations()) == sorted(map(plan.location, "abc"))
+    assert (again.fetch(plan.location("b")) / "text.txt").read_text() == "b\na"
+    assert again.manifest(plan.location("b")).needs == {"a": plan.location("a")}
+    assert again.verify() == {}
+    outcome = run(plan, again, local(0), on_event=log)
+    assert set(outcome.there) == {"a", "b", "c"}
+    assert not list(cache.glob("*/work/*/*"))
+
+
+def test_worker_processes_write_there_too(tmp_path, plan, light_path):
+    store = open_store(f"file://{tmp_path}/store", study="test")
+    assert set(run(plan, store, local(2)).done) == {"a", "b", "c"}
+    assert store.verify() == {}
+
+
+def test_another_study_a_newer_format_and_other_things_are_refused(url, tmp_path):
+    store = open_store(url, study="test")
+    with pytest.raises(StoreError, match=r"'test', not of 'other'"):
+        open_store(url, study="other")
+    store.write_note("store.json", '{"format": 99, "study": "test"}')
+    for open_it in (lambda: open_store(url, study="test"), lambda: existing_store(url)):
+        with pytest.raises(StoreError, match=r"newer symscope \(store format 99.*upgrade"):
+            open_it()
+    with pytest.raises(StoreError, match="holds no results"):
+        existing_store(f"{url}/nowhere")
+    store.write_note("elsewhere/thesis.tex", "precious")
+    with pytest.raises(StoreError, match=r"holds other things \(thesis.tex\)"):
+        open_store(f"{url}/elsewhere", study="test")
+
+
+def test_what_fsspec_does_not_know_is_refused():
+    with pytest.raises(StoreError, match="a URL that fsspec knows"):
+        open_store("nonsense://bucket/store", study="test")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody may write, root neither")
+def test_a_place_where_nothing_can_be_written_is_refused():
+    with pytest.raises(StoreError, match="cannot be written to file:///proc/symscope"):
+        open_store("file:///proc/symscope", study="test")
+
+
+DAMAGES = {
+    "truncated": lambda result, file: os.truncate(file, 0),
+    "another byte": lambda result, file: file.write_bytes(b"X" * file.stat().st_size),
+    "a file missing": lambda result, file: file.unlink(),
+    "no manifest": lambda result, file: (result / "manifest.json").unlink(),
+    "half a manifest": lambda result, file: os.truncate(result / "manifest.json", 100),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_result_is_found_and_done_again_before_it_is_read(tmp_path, plan, cache, log, damage):
+    store = open_store(f"file://{tmp_path}/store", study="test")
+    assert run(plan, store, local(0)).ok
+    shutil.rmtree(cache)
+    result = tmp_path / "store" / "results" / plan.location("a")
+    damage(result, next(result.glob("*/text.txt")))
+    assert list(store.verify()) == [plan.location("a")]
+    store.remove(plan.location("b"))  # it reads a
+    outcome = run(plan, store, local(0), on_event=log)
+    assert set(outcome.done) == {"a", "b"}
+    assert "damaged" in log.kinds("a")
+    assert store.verify() == {}
+
+
+def test_a_damaged_copy_on_this_machine_is_fetched_again(tmp_path, plan):
+    store = open_store(f"file://{tmp_path}/store", study="test")
+    assert run(plan, store, local(0)).ok
+    copy = store.fetch(plan.location("a")) / "text.txt"
+    copy.write_text("X")
+    assert (store.fetch(plan.location("a")) / "text.txt").read_text() == "a"
+    with pytest.raises(CheckpointError, match="no result at"):
+        store.fetch("write/none")
+
+
+def test_a_machine_that_died_while_it_wrote_leaves_no_result(tmp_path, plan, monkeypatch):
+    store = open_store(f"file://{tmp_path}/store", study="test")
+    write = store._write
+
+    def die(path, content):
+        if path.endswith("manifest.json"):
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(store, "_write", die)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, store, local(0))
+    monkeypatch.undo()
+    monkeypatch.setenv("SYMSCOPE_CACHE", str(tmp_path / "cache"))
+    location = plan.location("a")
+    assert store.check(location).state == "damaged"
+    assert store.check_all([location])[location].state == "damaged"
+    monkeypatch.setattr("symscope.runner.execute._call", None)  # it is finished on this machine, and only handed over
+    outcome = run(Plan([plan["a"]], result_version="1"), store, local(0))
+    assert outcome.done == ("a",)
+    assert store.verify() == {}
+
+
+def test_two_machines_that_do_the_same_job_do_not_harm_each_other(tmp_path, plan, monkeypatch):
+    url = f"file://{tmp_path}/store"
+    one = open_store(url, study="test")
+    monkeypatch.setenv("SYMSCOPE_CACHE", str(tmp_path / "other"))
+    other = open_store(url, study="test")
+    take = one.take
+
+    def late(location):
+        assert other.check(location).state == "missing"
+        assert run(plan, other, local(0)).ok  # the other machine is through before this one has handed over
+        monkeypatch.setattr(one, "take", take)
+        take(location)
+
+    monkeypatch.setattr(one, "take", late)
+    assert run(plan, one, local(0)).ok
+    assert one.verify() == other.verify() == {}
+    left = [path for path, _ in one.leftovers()]
+    assert left  # the files of the manifest that was written first
+    for path in left:
+        one.remove_leftover(path)
+    assert list(one.leftovers()) == []
+    assert one.verify() == {}
+
+
+def test_one_query_gives_all_results(url, plan):
+    store = open_store(url, study="test")
+    assert run(plan, store, local(0)).ok
+    table = list_results(store).sort("name")
+    assert table["name"].to_list() == ["a", "b", "c"]
+    assert set(table["state"]) == {"whole"}
+    assert (table["seconds"] >= 0).all()
+    assert set(table["result_version"]) == {"1"}
+    assert read_rows(store, "rows.parquet").is_empty()

@@ -1,0 +1,127 @@
+"""A task, an algorithm and a network of the user's own, named by import path, go through a whole study."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from symscope.errors import ConfigurationError
+from symscope.runner import local, open_store, run
+from symscope.studies import plan_study, query, read_study
+
+ROOT = Path(__file__).parents[2]
+
+OWN = """\
+name: own
+title: Does a network of my own hold the size of a group?
+tasks:
+  - {{name: "{task}:LargerGroup"}}
+networks:
+  - {{kind: "my_network:plain", sizes: [12]}}
+seeds: [0]
+training: {{learning_rate: 3.0e-3, batch: 32, epochs: 4, validate_every: 2, validate_each: 4}}
+alignments:
+  - {{algorithm: "{task}:CountBoth", variables: [a, phase], k: [2]}}
+search: {{learning_rate: 1.0e-2, batch: 32, steps: 20, validate_every: 10, starts: 1}}
+interventions: {{train: 100, validation: 40, test: 40}}
+whole_state_swaps: 20
+behaviour: {{each: 4}}
+"""
+
+NETWORK = """\
+import torch
+from torch import nn
+
+from symscope.networks import Cell, MLPReadout, RecurrentNetwork
+
+
+class PlainCell(Cell):
+    def __init__(self, d, tokens):
+        super().__init__()
+        self.width, self.sites, self.output = d, {"h": slice(0, d)}, slice(0, d)
+        self.embedding, self.recurrent = nn.Embedding(tokens, d), nn.Linear(d, d)
+
+    def drives(self):
+        return self.embedding.weight
+
+    def step(self, states, drives):
+        return torch.tanh(self.recurrent(states) + drives)
+
+
+def plain(d, vocabulary, generator):
+    torch.manual_seed(generator.initial_seed() % 2**31)
+    return RecurrentNetwork(PlainCell(d, vocabulary), MLPReadout(d, vocabulary, generator))
+
+
+def nothing(d, vocabulary, generator):
+    return None
+
+
+def broken(d, vocabulary, generator):
+    raise RuntimeError("no such luck")
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder with the user's modules, first on the path."""
+    shutil.copy(ROOT / "examples" / "own_task.py", tmp_path / "my_task.py")
+    (tmp_path / "my_network.py").write_text(NETWORK)
+    (tmp_path / "broken_module.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in ("my_task", "my_network", "broken_module"):
+        sys.modules.pop(name, None)
+
+
+def test_what_is_the_users_own_goes_through_a_whole_study(own) -> None:
+    plan = plan_study(read_study(OWN.format(task="my_task"), "own.yaml"))
+    assert [job.name for job in plan] == [
+        f"{stage}/LargerGroup-plain-d12-seed0" for stage in ("train", "align", "swap")
+    ]
+    store = open_store(own / "out", study="own")
+    outcome = run(plan, store, local(1))
+    assert outcome.ok, outcome.failed
+    scores = query(own / "out", "scores")
+    assert {"a", "phase"} <= set(scores["variable"])
+    assert set(scores["algorithm"]) == {"count-both"}
+    assert set(scores["task"]) == {"LargerGroup"}
+    assert query(own / "out", "behaviour")["quantity"].unique().sort().to_list() == list(range(1, 9))  # the task's own
+
+
+def test_other_code_of_the_users_makes_another_result(own) -> None:
+    study = read_study(OWN.format(task="my_task"), "own.yaml")
+    before = plan_study(study)
+    assert plan_study(study).key("train/LargerGroup-plain-d12-seed0") == before.key("train/LargerGroup-plain-d12-seed0")
+    (own / "my_task.py").write_text((own / "my_task.py").read_text() + "\nNEW = 1\n")
+    after = plan_study(study)
+    for job in before:
+        assert after.key(job.name) != before.key(job.name)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("my_task:LargerGroup", "my_tusk:LargerGroup", "No module named 'my_tusk' (the folder in which you call"),
+        ("my_task:LargerGroup", "my_task:LargerGroups", "did you mean 'LargerGroup'"),
+        ("my_task:LargerGroup", "my_task:", "is no import path"),
+        ("my_task:LargerGroup", "my_task:CountBoth", "cannot be made: TypeError"),
+        ("my_network:plain", "my_network:nothing", "makes a NoneType, no symscope Network"),
+        ("my_network:plain", "my_network:broken", "cannot be made: RuntimeError: no such luck"),
+        ("my_network:plain", "broken_module:plain", "cannot be imported: ZeroDivisionError"),
+        ("my_task:CountBoth", "up-down", "does not solve task"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told_with_its_line(own, right: str, wrong: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_study(OWN.format(task="my_task").replace(right, wrong), "own.yaml")
+    assert any(told in fault and fault.startswith("line ") for fault in caught.value.faults), caught.value.faults
+
+
+def test_swaps_of_a_task_that_no_algorithm_of_ours_solves_need_one(own) -> None:
+    text = "\n".join(
+        line for line in OWN.format(task="my_task").splitlines() if "align" not in line and "alg" not in line
+    )
+    with pytest.raises(ConfigurationError, match="whole-state swaps need an algorithm"):
+        read_study(text, "own.yaml")
