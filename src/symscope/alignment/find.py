@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from symscope.algorithms import Algorithm
 from symscope.alignment.controls import UNTRAINED, subspace_controls
-from symscope.alignment.functions import Subspace
+from symscope.alignment.functions import AlignmentFunction
+from symscope.alignment.masks import Blocks
 from symscope.alignment.score import Score, score
 from symscope.alignment.search import Found, Question, SearchOptions, search
 from symscope.errors import InvalidArgumentError, NonFiniteError
@@ -40,7 +42,7 @@ class Evidence:
     controls: Mapping[str, Score] = field(default_factory=dict)
 
     @property
-    def function(self) -> Subspace:
+    def function(self) -> AlignmentFunction:
         """The alignment: its `swap` rewrites states, its `coordinates` read them."""
         return self.found.function
 
@@ -62,6 +64,8 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
     variables: Sequence[str],
     k: int | Sequence[int],
     *,
+    function: str = "orthogonal",
+    function_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     site: str | None = None,
     untrained: Network | None = None,
@@ -69,13 +73,15 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
     options: SearchOptions | None = None,
     on_validation: Callable[[str, int, list[float]], None] | None = None,
 ) -> list[Evidence]:
-    """Searches orthogonal alignments of variables in a trained network, and tests them beside their controls.
+    """Searches alignments of variables in a trained network, and tests them beside their controls.
 
     Args:
         network: the trained network; its weights are not changed.
         algorithm: the algorithm, for the network's task.
         variables: names of the variables to look for, each on its own.
         k: dimensions given to a variable; of several, each is searched. They share one program.
+        function: the alignment function, one of `FUNCTIONS`.
+        function_options: its options.
         seed: of the draws and starts.
         site: where to look; default: the network's `default_site`.
         untrained: a network of the same shape with fresh weights; the same search on it becomes a control.
@@ -110,7 +116,12 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
         return {name: _Sets(*(prepare(one, part, site) for part in parts)) for name, parts in drawn.items()}
 
     def ask(on: Network, sets: Mapping[str, _Sets], which: str) -> list[Found]:
-        questions = [Question(sets[v].train, sets[v].validation, size, seed) for v, size in asked]
+        questions = [
+            Question(
+                {v: sets[v].train}, {v: sets[v].validation}, Blocks({v: size}), seed, function, function_options or {}
+            )
+            for v, size in asked
+        ]
         try:
             return search(on, questions, options, partial(on_validation, which) if on_validation else None)
         except NonFiniteError as error:

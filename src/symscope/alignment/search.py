@@ -1,88 +1,27 @@
-"""Distributed alignment search (DAS): fits alignment functions to interventions on a frozen network.
+"""Distributed alignment search (DAS): fits alignments to interventions on a frozen network (TMLR 2025, section 3.4).
 
 The states at the cuts are given (`Prepared`), so a step runs continuations only. All fits on a network, of every
-variable, subspace size and start, train as one program: their rows are just more batch, and each fit has its own
-draws, its own early stop and its own best checkpoint (TMLR 2025, section 3.4).
+variable, function, size and start, train as one program: their rows are just more batch, and each fit has its own
+draws, its own early stop and its own best checkpoint.
 """
 
-import math
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Generator, Tensor
 
-from symscope.alignment.functions import (
-    AlignmentFunction,
-    Orthogonal,
-    Subspace,
-    principal_components,
-    random_subspace,
-    swap_side_by_side,
-)
-from symscope.alignment.score import follows_swap
+from symscope.alignment.batches import Pool, losses
+from symscope.alignment.functions import AlignmentFunction
+from symscope.alignment.program import Alignment, Program
+from symscope.alignment.questions import Found, Question, SearchOptions
+from symscope.alignment.starts import RANDOM, Starts
 from symscope.errors import InvalidArgumentError, NonFiniteError
-from symscope.interventions import Prepared, join, losses_after
+from symscope.interventions import Prepared, follows
 from symscope.networks import Network
-from symscope.networks.packing import to_device
 from symscope.seeds import generator
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How to search.
-
-    Attributes:
-        learning_rate: of Adam.
-        batch: interventions a step, for each fit.
-        steps: the most steps that a fit takes.
-        validate_every: steps between validations.
-        wanted: validation IIA at which a question counts as answered and its fits stop.
-        patience: a fit stops after this many validations without a better one.
-        starts: starts for each question, the first at the leading principal components of the natural states, the
-            others random; the best on validation is kept. Local minima are real, most of all at small k.
-    """
-
-    learning_rate: float = 1e-3
-    batch: int = 128
-    steps: int = 20_000
-    validate_every: int = 100
-    wanted: float = 0.995
-    patience: int = 10
-    starts: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch", "steps", "validate_every", "patience", "starts"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Question:
-    """Where is a variable? Interventions on it to fit and to choose by, and the size of subspace allowed."""
-
-    train: Prepared
-    validation: Prepared
-    k: int
-    seed: int
-    """Determines the starts and the draws of this question's fits, whatever is searched beside it."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The best alignment that a search found for a question."""
-
-    function: Subspace
-    start: int
-    """Which start it came from, counted from 0."""
-    validation_iia: float
-    step: int
-    """The step at which it was best."""
-    steps: int
-    """Steps taken by all starts together."""
 
 
 @dataclass
@@ -91,15 +30,14 @@ class _Fit:
 
     question: int
     start: int
-    function: Orthogonal
-    draws: torch.Generator
-    best: Subspace
+    draws: Generator
+    best: Alignment
     best_iia: float = -1.0
     best_step: int = 0
     worse: int = 0
     steps: int = 0
     running: bool = True
-    upcoming: Iterator[Tensor] = field(default_factory=lambda: iter(()))
+    diverged: bool = False
 
 
 def search(
@@ -108,11 +46,11 @@ def search(
     options: SearchOptions | None = None,
     on_validation: Callable[[int, list[float]], None] | None = None,
 ) -> list[Found]:
-    """Searches an orthogonal alignment for every question, all together.
+    """Fits alignments, all questions and starts as one program.
 
     Args:
         network: the network; its weights are not changed.
-        questions: what to search; all prepared on this network, at one site.
+        questions: what to look for; their interventions must be prepared on this network, at one site.
         options: how to search.
         on_validation: called with the step and the best validation IIA of each question so far.
 
@@ -120,41 +58,36 @@ def search(
         The best alignment of each question, in order.
 
     Raises:
-        InvalidArgumentError: no questions, or a k that does not fit the state.
-        NonFiniteError: a loss is not finite; the message says at which step and for which question.
+        UnknownNameError: an alignment function or option that does not exist.
+        InvalidArgumentError: no questions, a k that does not fit the state, or a memory limit below what one row takes.
+        NonFiniteError: every start of a question became non-finite; the others have gone on to their end, and the
+            error's `best` holds the best alignment of each question up to there.
     """
     options = options or SearchOptions()
     if not questions:
         raise InvalidArgumentError("nothing to search: no questions")
-    pool, offsets = _pool([question.train for question in questions])
-    fits = [_start(n, question, start) for n, question in enumerate(questions) for start in range(options.starts)]
-    adam = torch.optim.Adam([fit.function.raw for fit in fits], lr=options.learning_rate)
     with _frozen(network):
-        for step in range(options.steps + 1):
-            if step % options.validate_every == 0 or step == options.steps:
-                best = _validate(network, questions, fits, step, options)
-                if on_validation:
-                    on_validation(step, best)
-            running = [fit for fit in fits if fit.running]
-            if not running or step == options.steps:
+        pool = Pool.of(network, questions, options)
+        alignments, fits = _start(questions, options)
+        program, running, step = Program(alignments, options.learning_rate), fits, 0
+        while True:
+            best = _validate(network, questions, fits, [program.tensors(n) for n in range(len(running))], step, options)
+            if on_validation:
+                on_validation(step, best)
+            still = [number for number, fit in enumerate(running) if fit.running]
+            if not still or step == options.steps:
                 break
-            index = torch.cat(
-                [_draw(fit, questions[fit.question].train, options) + offsets[fit.question] for fit in running]
-            )
-            losses = _losses(network, [fit.function for fit in running], pool, index)
-            if not losses.isfinite().all():
-                raise _not_finite(losses, running, step, [_best(fits, number) for number in range(len(questions))])
-            adam.zero_grad()
-            losses.sum().backward()
-            adam.step()
-            for fit in running:
-                fit.steps += 1
-    return [_best(fits, number) for number in range(len(questions))]
+            program.keep(still)
+            running = [running[number] for number in still]
+            step = _train(network, program, running, pool, step, options)
+    found = [_best(fits, number, options) for number in range(len(questions))]
+    _check_finite(fits, found, options)
+    return found
 
 
 @contextmanager
 def _frozen(network: Network) -> Iterator[None]:
-    """No gradients for the weights: only the alignment learns."""
+    """No gradients for the weights: only the alignments learn."""
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)
@@ -165,78 +98,116 @@ def _frozen(network: Network) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _start(number: int, question: Question, start: int) -> _Fit:
-    natural, d = question.train.natural_states(), question.train.source.shape[1]
-    if start == 0:
-        first = principal_components(natural, question.k)
-    else:
-        first = random_subspace(d, question.k, generator(question.seed, "frame", start)).to(natural.device)
-    function = Orthogonal(first.write)
-    best = Subspace(function.frame(), name=function.name)
-    return _Fit(number, start, function, generator(question.seed, "draws", start), best)
+def _start(questions: Sequence[Question], options: SearchOptions) -> tuple[list[Alignment], list[_Fit]]:
+    starts: dict[tuple[int, ...], Starts] = {}  # what questions on the same states share
+    alignments, fits = [], []
+    for number, question in enumerate(questions):
+        on = tuple(id(question.train[variable]) for variable in question.mask.variables)
+        if on not in starts:
+            starts[on] = Starts(question.natural_states())
+        for start in range(options.starts):
+            first = options.first if question.given is None else question.given
+            draws = generator(question.seed, "frame", start)
+            at = first if start == 0 else RANDOM
+            function = starts[on].make(question.function, question.options, question.mask.k, at, draws)
+            device = next(iter(function.tensors())).device
+            alignments.append(Alignment(function, copy.deepcopy(question.mask).to(device)))
+            fits.append(_Fit(number, start, generator(question.seed, "draws", start), alignments[-1]))
+    return alignments, fits
 
 
-def _pool(sets: Sequence[Prepared]) -> tuple[Prepared, list[int]]:
-    """All sets as one, each once though several questions share it, and where each question's rows begin."""
-    unique = {id(one): one for one in sets}
-    begins = dict(zip(unique, accumulate((len(one) for one in unique.values()), initial=0), strict=False))
-    return join(list(unique.values())), [begins[id(one)] for one in sets]
-
-
-def _draw(fit: _Fit, among: Prepared, options: SearchOptions) -> Int[Tensor, " batch"]:
-    """The fit's next batch; drawn many at a time, since a draw of few numbers costs as much as one of many."""
-    batch = next(fit.upcoming, None)
-    if batch is None:
-        drawn = torch.randint(len(among), (options.validate_every, options.batch), generator=fit.draws)
-        fit.upcoming = iter(drawn)
-        batch = next(fit.upcoming)
-    return batch
-
-
-def _losses(
-    network: Network, functions: Sequence[AlignmentFunction], pool: Prepared, index: Int[Tensor, " rows"]
-) -> Float[Tensor, " functions"]:
-    """Mean cross-entropy of each function's scored tokens, its rows being its share of the index, in order."""
-    many, d = len(functions), pool.source.shape[1]
-    there = to_device(index, pool.source.device)
-    base, source = (states.index_select(0, there).view(many, -1, d) for states in (pool.base.states, pool.source))
-    swapped = swap_side_by_side(functions, base, source).view(-1, d)
-    losses = losses_after(network, pool, swapped, index)
-    scored = pool.scored[index].view(many, -1).sum(1)
-    return losses.view(many, -1).sum(1) / to_device(scored, losses.device)
-
-
-def _not_finite(
-    losses: Float[Tensor, " fits"], running: Sequence[_Fit], step: int, best: list[Found]
-) -> NonFiniteError:
-    first = running[int((~losses.isfinite()).nonzero()[0])]
-    return NonFiniteError(
-        f"the search loss of question {first.question} (start {first.start}) is not finite at step {step}; lower the "
-        f"learning rate, or check the network. The best alignments up to there are in the error's `best`",
-        best,
-    )
+def _train(
+    network: Network, program: Program, running: Sequence[_Fit], pool: Pool, step: int, options: SearchOptions
+) -> int:
+    """The steps up to the next validation; nothing in them waits for the device. Gives the step that it came to."""
+    steps = min(options.validate_every, options.steps - step)
+    drawn = [pool.draw(fit.question, options.validate_every, options.batch, fit.draws) for fit in running]
+    index, variable = (torch.stack(parts, 1) for parts in zip(*drawn, strict=True))
+    seen = []
+    for now in range(steps):
+        progress = (step + now) / options.steps
+        loss = losses(network, program, pool, index[now], variable[now], progress, options.latent_weight)
+        program.step(loss)
+        seen.append(loss.detach())
+    finite = torch.stack(seen).isfinite().all(0).tolist()
+    for fit, fine in zip(running, finite, strict=True):
+        fit.steps += steps
+        fit.diverged = not fine
+    return step + steps
 
 
 def _validate(
-    network: Network, questions: Sequence[Question], fits: Sequence[_Fit], step: int, options: SearchOptions
+    network: Network,
+    questions: Sequence[Question],
+    fits: Sequence[_Fit],
+    tensors: Sequence[Sequence[Tensor]],
+    step: int,
+    options: SearchOptions,
 ) -> list[float]:
-    """Scores the running fits on validation, keeps their best, and stops those that are done."""
-    for fit in fits:
-        if not fit.running:
-            continue
-        as_is = Subspace(fit.function.frame(), name=fit.function.name)
-        iia = float(follows_swap(network, as_is, questions[fit.question].validation).float().mean())
-        if iia > fit.best_iia:
-            fit.best, fit.best_iia, fit.best_step, fit.worse = as_is, iia, step, 0
+    """Scores the running fits, whose tensors are given in order, keeps their best, and stops those that are done."""
+    running = [fit for fit in fits if fit.running]
+    now = [fit.best.with_tensors(own) for fit, own in zip(running, tensors, strict=True)]
+    scores = _validation_iias(network, questions, running, now)
+    progress = step / options.steps
+    for fit, alignment, iia in zip(running, now, scores, strict=True):
+        if iia is None:
+            fit.diverged, fit.running = True, False
+        elif _rank(iia, alignment, options) > _rank(fit.best_iia, fit.best, options):
+            fit.best, fit.best_iia, fit.best_step, fit.worse = alignment, iia, step, 0
         else:
             fit.worse += 1
-    best = [_best(fits, number).validation_iia for number in range(len(questions))]
-    for fit in fits:
-        fit.running &= fit.worse < options.patience and best[fit.question] < options.wanted
+    best = [_best(fits, number, options).validation_iia for number in range(len(questions))]
+    for fit in running:
+        if questions[fit.question].mask.settled(progress):
+            fit.running &= fit.worse < options.patience and best[fit.question] < options.wanted
     return best
 
 
-def _best(fits: Sequence[_Fit], question: int) -> Found:
+def _validation_iias(
+    network: Network, questions: Sequence[Question], running: Sequence[_Fit], now: Sequence[Alignment]
+) -> list[float | None]:
+    """The lowest IIA over each fit's variables; `None` where it is no alignment any more. One pass for each set."""
+    iias: list[list[float]] = [[] for _ in running]
+    asked: dict[int, list[tuple[int, AlignmentFunction]]] = {}
+    sets: dict[int, Prepared] = {}
+    for number, (fit, alignment) in enumerate(zip(running, now, strict=True)):
+        try:
+            functions = {} if fit.diverged else alignment.functions()
+        except InvalidArgumentError:  # its map has become singular
+            continue
+        for variable, function in functions.items():
+            one = questions[fit.question].validation[variable]
+            sets[id(one)] = one
+            asked.setdefault(id(one), []).append((number, function))
+    for key, members in asked.items():
+        rows = sets[key]
+        swapped = torch.cat([function.swap(rows.base.states, rows.source) for _, function in members])
+        right = follows(network, rows, swapped, torch.arange(len(rows)).repeat(len(members)))
+        for (number, _), share in zip(members, right.view(len(members), -1).double().mean(1).tolist(), strict=True):
+            iias[number].append(share)
+    return [min(own) if own else None for own in iias]
+
+
+def _rank(iia: float, alignment: Alignment, options: SearchOptions) -> tuple[float, int, float]:
+    """What makes an alignment better: a higher IIA up to the wanted one, then fewer dimensions, then the IIA again."""
+    taken = sum(part.stop - part.start for part in alignment.mask.parts().values())
+    return min(iia, options.wanted), -taken, iia
+
+
+def _best(fits: Sequence[_Fit], question: int, options: SearchOptions) -> Found:
     own = [fit for fit in fits if fit.question == question]
-    top = max(own, key=lambda fit: fit.best_iia)
-    return Found(top.best, top.start, top.best_iia, top.best_step, sum(fit.steps for fit in own))
+    top = max(own, key=lambda fit: _rank(fit.best_iia, fit.best, options))
+    steps, diverged = sum(fit.steps for fit in own), sum(fit.diverged for fit in own)
+    return Found(top.best.functions(), top.start, top.best_iia, top.best_step, steps, diverged)
+
+
+def _check_finite(fits: Sequence[_Fit], found: list[Found], options: SearchOptions) -> None:
+    lost = [number for number, one in enumerate(found) if one.diverged == options.starts]
+    if lost:
+        first = min(fit.steps for fit in fits if fit.question == lost[0])
+        raise NonFiniteError(
+            f"every start of question {', '.join(map(str, lost))} came to a loss or a map that is not finite, the "
+            f"first within {first} steps; lower the learning rate, or check the network. The best alignments up to "
+            "there are in the error's `best`",
+            found,
+        )

@@ -4,6 +4,7 @@ from symscope.interventions.apart import Apart, draw_apart
 from symscope.interventions.draw import Continuation, Interventions, continue_from, draw_interventions
 from symscope.interventions.labels import Labels, arbitrary_labels, relabel
 from symscope.interventions.matters import contradicts, matters
+from symscope.interventions.memory import BlockMemory, block_memory, peak_bytes, rows_within
 from symscope.interventions.prepare import Prepared, join, prepare
 from symscope.interventions.rewrite import follows, losses_after
 from symscope.interventions.same_phase import SamePhase, draw_same_phase
@@ -11,12 +12,14 @@ from symscope.interventions.wanted import wanted_states
 
 __all__ = [
     "Apart",
+    "BlockMemory",
     "Continuation",
     "Interventions",
     "Labels",
     "Prepared",
     "SamePhase",
     "arbitrary_labels",
+    "block_memory",
     "continue_from",
     "contradicts",
     "draw_apart",
@@ -26,7 +29,9 @@ __all__ = [
     "join",
     "losses_after",
     "matters",
+    "peak_bytes",
     "prepare",
     "relabel",
+    "rows_within",
     "wanted_states",
 ]

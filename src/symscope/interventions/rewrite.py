@@ -27,6 +27,7 @@ def losses_after(
     prepared: Prepared,
     states: Float[Tensor, "rows state"],
     index: Int[Tensor, " rows"] | None = None,
+    at_once: int = ROWS_AT_ONCE,
 ) -> Float[Tensor, " rows"]:
     """Cross-entropy of the scored tokens of each row, summed, in nats, when the network goes on from `states`.
 
@@ -37,8 +38,9 @@ def losses_after(
         prepared: interventions on it.
         states: the states to go on from.
         index: which of the interventions the rows are, on the CPU; default: all of them, each once.
+        at_once: rows in a block.
     """
-    return _Losses.apply(states, network, prepared, _rows(prepared, index))
+    return _Losses.apply(states, network, prepared, _rows(prepared, index), at_once)
 
 
 @torch.no_grad()
@@ -50,7 +52,7 @@ def follows(
 ) -> Bool[Tensor, " rows"]:
     """Where the network, going on from `states`, predicts every scored token; for the arguments see `losses_after`."""
     right = torch.empty(len(states), dtype=torch.bool, device=states.device)
-    for block in _blocks(prepared, _rows(prepared, index), states):
+    for block in _blocks(prepared, _rows(prepared, index), states, ROWS_AT_ONCE):
         features = network.resume(block.cut, block.continuation, block.scored)
         guesses = [network.readout(some).argmax(-1) for some in features.split(TOKENS_AT_ONCE)]
         wrong = (torch.cat(guesses) != block.targets).to(states.dtype)
@@ -73,9 +75,11 @@ class _Block(NamedTuple):
     each: Int[Tensor, " block"]
 
 
-def _blocks(prepared: Prepared, index: Int[Tensor, " rows"], states: Float[Tensor, "rows state"]) -> Iterator[_Block]:
+def _blocks(
+    prepared: Prepared, index: Int[Tensor, " rows"], states: Float[Tensor, "rows state"], at_once: int
+) -> Iterator[_Block]:
     device = states.device
-    for place in torch.argsort(prepared.lengths[index], descending=True, stable=True).split(ROWS_AT_ONCE):
+    for place in torch.argsort(prepared.lengths[index], descending=True, stable=True).split(at_once):
         rows = index[place]
         time = int(prepared.lengths[rows].max())
         scored = prepared.scored[rows, :time]
@@ -89,9 +93,9 @@ def _blocks(prepared: Prepared, index: Int[Tensor, " rows"], states: Float[Tenso
 @final
 class _Losses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states: Tensor, network: Network, prepared: Prepared, index: Tensor) -> Tensor:
+    def forward(ctx: Any, states: Tensor, network: Network, prepared: Prepared, index: Tensor, at_once: int) -> Tensor:
         losses, gradient = states.new_empty(len(states)), torch.empty_like(states)
-        for block in _blocks(prepared, index, states.detach()):
+        for block in _blocks(prepared, index, states.detach(), at_once):
             losses[block.place], gradient[block.place] = _with_gradient(network, block)
         ctx.save_for_backward(gradient)
         return losses
@@ -100,7 +104,7 @@ class _Losses(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (gradient,) = ctx.saved_tensors
-        return gradients[0][:, None] * gradient, None, None, None
+        return gradients[0][:, None] * gradient, None, None, None, None
 
 
 @torch.enable_grad()

@@ -16,6 +16,7 @@ from symscope.alignment import (
     find,
     follows_swap,
     principal_components,
+    save_functions,
     whole_state_score,
 )
 from symscope.analysis.tables import ALL_VARIABLES, WHOLE_STATE
@@ -26,7 +27,6 @@ from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.common import Subject, save_part
 from symscope.studies.declaration import AlignmentChoice, InterventionCounts, build_algorithm, subspace_size
-from symscope.training.checkpoints import save_tensors
 
 Row = dict[str, Any]
 
@@ -82,11 +82,7 @@ def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions)
 
 
 def _save_alignments(title: str, names: Sequence[str], found: Sequence[Found], folder: Path) -> None:
-    """Writes each alignment's projector factors, `<name>.write` (state, k) and `<name>.read` (k, state)."""
-    tensors = {}
-    for name, one in zip(names, found, strict=True):
-        tensors |= {f"{name}.write": one.function.write, f"{name}.read": one.function.read}
-    save_tensors(folder / f"{title}.safetensors", tensors, {"function": found[0].function.name})
+    save_functions(folder / f"{title}.safetensors", {n: one.function for n, one in zip(names, found, strict=True)})
 
 
 def _names(evidence: Evidence) -> Row:

@@ -1,36 +1,58 @@
-"""An alignment function says which subspace of a network's state is a variable.
+"""An alignment function says which coordinates of a network's state are a variable.
 
-It maps states to aligned coordinates, in which the variable's are exchanged between base and source, and back
-(TMLR 2025, section 3.4). For a linear function the whole swap is one projector of rank k,
-h' = h_base + U C (h_source - h_base), so the function is kept as its thin factors U and C.
+It maps states to aligned coordinates, in which those of the variable are exchanged between base and source, and back
+(TMLR 2025, section 3.4). Functions of one kind and size are evaluated side by side, from their stacked tensors: that is
+how a search trains many of them as one program.
 """
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError
 
-Factors = tuple[Float[Tensor, "functions state k"], Float[Tensor, "functions k state"]]
+Own = TypeVar("Own", bound="Stackable")
+Mask = Float[Tensor, "functions #rows k"]
+"""How much of each dimension a row exchanges, from 0 to 1; `rows` may be 1, for all of a function's rows."""
 
 
 def check_size(d: int, k: int) -> None:
-    """Raises `InvalidArgumentError` when k dimensions cannot be given to a variable of a state of width d."""
+    """Raises `InvalidArgumentError` when k dimensions cannot be given to variables of a state of width d."""
     if not 1 <= k <= d:
         raise InvalidArgumentError(f"a variable takes 1 to d = {d} dimensions of the state, got k = {k}")
 
 
-class AlignmentFunction(nn.Module, ABC):
-    """Which subspace of a state of width `d` is a variable.
+class Stackable(nn.Module, ABC):
+    """Something that can be evaluated side by side with others of its kind, from their stacked tensors."""
+
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What it is made of, trainable or fixed."""
+
+    @abstractmethod
+    def settings(self) -> Mapping[str, Any]:
+        """Everything else that it is made of, as plain values; equal for those that can be stacked."""
+
+    def with_tensors(self: Own, tensors: Sequence[Tensor]) -> Own:
+        """The same with copies of other tensors."""
+        other = copy.deepcopy(self)
+        for own, new in zip(other.tensors(), tensors, strict=True):
+            own.data = new.detach().clone()
+        return other
+
+
+class AlignmentFunction(Stackable, ABC):
+    """A map to aligned coordinates, k of which are given to variables.
 
     Attributes:
         name: the function's name in tables and studies.
         d: width of the state.
-        k: number of dimensions given to the variable.
+        k: number of dimensions given to variables.
     """
 
     name: str
@@ -40,48 +62,78 @@ class AlignmentFunction(nn.Module, ABC):
         check_size(d, k)
         self.d, self.k = d, k
 
+    @classmethod
     @abstractmethod
-    def tensors(self) -> tuple[Tensor, ...]:
-        """What the function is made of, trainable or fixed."""
+    def from_tensors(cls, settings: Mapping[str, Any], tensors: Sequence[Tensor]) -> "AlignmentFunction":
+        """The function with these settings and tensors."""
 
-    @staticmethod
     @abstractmethod
-    def factors(*tensors: Float[Tensor, "functions ..."]) -> Factors:
-        """Projector factors U and C of several functions of one kind, d and k, from their stacked `tensors`."""
+    def exchange(
+        self,
+        tensors: Sequence[Float[Tensor, "functions ..."]],
+        base: Float[Tensor, "functions batch state"],
+        source: Float[Tensor, "functions batch state"],
+        mask: Mask | None,
+    ) -> Float[Tensor, "functions batch state"]:
+        """The swaps of several functions that differ from this one in their `tensors` alone, each on its own rows.
+
+        Args:
+            tensors: theirs, stacked.
+            base: the states that are rewritten.
+            source: those that the variable's part comes from.
+            mask: how much of each of the k dimensions is exchanged; `None`: all of all.
+        """
+
+    @abstractmethod
+    def part(self, dimensions: slice) -> "AlignmentFunction":
+        """This function as it stands, fixed, with only some of its k dimensions given to the variable."""
+
+    @abstractmethod
+    def coordinates(self, states: Float[Tensor, "batch state"]) -> Float[Tensor, "batch k"]:
+        """The aligned coordinates of each state that are given to variables."""
 
     def swap(
         self, base: Float[Tensor, "batch state"], source: Float[Tensor, "batch state"]
     ) -> Float[Tensor, "batch state"]:
         """The base states with the variable's part of the source states."""
-        return swap_side_by_side([self], base[None], source[None])[0]
+        return self.exchange([tensor[None] for tensor in self.tensors()], base[None], source[None], None)[0]
+
+
+class LinearFunction(AlignmentFunction, ABC):
+    """A linear map: the whole swap is a projector of rank k, h' = h_base + U C (h_source - h_base) with C U = I.
+
+    The map matters only through the projector's thin factors U and C, so a member of the family gives these. With a
+    mask m the swap is h_base + U diag(m) C (h_source - h_base): where m picks the dimensions of one variable, its own
+    projector, and the product of those of two variables is zero.
+    """
+
+    @abstractmethod
+    def factors(
+        self, tensors: Sequence[Float[Tensor, "functions ..."]]
+    ) -> tuple[Float[Tensor, "functions state k"], Float[Tensor, "functions k state"]]:
+        """U and C of several functions like this one, from their stacked tensors."""
+
+    def exchange(
+        self,
+        tensors: Sequence[Float[Tensor, "functions ..."]],
+        base: Float[Tensor, "functions batch state"],
+        source: Float[Tensor, "functions batch state"],
+        mask: Mask | None,
+    ) -> Float[Tensor, "functions batch state"]:
+        """See `AlignmentFunction.exchange`."""
+        write, read = self.factors(tensors)
+        moved = (source - base) @ read.mT
+        return base + (moved if mask is None else moved * mask) @ write.mT
+
+    def part(self, dimensions: slice) -> "AlignmentFunction":
+        """See `AlignmentFunction.part`: a `Subspace`."""
+        from symscope.alignment.functions.fixed import Subspace  # noqa: PLC0415  (a subspace is itself linear)
+
+        with torch.no_grad():
+            write, read = (factor[0] for factor in self.factors([tensor[None] for tensor in self.tensors()]))
+        return Subspace(write[:, dimensions], read[dimensions], name=self.name)
 
     def coordinates(self, states: Float[Tensor, "batch state"]) -> Float[Tensor, "batch k"]:
-        """The variable's aligned coordinates of each state."""
-        _, read = _factors([self])
+        """See `AlignmentFunction.coordinates`: C h."""
+        _, read = self.factors([tensor[None] for tensor in self.tensors()])
         return states @ read[0].T
-
-
-def _factors(functions: Sequence[AlignmentFunction]) -> Factors:
-    """The factors of functions of one kind, d and k."""
-    stacked = [torch.stack(tensors) for tensors in zip(*(function.tensors() for function in functions), strict=True)]
-    return type(functions[0]).factors(*stacked)
-
-
-def swap_side_by_side(
-    functions: Sequence[AlignmentFunction],
-    base: Float[Tensor, "functions batch state"],
-    source: Float[Tensor, "functions batch state"],
-) -> Float[Tensor, "functions batch state"]:
-    """Each function's swap on its own batch, all in one program: factors are padded with zeros to the largest k."""
-    most = max(function.k for function in functions)
-    groups: dict[tuple[type[AlignmentFunction], int], list[int]] = {}
-    for index, function in enumerate(functions):
-        groups.setdefault((type(function), function.k), []).append(index)
-    writes, reads = [], []
-    for (_, k), members in groups.items():
-        write, read = _factors([functions[index] for index in members])
-        writes.append(pad(write, (0, most - k)))
-        reads.append(pad(read, (0, 0, 0, most - k)))
-    order = torch.tensor([index for members in groups.values() for index in members]).argsort().to(base.device)
-    write, read = torch.cat(writes)[order], torch.cat(reads)[order]
-    return base + (source - base) @ read.mT @ write.mT

@@ -1,18 +1,18 @@
 """Subspaces that are given, not searched: what a search found, single neurons, controls, the whole state."""
 
-from collections.abc import Iterable
-from typing import final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from symscope.alignment.functions.base import AlignmentFunction, Factors, check_size
+from symscope.alignment.functions.base import LinearFunction, check_size
 from symscope.errors import InvalidArgumentError
 
 
 @final
-class Subspace(AlignmentFunction):
+class Subspace(LinearFunction):
     """A fixed projector U C of rank k.
 
     Args:
@@ -34,20 +34,30 @@ class Subspace(AlignmentFunction):
         read = write.T if read is None else read
         if read.shape != (self.k, self.d):
             raise InvalidArgumentError(f"read must be {(self.k, self.d)} for a write of {tuple(write.shape)}")
-        error = float((read @ write - torch.eye(self.k, device=write.device)).abs().max())
+        error = float((read @ write - torch.eye(self.k, dtype=write.dtype, device=write.device)).abs().max())
         if not error < 1e-3:
             raise InvalidArgumentError(f"no projector: read @ write is off the identity by {error:.3g}")
         self.name = name
-        self.register_buffer("write", write.detach().clone())
-        self.register_buffer("read", read.detach().clone())
+        self.register_buffer("write", write.detach().clone(memory_format=torch.contiguous_format))
+        self.register_buffer("read", read.detach().clone(memory_format=torch.contiguous_format))
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """See `AlignmentFunction.tensors`."""
+        """See `Stackable.tensors`."""
         return self.write, self.read
 
-    @staticmethod
-    def factors(*tensors: Float[Tensor, "functions ..."]) -> Factors:
-        """See `AlignmentFunction.factors`."""
+    def settings(self) -> Mapping[str, Any]:
+        """See `Stackable.settings`."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_tensors(cls, settings: Mapping[str, Any], tensors: Sequence[Tensor]) -> "Subspace":
+        """See `AlignmentFunction.from_tensors`."""
+        return cls(*tensors, name=settings["name"])
+
+    def factors(
+        self, tensors: Sequence[Float[Tensor, "functions ..."]]
+    ) -> tuple[Float[Tensor, "functions state k"], Float[Tensor, "functions k state"]]:
+        """See `LinearFunction.factors`."""
         write, read = tensors
         return write, read
 
@@ -75,9 +85,14 @@ def random_subspace(d: int, k: int, generator: Generator) -> Subspace:
     return Subspace(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q, name="random-subspace")
 
 
+def principal_directions(states: Float[Tensor, "samples state"]) -> Float[Tensor, "state state"]:
+    """All principal directions of some states, as columns, the one of most variance first."""
+    centred = (states - states.mean(0)).double()
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    return directions.flip(1).to(states.dtype)
+
+
 def principal_components(states: Float[Tensor, "samples state"], k: int) -> Subspace:
     """A control: the k leading principal components of natural states."""
     check_size(states.shape[1], k)
-    centred = (states - states.mean(0)).double()
-    _, directions = torch.linalg.eigh(centred.T @ centred)
-    return Subspace(directions.flip(1)[:, :k].to(states.dtype), name="principal-components")
+    return Subspace(principal_directions(states)[:, :k], name="principal-components")

@@ -1,16 +1,17 @@
 """The orthogonal alignment function (OAF): a rotation of the state space, of which only k directions matter."""
 
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from symscope.alignment.functions.base import AlignmentFunction, Factors
+from symscope.alignment.functions.base import LinearFunction
 
 
 @final
-class Orthogonal(AlignmentFunction):
+class Orthogonal(LinearFunction):
     """A trainable orthonormal frame W (d x k); the swap's projector is W W^T.
 
     Whatever the rest of the rotation does cancels, so the frame reaches every swap that a full d x d rotation
@@ -25,20 +26,24 @@ class Orthogonal(AlignmentFunction):
 
     def __init__(self, frame: Float[Tensor, "state k"]) -> None:
         super().__init__(*frame.shape)
-        self.raw = nn.Parameter(torch.linalg.qr(frame.detach()).Q)
+        self.raw = nn.Parameter(torch.linalg.qr(frame.detach()).Q.contiguous())
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """See `AlignmentFunction.tensors`: any d x k matrix, whose columns span the subspace."""
+        """See `Stackable.tensors`: any d x k matrix, whose columns span the subspace."""
         return (self.raw,)
 
-    @staticmethod
-    def factors(*tensors: Float[Tensor, "functions ..."]) -> Factors:
-        """See `AlignmentFunction.factors`."""
-        (raw,) = tensors
-        frames = torch.linalg.qr(raw).Q
-        return frames, frames.mT
+    def settings(self) -> Mapping[str, Any]:
+        """See `Stackable.settings`: none."""
+        return {}
 
-    @torch.no_grad()
-    def frame(self) -> Float[Tensor, "state k"]:
-        """The orthonormal frame as it stands."""
-        return torch.linalg.qr(self.raw).Q
+    @classmethod
+    def from_tensors(cls, settings: Mapping[str, Any], tensors: Sequence[Tensor]) -> "Orthogonal":
+        """See `AlignmentFunction.from_tensors`."""
+        return cls(tensors[0]).with_tensors(tensors)
+
+    def factors(
+        self, tensors: Sequence[Float[Tensor, "functions ..."]]
+    ) -> tuple[Float[Tensor, "functions state k"], Float[Tensor, "functions k state"]]:
+        """See `LinearFunction.factors`: W and its transpose."""
+        frames = torch.linalg.qr(tensors[0]).Q
+        return frames, frames.mT
