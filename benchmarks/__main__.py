@@ -16,6 +16,7 @@ from benchmarks.rows import HEAD, Setting
 
 SECTIONS = {
     "drawing": "drawing 12,000 interventions",
+    "training": "training",
 }
 """Section to its title; module `benchmarks.SECTION` has a function `rows(setting)` that gives its rows."""
 
