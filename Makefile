@@ -23,6 +23,12 @@ VENV_STAMP    := $(VENV)/.stamp-venv
 RUNTIME_STAMP := $(VENV)/.stamp-runtime
 DEV_STAMP     := $(VENV)/.stamp-dev
 
+# What symscope is measured against has an environment of its own, with the same torch.
+PYVENE       := .venv-bench
+PYVENE_PIP   := $(PYVENE)/bin/python -m pip --disable-pip-version-check install $(PIP_FLAGS) \
+                -c constraints.txt -c benchmarks/pyvene-constraints.txt
+PYVENE_STAMP := $(PYVENE)/.stamp-pyvene
+
 .DEFAULT_GOAL := help
 .PHONY: help study test test-all lint format bench clean static
 
@@ -45,11 +51,13 @@ format: $(DEV_STAMP)  ## rewrite the code in the house's format, with every safe
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(DEV_STAMP)  ## measure speed and memory
+bench: $(RUNTIME_STAMP)  ## measure speed and memory, beside pyvene where it can be installed (ARGS=search: one section)
+	@$(MAKE) --no-print-directory $(PYVENE_STAMP) || \
+	  echo "pyvene could not be installed in $(PYVENE): the bench goes on without it" >&2
 	$(BIN)/python -m benchmarks $(ARGS)
 
-clean:  ## remove .venv, caches and builds; results in out/ stay
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean:  ## remove .venv, .venv-bench, caches and builds; results in out/ stay
+	rm -rf $(VENV) $(PYVENE) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 static: $(DEV_STAMP)
@@ -74,4 +82,11 @@ $(RUNTIME_STAMP): pyproject.toml constraints.txt $(VENV_STAMP)
 $(DEV_STAMP): $(RUNTIME_STAMP)
 	@echo "Installing the development tools ..."
 	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(PYVENE_STAMP): constraints.txt benchmarks/pyvene-constraints.txt
+	@echo "Installing pyvene into $(PYVENE), to measure against (some minutes where torch has to be fetched) ..."
+	$(PYTHON) -m venv $(PYVENE)
+	$(PYVENE_PIP) $(TORCH)
+	$(PYVENE_PIP) pyvene
 	@touch $@

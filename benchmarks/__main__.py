@@ -8,15 +8,22 @@ import importlib
 import os
 import platform
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
+from time import perf_counter
 
 import torch
 
 from benchmarks.rows import HEAD, Setting
 
 SECTIONS = {
+    "search": "a search step, GRU, d = 128, k = 16, orthogonal, batch 128",
+    "answer": "from a trained network to a test IIA of 0.95 for the count",
+    "starts": "what the start of a search changes",
+    "sizes": "a search step of one fit at other sizes, orthogonal, batch 128",
     "drawing": "drawing 12,000 interventions",
-    "training": "training",
+    "training": "an update of training, batch 128",
+    "memory": "peak memory of a fresh process",
 }
 """Section to its title; module `benchmarks.SECTION` has a function `rows(setting)` that gives its rows."""
 
@@ -34,15 +41,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{machine(setting)}\n")
     for name in given.sections or SECTIONS:
         print(f"## {SECTIONS[name]}\n\n{HEAD}", flush=True)
+        began, busy, own = perf_counter(), _busy(), _own()
         for row in importlib.import_module(f"benchmarks.{name}").rows(setting):
             print(row, flush=True)
-        print()
+        took, others = perf_counter() - began, _busy() - busy - (_own() - own)
+        share = max(others, 0) / (took * (os.cpu_count() or 1))
+        print(f"\n{took:.0f} s; other processes had {share:.0%} of the processors meanwhile\n", flush=True)
+
+
+def _busy() -> float:
+    """Seconds that all processors together have been at work since the start of the machine; NaN if it does not say."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return nan
+    user, nice, system = stat.read_text().split(maxsplit=4)[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _own() -> float:
+    """Seconds of them that were this process's and its ended children's."""
+    times = os.times()
+    return sum(times[:4])
 
 
 def machine(setting: Setting) -> str:
     """The machine and the versions, in words."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
     words = [
         f"{processor}, {os.cpu_count()} cores",

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -65,16 +66,26 @@ def in_turns(
     calls: Mapping[str, Callable[[], object]], rounds: int, setting: Setting, warm_up: int = 1
 ) -> dict[str, list[float]]:
     """Seconds of each call in each round; a round runs all of them, one after the other."""
-    took: dict[str, list[float]] = {name: [] for name in calls}
+
+    def seconds(call: Callable[[], object]) -> float:
+        setting.synchronize()
+        began = perf_counter()
+        call()
+        setting.synchronize()
+        return perf_counter() - began
+
+    return told_in_turns({name: partial(seconds, call) for name, call in calls.items()}, rounds, warm_up)
+
+
+def told_in_turns(calls: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """The same for calls that time themselves: what each says in each round."""
+    told: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warm_up + rounds):
         for name, call in calls.items():
-            setting.synchronize()
-            began = perf_counter()
-            call()
-            setting.synchronize()
+            value = call()
             if number >= warm_up:
-                took[name].append(perf_counter() - began)
-    return took
+                told[name].append(value)
+    return told
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:

@@ -67,7 +67,7 @@ def test_a_clock_that_jumps_changes_nothing(store, monkeypatch, jump, log):
         calls = 0
 
         @classmethod
-        def now(cls, tz=None):  # noqa: ARG003  (as the real one)
+        def now(cls, tz=None):
             cls.calls += 1
             return datetime.fromtimestamp(time.time() + jump * (cls.calls % 2), UTC)
 

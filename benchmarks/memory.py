@@ -1,0 +1,99 @@
+"""Peak memory: the resident set of a fresh process (`getrusage`), and how much of it came with what is measured.
+
+`tracemalloc` does not see torch's tensors, so each figure is a process of its own: it makes its networks and
+interventions, notes what is resident, runs, and asks the system for the peak. On a GPU the peak is that of torch's
+allocator there.
+"""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from benchmarks.cases import ALGORITHM, BATCH, TASK, untrained_case
+from benchmarks.ours import step_seconds
+from benchmarks.plain import Plain
+from benchmarks.rows import Row, Setting
+from benchmarks.theirs import WITHOUT, pyvene
+from symscope.alignment import random_subspace
+from symscope.interventions import draw_interventions
+from symscope.networks import make_network
+from symscope.seeds import generator
+from symscope.training import TrainingOptions, train
+
+D, K, TIMES = 128, 16, 3
+MIB = 2**20
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """MiB at the peak, and beyond what was there before."""
+    for name in MEASURED:
+        told = [_of_a_process(name, setting.device) for _ in range(TIMES)]
+        before = sorted(before for _, before in told)[len(told) // 2]
+        note = f"{before:,.0f} of it before" if setting.device == "cpu" else "torch's allocator on the GPU"
+        yield Row.of(f"peak memory, {name}", [peak for peak, _ in told], "MiB", note)
+    case = untrained_case("gru", D, setting.device)
+    with pyvene(case.network, {"train": case.drawn}, setting.device, 1) as theirs:
+        if not theirs:
+            yield Row.of("peak memory, pyvene", [float("nan")], "MiB", WITHOUT)
+            return
+        before = theirs("memory")
+        theirs("start", k=K, learning_rate=1e-3, seed=0)
+        theirs("steps", count=20, batch=BATCH)
+        yield Row.of("peak memory, search, pyvene", [theirs("memory")], "MiB", f"{before:,.0f} of it before")
+
+
+def _of_a_process(name: str, device: str) -> tuple[float, float]:
+    command = [sys.executable, "-m", "benchmarks.memory", name, device]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    peak, before = printed.split()
+    return float(peak), float(before)
+
+
+def _search(fits: int) -> Callable[[str], Callable[[], object]]:
+    def prepared(device: str) -> Callable[[], object]:
+        case = untrained_case("gru", D, device)
+        return lambda: step_seconds(case, K, fits, 20)
+
+    return prepared
+
+
+def _plain(device: str) -> Callable[[], object]:
+    search = Plain(untrained_case("gru", D, device), random_subspace(D, K, generator(0)).write.to(device))
+    return lambda: search.steps(20)
+
+
+def _training(device: str) -> Callable[[], object]:
+    network = make_network("gru", D, len(TASK.vocabulary), generator(0)).to(device)
+    return lambda: train(network, TASK, 0, TrainingOptions(epochs=5))
+
+
+def _drawing(_: str) -> Callable[[], object]:
+    return lambda: draw_interventions(ALGORITHM, ["count"], 12_000, generator(0))
+
+
+MEASURED: dict[str, Callable[[str], Callable[[], object]]] = {
+    "search, ours, 1 fit": _search(1),
+    "search, ours, 16 fits": _search(16),
+    "search, plain reference": _plain,
+    "training, GRU, d = 128": _training,
+    "drawing 12,000 interventions": _drawing,
+}
+"""What is measured: from a device to what to run, everything before it made."""
+
+
+def main(name: str, device: str) -> None:
+    torch.set_num_threads(1)
+    run = MEASURED[name](device)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    before = pages * resource.getpagesize() / MIB
+    run()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(torch.cuda.max_memory_allocated() / MIB if device == "cuda" else peak, before)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
