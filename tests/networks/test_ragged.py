@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from tests.networks.examples import ROUNDING, furthest, network, tokens
 
+from symscope.networks.packing import repeat
 from symscope.networks.ragged import LEAST_PAIRS, MOST_PADDING, Cached, Earlier, Projected, Ragged
 from symscope.seeds import generator
 
@@ -80,6 +81,13 @@ def test_attention_and_its_gradients_equal_those_of_rows_alone(lengths, cached, 
         mixed, mass = ragged.attend_with_mass(Projected(*now), Cached(*cache))
         assert furthest(mixed.flatten(1), theirs) < 1e-13
         assert furthest(mass, torch.cat(masses).log()) < 1e-13
+
+
+def test_rows_are_repeated_and_their_gradients_summed():
+    values = torch.randn(4, 2, 3, dtype=torch.double, generator=generator(0)).requires_grad_()
+    each = torch.tensor([2, 0, 1, 3])
+    assert torch.equal(repeat(values, each), values.repeat_interleave(each, 0))
+    assert torch.autograd.gradcheck(lambda given: repeat(given, each), (values,))
 
 
 @pytest.mark.parametrize("name", ["transformer-rope", "transformer-nope"])

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from symscope.interventions.prepare import Prepared
 from symscope.networks import Cut, Network
-from symscope.networks.packing import to_device
+from symscope.networks.packing import sum_each, to_device
 
 ROWS_AT_ONCE = 1024
 TOKENS_AT_ONCE = 1024
@@ -56,7 +56,7 @@ def follows(
         features = network.resume(block.cut, block.continuation, block.scored)
         guesses = [network.readout(some).argmax(-1) for some in features.split(TOKENS_AT_ONCE)]
         wrong = (torch.cat(guesses) != block.targets).to(states.dtype)
-        right[block.place] = torch.segment_reduce(wrong, "sum", lengths=block.each) == 0
+        right[block.place] = sum_each(wrong, block.each) == 0
     return right
 
 
@@ -117,4 +117,4 @@ def _with_gradient(network: Network, block: _Block) -> tuple[Float[Tensor, " blo
         gradients += torch.autograd.grad(loss.sum(), some)
         losses.append(loss.detach())
     (gradient,) = torch.autograd.grad(features, states, torch.cat(gradients))
-    return torch.segment_reduce(torch.cat(losses), "sum", lengths=block.each), gradient
+    return sum_each(torch.cat(losses), block.each), gradient

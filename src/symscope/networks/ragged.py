@@ -2,9 +2,8 @@
 
 What is done to each token alone (norms, matrix products) is done to the packed tokens. Attention needs rows of one
 length, so it runs in groups of rows of similar length: padding is at most a tenth of what a group works on, where that
-is enough to be worth a call of its own. It stands
-at the end of its row, where causal attention never looks, so it changes no value and no gradient. The plan is made on
-the CPU and moved from there, so a device is never waited for.
+is enough to be worth a call of its own. It stands at the end of its row, where causal attention never looks, so it
+changes no value and no gradient. The plan is made on the CPU and moved from there, so a device is never waited for.
 """
 
 from collections.abc import Iterator, Sequence
