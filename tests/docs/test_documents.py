@@ -26,6 +26,16 @@ def test_examples_run_as_pasted(page: str) -> None:
         assert min(found) > 0.8
 
 
+def test_what_is_shown_of_networks_is_what_comes_out() -> None:
+    (code,) = EXAMPLES[ROOT / "docs/how-to/networks.md"]
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/")
+    assert ended.returncode == 0, ended.stderr
+    shapes = re.findall(r"torch\.Size\(\[(.*?)\]\)", ended.stdout)
+    assert shapes == ["2, 9, 64", "2, 2, 4, 9, 9", "8, 1"]
+    assert all(f"({shape})" in code for shape in shapes)
+    assert "up-down h" in ended.stdout
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):

@@ -166,6 +166,7 @@ class Transformer(Network):
             earlier = Earlier(cut.context_rows[mine], positions[mine])
             alone = Ragged(torch.ones_like(mine), device, earlier)
             own = alone.attend(Projected(*(pick(x, first) for x in now)), _cached(cut, below))
+            # What a token of the continuation attends to: a weighted mean of what is known, and of the cut position.
             each = torch.bincount(rows[on], minlength=len(cut))
             keys, values = repeat(now.keys, each), repeat(now.values, each)
             share = ((fed["queries"] * keys).sum(-1) / self.head_width**0.5 - fed["mass"]).sigmoid()
