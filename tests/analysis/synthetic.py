@@ -7,10 +7,11 @@ import math
 import numpy as np
 import polars as pl
 
-from symscope.analysis import CONTROLS, make_table
+from symscope.analysis import make_table
 from symscope.statistics import wilson
 
 HELD_OUT = (4, 9, 14, 17)
+SHOWN = ("none", "untrained", "random-subspace", "principal-components")
 
 
 def score_rows(where, variable, function, k, levels, *, n=10_000):
@@ -51,8 +52,8 @@ def scores(task="multi-object", network="gru", d=48, seeds=(0, 1), ks=(24,)) -> 
         reach = 1 - math.exp(-k / 5)
         count = (0.962 * reach, 0.09, 0.062, 0.31 * reach)
         phase = (0.99, 0.44, 0.51, 0.6 + 0.1 * reach)
-        rows += score_rows(where, "Count", "orthogonal", k, dict(zip(CONTROLS, count, strict=True)))
-        rows += score_rows(where, "Phase", "orthogonal", k, dict(zip(CONTROLS, phase, strict=True)))
+        rows += score_rows(where, "Count", "orthogonal", k, dict(zip(SHOWN, count, strict=True)))
+        rows += score_rows(where, "Phase", "orthogonal", k, dict(zip(SHOWN, phase, strict=True)))
     rows += score_rows(where, "all", "whole-state", d, {"none": 0.994, "untrained": 0.11})
     return make_table("scores", rows)
 

@@ -144,3 +144,21 @@ def test_the_sites_of_whole_state_swaps_go_from_the_embedding_upwards(synthetic)
     rows = pooled_whole_state(pl.concat([synthetic.whole_state(), ten, table[::-1]]))
     assert rows["site"].unique(maintain_order=True).to_list() == ["h", "embedding", "layer1", "layer2", "layer10"]
     assert rows["outcome"].to_list() == ["source", "base"] * 5
+
+
+def test_claims_are_corrected_for_their_number_and_the_worst_seed_speaks(synthetic):
+    scores = synthetic.scores()
+    p = {("Count", 0): 0.001, ("Count", 1): 0.02, ("Phase", 0): 0.03, ("Phase", 1): 0.004}
+    found = (pl.col("control") == "none") & (pl.col("variable") != "all")
+    of = pl.concat_str("variable", pl.lit("/"), "seed").replace_strict(
+        {f"{variable}/{seed}": value for (variable, seed), value in p.items()}, default=None, return_dtype=pl.Float64
+    )
+    scores = scores.with_columns(
+        selectivity_p=pl.when(found).then(of), outside=pl.when(found).then(pl.col("seed") * 0.25), dormant=None
+    )
+    rows = answers(scores)
+    assert rows["p"].to_list() == [0.02, 0.03]
+    assert rows["p_holm"].to_list() == pytest.approx([0.04, 0.04])
+    assert rows["outside"].to_list() == [0.25, 0.25]
+    assert rows["dormant"].to_list() == [None, None]
+    assert answers(synthetic.scores())["p_holm"].to_list() == [None, None]

@@ -1,8 +1,10 @@
 """Alignment: which subspace of a network's state is which variable; search, score and controls."""
 
+from symscope.alignment.compare import Comparison, compare
 from symscope.alignment.controls import whole_state_score, whole_state_test
+from symscope.alignment.evidence import Evidence, load_evidence, save_evidence
 from symscope.alignment.files import load_functions, save_functions
-from symscope.alignment.find import Evidence, find
+from symscope.alignment.find import find
 from symscope.alignment.functions import (
     AlignmentFunction,
     GeneralLinear,
@@ -25,6 +27,7 @@ __all__ = [
     "FUNCTIONS",
     "AlignmentFunction",
     "Blocks",
+    "Comparison",
     "Evidence",
     "Found",
     "GeneralLinear",
@@ -38,12 +41,15 @@ __all__ = [
     "SearchOptions",
     "Subspace",
     "Through",
+    "compare",
     "find",
     "follows_swap",
+    "load_evidence",
     "load_functions",
     "neurons",
     "principal_components",
     "random_subspace",
+    "save_evidence",
     "save_functions",
     "score",
     "search",

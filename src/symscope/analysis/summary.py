@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from symscope.analysis.tables import ALL_VARIABLES, make_table, validate
-from symscope.statistics import wilson
+from symscope.statistics import holm, wilson
 
 GROUP = ("task", "network", "d", "algorithm", "variable")
 """What a question is asked about: a variable of an algorithm in one kind of network."""
@@ -18,7 +18,7 @@ GROUP = ("task", "network", "d", "algorithm", "variable")
 ALIGNMENT = (*GROUP, "site", "function", "k")
 """What an answer is given with: a question and one way of aligning."""
 
-NULL_CONTROLS = ("untrained", "random-subspace", "principal-components")
+NULL_CONTROLS = ("untrained", "shuffled-values", "random-subspace", "principal-components")
 """Controls that an alignment must beat: what one gets without having found the variable in the trained network."""
 
 HIGH_IIA = 0.9
@@ -115,7 +115,9 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     """One row a question: the chosen alignment with its IIA, interval, best null control, ceiling, and the verdict.
 
     Columns: those of `selectivity`, ceiling (IIA of the whole-state swap in the same networks, null when not measured),
-    seeds_above (seeds whose interval lies above every null control) and verdict (one of `VERDICTS`, by `VERDICT_RULE`).
+    seeds_above (seeds whose interval lies above every null control), the least favourable seed's cause, isolation,
+    outside and dormant (null when not measured), p (of being above every null control in every seed) and p_holm (that,
+    corrected for the number of questions), and verdict (one of `VERDICTS`, by `VERDICT_RULE`).
     """
     chosen = chosen_alignments(scores)
     rows = chosen.join(selectivity(scores), on=ALIGNMENT, how="left", maintain_order="left")
@@ -124,6 +126,7 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     ceiling = whole.group_by(network).agg(ceiling=pl.col("iia").max())
     rows = rows.join(ceiling, on=network, how="left", maintain_order="left")
     rows = rows.join(_seed_facts(scores), on=ALIGNMENT, how="left", maintain_order="left")
+    rows = rows.with_columns(p_holm=_corrected(rows.get_column("p")))
     return rows.with_columns(
         verdict=pl.when(pl.col("null_high").is_null())
         .then(pl.lit("no control"))
@@ -138,7 +141,7 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _seed_facts(scores: pl.DataFrame) -> pl.DataFrame:
-    """For each alignment: the highest end of its null controls' intervals, its seeds above that, its lowest low."""
+    """For each alignment: the highest end of its null controls' intervals, its seeds above that, its worst seed."""
     null = scores.filter(pl.col("control").is_in(NULL_CONTROLS)).group_by(ALIGNMENT).agg(null_high=pl.col("high").max())
     return (
         scores.filter(pl.col("control") == "none")
@@ -148,8 +151,21 @@ def _seed_facts(scores: pl.DataFrame) -> pl.DataFrame:
             null_high=pl.col("null_high").first(),
             seeds_above=(pl.col("low") > pl.col("null_high")).sum(),
             lowest=pl.col("low").min(),
+            cause=pl.col("cause_iia").min(),
+            isolation=pl.col("isolation_iia").min(),
+            outside=pl.col("outside").max(),
+            dormant=pl.col("dormant").max(),
+            # Above in every seed only if above in each: the highest p needs no correction for the seeds.
+            p=pl.when(pl.col("selectivity_p").null_count() == 0).then(pl.col("selectivity_p").max()),
         )
     )
+
+
+def _corrected(p: pl.Series) -> pl.Series:
+    """Holm's correction over the claims that have a p-value."""
+    known = p.is_not_null()
+    corrected = iter(holm(p.filter(known).to_list()))
+    return pl.Series([next(corrected) if there else None for there in known], dtype=pl.Float64)
 
 
 def pooled_gradience(gradience: pl.DataFrame) -> pl.DataFrame:

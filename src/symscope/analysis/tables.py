@@ -28,6 +28,9 @@ CONTROLS: Mapping[str, str] = MappingProxyType(
         "untrained": "untrained network",
         "random-subspace": "random subspace",
         "principal-components": "principal components",
+        "shuffled-values": "shuffled values",
+        "neurons": "single neurons",
+        "whole-state": "whole state, same interventions",
     }
 )
 """Known values of `scores.control` and how a reader is told about them; `none` is the result itself."""
@@ -80,6 +83,16 @@ def _share(name: str, meaning: str, *, nullable: bool = False) -> Column:
     return Column(name, pl.Float64(), meaning, nullable, (0.0, 1.0))
 
 
+def _part(name: str, meaning: str) -> tuple[Column, ...]:
+    """IIA on some of the interventions, with its interval."""
+    return (
+        _share(f"{name}_iia", f"IIA on {meaning}", nullable=True),
+        _share(f"{name}_low", "lower end of its 95% interval", nullable=True),
+        _share(f"{name}_high", "upper end of that interval", nullable=True),
+        _integer(f"{name}_n", "how many there are", nullable=True, least=1),
+    )
+
+
 _WHERE = (
     _text("task", "task of the network"),
     _text("network", "architecture"),
@@ -115,6 +128,20 @@ SCORES = TableSchema(
         _share("validation_iia", "IIA on the validation interventions", nullable=True),
         _integer("steps", "steps of the search until it stopped", nullable=True),
         _share("redrawn", "share of draws without a counterfactual, drawn again", nullable=True),
+        *_part("matters", "interventions that contradict base and source as they are"),
+        *_part("cause", "interventions where base and source differ in the variable alone"),
+        *_part("isolation", "interventions where they agree on the variable and differ in the rest"),
+        _real("selectivity", "iia less that of the nearest null control", nullable=True),
+        _real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
+        _real("selectivity_high", "upper end of that interval", nullable=True),
+        _share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
+        Column("nearest_control", pl.String(), "the null control that comes nearest", nullable=True),
+        _share("outside", "share of the rewritten states' norm outside the span of natural states", nullable=True),
+        _real("mahalanobis", "their Mahalanobis distance within the span; natural states have 1", nullable=True),
+        _real("nearest", "distance to the nearest natural state, in units of natural spacing", nullable=True),
+        _real("earth_mover", "sliced earth mover's distance to natural states, in units of spread", nullable=True),
+        _real("earth_mover_natural", "the same between two samples of natural states", nullable=True),
+        _share("dormant", "share of the effect lost when only the natural span is written", nullable=True),
     ),
     key=(*_ALIGNMENT_KEY, "control"),
 )

@@ -139,9 +139,25 @@ def _certainty(row: dict[str, object], seeds: pl.DataFrame) -> str:
     low, high, n = float(str(row["low"])), float(str(row["high"])), int(str(row["n"]))
     text = f"95% interval {low:.3f} to {high:.3f} over {n:,} interventions"
     if seeds.height == 1:
-        return f"{text} in one network; how far other seeds would lie from it is not known."
+        return f"{text} in one network; how far other seeds would lie from it is not known. {_company(row)}".strip()
     lowest, highest = float(str(row["seed_low"])), float(str(row["seed_high"]))
-    return f"{text}; the {seeds.height} seeds lie between {lowest:.3f} and {highest:.3f}."
+    return f"{text}; the {seeds.height} seeds lie between {lowest:.3f} and {highest:.3f}. {_company(row)}".strip()
+
+
+def _company(row: dict[str, object]) -> str:
+    """What must be known beside an IIA, where it was measured; of several seeds the worst."""
+    parts = [
+        f"{label} {float(str(row[name])):{form}}"
+        for name, label, form in (
+            ("outside", "of the rewritten states' norm outside the span of natural states:", ".0%"),
+            ("dormant", "of the effect lost within that span:", ".0%"),
+            ("cause", "IIA where only the variable differs:", ".3f"),
+            ("isolation", "IIA where only the rest differs:", ".3f"),
+            ("p_holm", "p of being above every null control, corrected for all questions:", ".2g"),
+        )
+        if row[name] is not None
+    ]
+    return f"In the worst seed, {'; '.join(parts)}." if parts else ""
 
 
 def _summary(given: tuple[Answer, ...]) -> str:

@@ -10,15 +10,16 @@ import torch
 from symscope.algorithms import Algorithm, Integer, Real
 from symscope.alignment import (
     Evidence,
-    Found,
     Score,
     SearchOptions,
     find,
     follows_swap,
     principal_components,
+    save_evidence,
     save_functions,
     whole_state_score,
 )
+from symscope.alignment.controls import kind_of
 from symscope.analysis.tables import ALL_VARIABLES, WHOLE_STATE
 from symscope.errors import NonFiniteError
 from symscope.interventions import draw_interventions, prepare
@@ -37,7 +38,7 @@ def align_stage(
     """Searches and tests; leaves alignments, and parts of the tables `scores`, `gradience` and `aligned_states`."""
     subject = Subject.of(arguments)
     network = subject.trained_network(needs)
-    untrained = subject.fresh_network("untrained")
+    untrained = [subject.fresh_network("untrained"), subject.fresh_network("untrained, another")]
     options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
     tables: dict[str, list[Row]] = {"scores": [], "gradience": [], "aligned_states": []}
     for declared in arguments["alignments"]:
@@ -61,9 +62,10 @@ def align_stage(
             )
         except NonFiniteError as error:
             if error.best:
-                _save_alignments(f"{algorithm.name}.{site}", names, error.best, folder / "scratch")
+                kept = {name: one.function for name, one in zip(names, error.best, strict=True)}
+                save_functions(folder / "scratch" / f"{algorithm.name}.{site}.safetensors", kept)
             raise
-        _save_alignments(f"{algorithm.name}.{site}", names, [evidence.found for evidence in found], folder)
+        save_evidence(folder / f"{algorithm.name}.{site}.safetensors", found)
         whole = whole_state_score(network, algorithm, counts.test, site=site, seed=subject.seed)
         tables["scores"] += [{**subject.columns, **row} for row in _score_rows(found, whole)]
         tables["gradience"] += [
@@ -78,11 +80,7 @@ def align_stage(
 
 
 def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions) -> Progress:
-    return Progress(step, options.steps, f"search, {on} network", {"worst IIA": min(best), "best IIA": max(best)})
-
-
-def _save_alignments(title: str, names: Sequence[str], found: Sequence[Found], folder: Path) -> None:
-    save_functions(folder / f"{title}.safetensors", {n: one.function for n, one in zip(names, found, strict=True)})
+    return Progress(step, options.steps, f"search: {on}", {"worst IIA": min(best), "best IIA": max(best)})
 
 
 def _names(evidence: Evidence) -> Row:
@@ -97,10 +95,12 @@ def _names(evidence: Evidence) -> Row:
 
 def _score_rows(found: Sequence[Evidence], whole: Score) -> Iterator[Row]:
     for evidence in found:
-        search = {"start": evidence.found.start, "steps": evidence.found.steps}
-        search |= {"validation_iia": evidence.found.validation_iia, "redrawn": evidence.redrawn}
-        yield {**_names(evidence), "control": "none", **_figures(evidence.score), **search}
-        for control, score in evidence.controls.items():
+        yield {**_names(evidence), "control": "none", **evidence.row()}
+        best: dict[str, Score] = {}  # of several untrained networks the one that scores highest
+        for name, score in evidence.controls.items():
+            kind = kind_of(name)
+            best[kind] = max(best.get(kind, score), score, key=lambda one: one.iia)
+        for control, score in best.items():
             yield {**_names(evidence), "control": control, **_figures(score)}
     everything = {"variable": ALL_VARIABLES, "function": WHOLE_STATE, "k": found[0].function.d, "control": "none"}
     yield {**_names(found[0]), **everything, **_figures(whole)}
@@ -144,7 +144,7 @@ def _state_rows(network: Network, algorithm: Algorithm, found: Sequence[Evidence
     sequence, step = (torch.arange(sequences.tokens.shape[1]) < sequences.lengths[:, None]).nonzero(as_tuple=True)
     natural = states[sequence, step]
     for variable in dict.fromkeys(evidence.variable for evidence in found):
-        best = max((e for e in found if e.variable == variable), key=lambda e: e.found.validation_iia)
+        best = max((e for e in found if e.variable == variable), key=lambda e: e.validation_iia)
         coordinates = best.function.coordinates(natural)
         shown = coordinates - coordinates.mean(0)
         if best.k > 1:
