@@ -200,7 +200,7 @@ def test_untrained_network_and_printed_evidence() -> None:
     (evidence,) = find(
         constructed.network, ALGORITHM, ["count"], 1, counts=(500, 200, 200), options=QUICK, untrained=fresh
     )
-    assert set(evidence.controls) == {"random-subspace", "principal-components", "untrained"}
+    assert "untrained" in evidence.controls
     assert evidence.controls["untrained"].high < 0.5 < evidence.score.low
     assert "count of up-down at h, k = 1: IIA 1.000" in str(evidence)
 

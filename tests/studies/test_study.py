@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from symscope.analysis import CONTROLS
+
 SMALL = """
 name: small
 title: Does a tiny network count to four?
@@ -52,8 +54,11 @@ def test_a_study_leaves_its_tables_figures_and_report(finished) -> None:
     scores = pl.read_parquet(folder / "tables" / "scores.parquet")
     named = ["task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "control"]
     assert set(named) | {"iia", "low", "high", "n"} <= set(scores.columns)
-    assert scores.height == pl.read_csv(folder / "tables" / "scores.csv").height == 2 * (2 * 2 * 4 + 1)
-    assert set(scores["control"]) == {"none", "untrained", "random-subspace", "principal-components"}
+    assert scores.height == pl.read_csv(folder / "tables" / "scores.csv").height == 2 * (2 * 2 * len(CONTROLS) + 1)
+    assert set(scores["control"]) == set(CONTROLS)
+    found = scores.filter((pl.col("control") == "none") & (pl.col("variable") != "all"))
+    company = ["selectivity", "selectivity_p", "nearest_control", "cause_iia", "isolation_iia", "outside", "nearest"]
+    assert sum(found.select(company).null_count().row(0)) == 0
     assert scores.filter((pl.col("low") > pl.col("iia")) | (pl.col("iia") > pl.col("high"))).is_empty()
     behaviour = pl.read_parquet(folder / "tables" / "behaviour.parquet")
     assert set(behaviour.columns) == {"task", "network", "d", "seed", "quantity", "held_out", "trial_accuracy", "n"}

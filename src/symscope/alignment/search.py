@@ -152,14 +152,17 @@ def _validate(
     for fit, alignment, iia in zip(running, now, scores, strict=True):
         if iia is None:
             fit.diverged, fit.running = True, False
-        elif _rank(iia, alignment, options) > _rank(fit.best_iia, fit.best, options):
+            continue
+        own, other = _rank(iia, alignment, options), _rank(fit.best_iia, fit.best, options)
+        if own > other or (own == other and options.latent_weight):
             fit.best, fit.best_iia, fit.best_step, fit.worse = alignment, iia, step, 0
         else:
             fit.worse += 1
     best = [_best(fits, number, options).validation_iia for number in range(len(questions))]
     for fit in running:
         if questions[fit.question].mask.settled(progress):
-            fit.running &= fit.worse < options.patience and best[fit.question] < options.wanted
+            answered = best[fit.question] >= options.wanted and not options.latent_weight
+            fit.running &= fit.worse < options.patience and not answered
     return best
 
 

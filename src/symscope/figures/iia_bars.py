@@ -15,8 +15,10 @@ from symscope.figures.theme import (
     GREY,
     NARROW,
     ORANGE,
+    PALE_GREEN,
     PURPLE,
     SHARES,
+    SKY,
     VERMILLION,
     WIDTH,
     finished,
@@ -31,6 +33,9 @@ SERIES_COLOURS = {
     CONTROLS["principal-components"]: PURPLE,
     CONTROLS["random-subspace"]: GREY,
     CONTROLS["untrained"]: VERMILLION,
+    CONTROLS["shuffled-values"]: ORANGE,
+    CONTROLS["neurons"]: SKY,
+    CONTROLS["whole-state"]: PALE_GREEN,
 }
 _NETWORK = ("task", "network", "d", "algorithm", "site")
 _ALIGNED = ("function", "k")

@@ -30,6 +30,7 @@ FONT = 'Arial, "Liberation Sans", Helvetica, sans-serif'
 # Okabe and Ito's palette, without yellow and black, which fade on white and on dark.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 GREY = "#8A9099"
+PALE_GREEN = "#7FC8B0"
 
 CATEGORIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
