@@ -78,8 +78,7 @@ def test_selectivity_is_above_the_nearest_null_control_and_nothing_else(evidence
 
 def test_a_variable_of_another_algorithm_is_not_above_its_controls():
     """The magnitude network holds one count. What a search for a second one reaches, others reach too."""
-    fresh = [scrambled(0)]
-    found = find(hidden().network, UpUp(TASK), ["resp_count"], 2, untrained=fresh, counts=FEW, options=QUICK)
+    found = find(hidden().network, UpUp(TASK), ["resp_count"], 2, counts=FEW, options=replace(QUICK, steps=200))
     assert found[0].score.high < 0.5
     assert found[0].selectivity[1].value < 0.4
 
@@ -196,10 +195,8 @@ def test_the_latent_loss_has_targets_and_lowers_divergence():
 
 
 def test_a_search_within_the_span_of_natural_states_never_leaves_it():
-    options = replace(QUICK, first="random", starts=1)
-    (one,) = find(
-        hidden(12).network, ALGORITHM, ["count"], 1, function_options={"view": "spanned"}, counts=FEW, options=options
-    )
+    view = {"view": "spanned"}
+    (one,) = find(hidden(12).network, ALGORITHM, ["count"], 1, function_options=view, counts=FEW, options=QUICK)
     assert one.score.iia > 0.95
     assert one.examined.divergence.outside < 0.01
     assert one.examined.dormant == 0

@@ -30,7 +30,7 @@ class SearchOptions:
         starts: starts for each question; the best on validation is kept. Local minima are real, most of all at small k.
         first: where the first start is, at the leading principal components of the natural states or at random; the
             others are random.
-        latent_weight: weight of the counterfactual-latent loss, for questions that come with targets. With it a fit does
+        latent_weight: weight of the counterfactual-latent loss, for questions that come with targets. A fit does then
             not stop at `wanted`, and of alignments that are equally good on validation the last is kept.
         memory: bytes that a step may take beside what it is given; it splits itself to keep to them. Default: no limit.
     """
