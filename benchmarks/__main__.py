@@ -24,6 +24,7 @@ SECTIONS = {
     "drawing": "drawing 12,000 interventions",
     "training": "an update of training, batch 128",
     "memory": "peak memory of a fresh process",
+    "runner": "the runner, with jobs that do nothing",
 }
 """Section to its title; module `benchmarks.SECTION` has a function `rows(setting)` that gives its rows."""
 

@@ -27,11 +27,11 @@ app.add_typer(study_app, name="study")
 app.add_typer(store_app, name="store")
 
 
-def main() -> None:
-    """Entry point of the command `symscope`."""
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command `symscope`; the arguments are those of the command line unless given."""
     # What a declaration names by import path is looked for where the user stands, first of all.
     sys.path.insert(0, str(Path.cwd()))
-    app()
+    app(arguments)
 
 
 @app.callback(invoke_without_command=True)
