@@ -27,6 +27,7 @@ interventions: {train: 60, validation: 30, test: 30}
 behaviour: {each: 2}
 """
 JOB = "multi-object-gru-d8-seed0"
+SEARCH = f"align/{JOB}/up-down-h-orthogonal-count-k2"
 
 
 def symscope(*words: object) -> tuple[int, str, str]:
@@ -57,29 +58,30 @@ def test_a_plan_without_results_says_what_would_run(declaration) -> None:
     assert [line.split() for line in said.splitlines() if "gru" in line] == [
         ["train", "gru,", "d", "=", "8", "1", "0", "1"],
         ["align", "gru,", "d", "=", "8", "1", "0", "1"],
+        ["ceiling", "gru,", "d", "=", "8", "1", "0", "1"],
     ]
-    assert "2 of 2 jobs to do. None of their kinds has ended yet" in said
+    assert "3 of 3 jobs to do. None of their kinds has ended yet" in said
 
 
 @pytest.mark.slow
 def test_a_plan_can_be_timed_before_anything_has_run(declaration) -> None:
     code, said, told = symscope("study", "plan", declaration, "--measure")
     assert code == 0, told
-    assert f"timing train/{JOB}" in told
-    assert f"timing align/{JOB}" in told
-    assert "2 of 2 jobs to do, at most" in said
+    assert f"timing train/{JOB}, shortened" in told
+    assert f"timing {SEARCH}, less shortened" in told
+    assert "3 of 3 jobs to do, at most" in said
 
 
 def test_a_plan_of_a_finished_study_says_that_all_is_there(declaration, finished) -> None:
     code, said, _ = symscope("study", "plan", declaration, "--out", finished)
     assert code == 0
-    assert "All 2 jobs are done" in said
+    assert "All 3 jobs are done" in said
 
 
 def test_a_plan_of_more_seeds_knows_the_time_from_what_has_ended(declaration, finished) -> None:
     code, said, _ = symscope("study", "plan", declaration, "--out", finished, "--seed", 0, "--seed", 1, "--workers", 2)
     assert code == 0
-    assert "2 of 4 jobs to do, about" in said
+    assert "3 of 6 jobs to do, about" in said
     assert "with 2 at a time" in said
 
 
@@ -93,13 +95,13 @@ def test_results_are_listed_shown_and_verified(finished) -> None:
     code, said, _ = symscope("store", "ls", finished)
     assert code == 0
     assert f"train/{JOB}" in said
-    assert "small: 2 results" in said
+    assert "small: 3 results" in said
     assert "0 damaged" in said
-    code, said, _ = symscope("store", "show", finished, f"align/{JOB}")
+    code, said, _ = symscope("store", "show", finished, SEARCH)
     assert code == 0
     shown = json.loads(said)
     assert shown["state"] == "whole"
-    assert shown["arguments"]["alignments"][0]["variables"] == ["count"]
+    assert shown["arguments"]["asked"]["variable"] == "count"
     assert shown["packages"]["torch"]
     assert all(record["sha256"] for record in shown["files"].values())
     assert json.loads(symscope("store", "show", finished, shown["location"])[1]) == shown
@@ -108,12 +110,12 @@ def test_results_are_listed_shown_and_verified(finished) -> None:
     assert f"did you mean 'train/{JOB}'" in told.replace("\n", " ")
     code, said, _ = symscope("store", "verify", finished)
     assert code == 0
-    assert "all 2 results are whole" in said
+    assert "all 3 results are whole" in said
 
 
 def test_one_query_gives_every_score(finished) -> None:
     results = query(finished)
-    assert set(results["name"]) == {f"train/{JOB}", f"align/{JOB}"}
+    assert set(results["name"]) == {f"train/{JOB}", SEARCH, f"ceiling/{JOB}/up-down-h"}
     scores = query(finished, "scores")
     assert set(scores["location"]) < set(results["location"])
     assert {"iia", "control", "seed"} <= set(scores.columns)
@@ -121,7 +123,7 @@ def test_one_query_gives_every_score(finished) -> None:
 
 def test_damage_is_told_and_mended(declaration, finished) -> None:
     store = existing_store(finished)
-    (location,) = (row["location"] for row in query(finished).iter_rows(named=True) if row["name"] == f"align/{JOB}")
+    (location,) = (row["location"] for row in query(finished).iter_rows(named=True) if row["name"] == SEARCH)
     damaged = store.fetch(location) / "part.scores.parquet"
     before = damaged.read_bytes()
     damaged.write_bytes(before[:-1])
@@ -131,7 +133,7 @@ def test_damage_is_told_and_mended(declaration, finished) -> None:
     assert "1 damaged" in symscope("store", "ls", finished)[1]
     assert symscope("store", "show", finished, location)[0] == 1
     code, said, _ = symscope("study", "plan", declaration, "--out", finished)
-    assert "1 of 2 jobs to do" in said
+    assert "1 of 3 jobs to do" in said
     code, _, told = symscope("study", "run", declaration, "--out", finished, "--workers", 1)
     assert code == 0
     assert "damaged, done again" in told
@@ -143,16 +145,16 @@ def test_what_no_declaration_needs_is_listed_and_only_then_removed(declaration, 
     more = tmp_path / "more.yaml"
     more.write_text(SMALL.replace("seeds: [0]", "seeds: [0, 1]"))
     assert symscope("study", "run", more, "--out", finished, "--workers", 1)[0] == 0
-    assert len(query(finished)) == 4
+    assert len(query(finished)) == 6
     assert "to free" in symscope("store", "gc", finished)[1]  # what was last run needs all
     assert "not needed" not in symscope("store", "gc", finished)[1]
-    assert "2 other results are in the store" in symscope("study", "plan", declaration, "--out", finished)[1]
+    assert "3 other results are in the store" in symscope("study", "plan", declaration, "--out", finished)[1]
     code, said, _ = symscope("store", "gc", finished, declaration)
     assert code == 0
-    assert said.count("not needed by the study") == 2
-    assert len(query(finished)) == 4
+    assert said.count("not needed by the study") == 3
+    assert len(query(finished)) == 6
     assert symscope("store", "gc", finished, declaration, "--yes")[0] == 0
-    assert len(query(finished)) == 2
+    assert len(query(finished)) == 3
     code, said, _ = symscope("study", "run", declaration, "--out", finished, "--workers", 1)
     assert code == 0
     assert "Nothing was to be done" not in said  # the report was of two seeds, and is written again
@@ -198,7 +200,7 @@ def test_failures_are_told_with_their_traceback_and_retried_when_asked(tmp_path,
     command = ("study", "run", study, "--out", tmp_path / "out", "--workers", 1)
     code, said, told = symscope(*command)
     assert code == 1
-    assert "2 done, 1 failed, 1 skipped" in told
+    assert "3 done, 1 failed, 2 skipped" in told
     assert "the obstacle is there" in told
     assert "fragile.py" in told
     assert "Report:" in said  # the rest went on, and is reported
@@ -208,7 +210,7 @@ def test_failures_are_told_with_their_traceback_and_retried_when_asked(tmp_path,
     assert "--retry-failed does" in told
     code, _, told = symscope(*command, "--retry-failed")
     assert code == 0, told
-    assert "2 done, 2 already there" in told
+    assert "3 done, 3 already there" in told
     sys.modules.pop("fragile", None)
 
 
@@ -220,6 +222,6 @@ def test_results_can_be_kept_at_a_url(declaration, tmp_path, monkeypatch) -> Non
     assert code == 0, told
     assert (tmp_path / "out" / "report.html").is_file()
     assert not (tmp_path / "out" / "results").exists()
-    assert "2 results" in symscope("store", "ls", url)[1]
+    assert "3 results" in symscope("store", "ls", url)[1]
     assert "Nothing was to be done" in symscope(*command)[1]
     assert (tmp_path / "bucket" / "results").is_dir()

@@ -187,17 +187,13 @@ alignments:
   - {algorithm: up-down-modulo, tasks: [modulo], variables: [count], k: [2]}
 """
     plan = plan_study(read_study(text, "mine.yaml"))
-    asked = {
-        job.name: [(choice["algorithm"], choice["site"]) for choice in job.arguments["alignments"]]
-        for job in plan
-        if job.name.startswith("align/")
-    }
-    assert asked == {
-        "align/multi-object-gru-d8-seed0": [("up-down", "h")],
-        "align/multi-object-transformer-rope-d8-seed0": [("up-down", "layer1"), ("up-down", "layer2")],
-        "align/modulo-gru-d8-seed0": [("up-down-modulo", None)],
-        "align/modulo-transformer-rope-d8-seed0": [("up-down-modulo", None)],
-    }
+    assert [job.name.removeprefix("align/") for job in plan if job.name.startswith("align/")] == [
+        "multi-object-gru-d8-seed0/up-down-h-orthogonal-count-k2",
+        "modulo-gru-d8-seed0/up-down-modulo-h-orthogonal-count-k2",
+        "multi-object-transformer-rope-d8-seed0/up-down-layer1-orthogonal-count-k2",
+        "multi-object-transformer-rope-d8-seed0/up-down-layer2-orthogonal-count-k2",
+        "modulo-transformer-rope-d8-seed0/up-down-modulo-layer1-orthogonal-count-k2",
+    ]
     wrong = text.replace("tasks: [modulo]", "tasks: [modula]").replace("layer2", "layer9")
     told = faults(wrong)
     assert any("line 7, alignments[0].sites: unknown site 'layer9'" in fault for fault in told)
@@ -216,5 +212,19 @@ def test_the_papers_presets_have_its_values(name: str, networks: int, size: int,
     assert (study.training.learning_rate, study.training.batch, study.training.epochs) == (rate, 128, 2500)
     assert len(study.seeds) == (5 if name == "tmlr" else 6)
     assert all(task.held_out == (4, 9, 14, 17) and task.quantities == (1, 20) for task in study.tasks)
-    searched = {job.name.partition("/")[2] for job in plan if job.name.startswith("align/")}
+    searched = {job.needs[0] for job in plan if job.name.startswith("align/")}
     assert len(searched) == networks  # every network is asked for some variable
+
+
+def test_searches_of_a_grid_are_jobs_of_their_own_in_one_group_a_network() -> None:
+    text = preset_text("quick").replace("k: [d/2]", "k: [1, d/2, 24]\n    functions: [orthogonal, linear]")
+    plan = plan_study(read_study(text, "mine.yaml"))
+    searches = [job for job in plan if job.name.startswith("align/")]
+    assert len(searches) == 2 * 2 * 2 * 2  # seeds, functions, variables, sizes: d/2 is 24
+    assert {job.group for job in searches} == {"align/multi-object-gru-d48-seed0", "align/multi-object-gru-d48-seed1"}
+    fewer = plan_study(read_study(text.replace("[1, d/2, 24]", "[24]"), "mine.yaml"))
+    assert {fewer.location(job.name) for job in fewer} < {plan.location(job.name) for job in plan}
+    (fault,) = faults(text.replace("linear", "linea"))
+    assert "functions: unknown alignment function 'linea': did you mean 'linear'" in fault
+    (fault,) = faults(text.replace("linear", "{name: linear, options: {biass: true}}"))
+    assert "unknown option of alignment function 'linear' 'biass'" in fault

@@ -77,9 +77,9 @@ def own(tmp_path, monkeypatch):
 
 def test_what_is_the_users_own_goes_through_a_whole_study(own) -> None:
     plan = plan_study(read_study(OWN.format(task="my_task"), "own.yaml"))
-    assert [job.name for job in plan] == [
-        f"{stage}/LargerGroup-plain-d12-seed0" for stage in ("train", "align", "swap")
-    ]
+    name = "LargerGroup-plain-d12-seed0"
+    searches = [f"align/{name}/CountBoth-h-orthogonal-{variable}-k2" for variable in ("a", "phase")]
+    assert [job.name for job in plan] == [f"train/{name}", *searches, f"ceiling/{name}/CountBoth-h", f"swap/{name}"]
     store = open_store(own / "out", study="own")
     outcome = run(plan, store, local(1))
     assert outcome.ok, outcome.failed

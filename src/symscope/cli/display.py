@@ -15,7 +15,7 @@ from symscope.runner import Event, Plan, Progress
 
 PLAIN_LINE_EVERY_S = 10.0
 RECENT_SHOWN = 5
-RUNNING_SHOWN = 24
+RUNNING_SHOWN = 16
 SAID = {"there": "already there", "damaged": "damaged, done again", "waiting": "done by another process"}
 
 
@@ -126,7 +126,9 @@ class Display:
             Text(self._rate_and_rest(now)),
         )
         running = Table("running", "", "at", "", "left", "latest", box=None, pad_edge=False, header_style="dim")
-        for job, under_way in list(self._running.items())[:RUNNING_SHOWN]:
+        telling = [(job, one) for job, one in self._running.items() if one.progress is not None]
+        quiet = [(job, one) for job, one in self._running.items() if one.progress is None]
+        for job, under_way in (telling + quiet)[:RUNNING_SHOWN]:
             running.add_row(job, *under_way.columns(now))
         parts: list[object] = [head, running]
         if len(self._running) > RUNNING_SHOWN:

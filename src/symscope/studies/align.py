@@ -17,66 +17,89 @@ from symscope.alignment import (
     principal_components,
     save_evidence,
     save_functions,
-    whole_state_score,
 )
 from symscope.alignment.controls import kind_of
-from symscope.analysis.tables import ALL_VARIABLES, WHOLE_STATE
 from symscope.errors import NonFiniteError
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import Network
-from symscope.runner import Progress
+from symscope.runner import Member, Progress
 from symscope.seeds import generator
 from symscope.studies.common import Subject, save_part
-from symscope.studies.declaration import AlignmentChoice, InterventionCounts, build_algorithm, subspace_size
+from symscope.studies.declaration import InterventionCounts, Search, build_algorithm
 
 Row = dict[str, Any]
+ALIGNMENT = "alignment.safetensors"
 
 
 def align_stage(
-    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
-) -> Mapping[str, Any]:
-    """Searches and tests; leaves alignments, and parts of the tables `scores`, `gradience` and `aligned_states`."""
+    members: Sequence[Member], needs: Mapping[str, Path], report: Callable[[Progress], None]
+) -> list[Mapping[str, Any] | Exception]:
+    """Searches in one network and tests, as one batch as far as may be.
+
+    Each member leaves its alignment, and parts of the tables `scores`, `gradience` and `aligned_states`.
+    """
+    arguments = members[0].arguments  # all members have the same but for `asked`
     subject = Subject.of(arguments)
     network = subject.trained_network(needs)
     untrained = [subject.fresh_network("untrained"), subject.fresh_network("untrained, another")]
     options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
-    tables: dict[str, list[Row]] = {"scores": [], "gradience": [], "aligned_states": []}
-    for declared in arguments["alignments"]:
-        choice = AlignmentChoice.model_validate(declared)
-        algorithm = build_algorithm(choice.algorithm, subject.task)
-        site = choice.site or network.default_site
-        sizes = list(dict.fromkeys(subspace_size(k, network.sites[site]) for k in choice.k))
-        names = [f"{variable}.{k}" for variable in choice.variables for k in sizes]
+    asked = [Search.model_validate(member.arguments["asked"]) for member in members]
+    told: dict[int, Mapping[str, Any] | Exception] = {}
+    for batch in _batches(asked):
+        first = asked[batch[0]]
+        first.function.check()
+        algorithm = build_algorithm(first.algorithm, subject.task)
         try:
             found = find(
                 network,
                 algorithm,
-                choice.variables,
-                sizes,
+                list(dict.fromkeys(asked[place].variable for place in batch)),
+                list(dict.fromkeys(asked[place].k for place in batch)),
+                function=first.function.name,
+                function_options=first.function.options,
                 seed=subject.seed,
-                site=site,
+                site=first.site,
                 untrained=untrained,
                 counts=(counts.train, counts.validation, counts.test),
                 options=options,
                 on_validation=lambda on, step, best: report(_progress(on, step, best, options)),
             )
         except NonFiniteError as error:
-            if error.best:
-                kept = {name: one.function for name, one in zip(names, error.best, strict=True)}
-                save_functions(folder / "scratch" / f"{algorithm.name}.{site}.safetensors", kept)
-            raise
-        save_evidence(folder / f"{algorithm.name}.{site}.safetensors", found)
-        whole = whole_state_score(network, algorithm, counts.test, site=site, seed=subject.seed)
-        tables["scores"] += [{**subject.columns, **row} for row in _score_rows(found, whole)]
-        tables["gradience"] += [
-            {**subject.columns, **row} for row in _gradience_rows(network, algorithm, found, counts, subject)
-        ]
-        tables["aligned_states"] += [
-            {**subject.columns, **row} for row in _state_rows(network, algorithm, found, subject)
-        ]
-    for name, rows in tables.items():
-        save_part(name, rows, folder)
-    return subject.facts
+            told |= dict.fromkeys(batch, error)
+            for place, one in zip(batch, error.best, strict=False):
+                save_functions(members[place].folder / "scratch" / ALIGNMENT, {"alignment": one.function})
+            continue
+        tables = {
+            "scores": _score_rows(found),
+            "gradience": _gradience_rows(network, algorithm, found, counts, subject),
+            "aligned_states": _state_rows(network, algorithm, found, subject),
+        }
+        for name, rows in tables.items():
+            by_question: dict[tuple[str, int], list[Row]] = {}
+            for row in rows:
+                by_question.setdefault((row["variable"], row["k"]), []).append({**subject.columns, **row})
+            for place in batch:
+                save_part(name, by_question.get((asked[place].variable, asked[place].k), []), members[place].folder)
+        for place, evidence in zip(batch, found, strict=True):
+            save_evidence(members[place].folder / ALIGNMENT, [evidence])
+            told[place] = subject.facts
+    return [told[place] for place in range(len(members))]
+
+
+def _batches(asked: Sequence[Search]) -> Iterator[list[int]]:
+    """Places of the searches that share an algorithm, site and function, so that variables × sizes is all of them.
+
+    Usually that is one batch for each; fewer where some are done already, as after a k was added to a study.
+    """
+    alike: dict[str, dict[str, dict[int, int]]] = {}
+    for place, search in enumerate(asked):
+        kind = f"{search.algorithm} {search.site} {search.function.model_dump_json()}"
+        alike.setdefault(kind, {}).setdefault(search.variable, {})[search.k] = place
+    for variables in alike.values():
+        by_sizes: dict[tuple[int, ...], list[int]] = {}
+        for sizes in variables.values():
+            by_sizes.setdefault(tuple(sizes), []).extend(sizes.values())
+        yield from by_sizes.values()
 
 
 def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions) -> Progress:
@@ -93,7 +116,7 @@ def _names(evidence: Evidence) -> Row:
     }
 
 
-def _score_rows(found: Sequence[Evidence], whole: Score) -> Iterator[Row]:
+def _score_rows(found: Sequence[Evidence]) -> Iterator[Row]:
     for evidence in found:
         yield {**_names(evidence), "control": "none", **evidence.row()}
         best: dict[str, Score] = {}  # of several untrained networks the one that scores highest
@@ -102,8 +125,6 @@ def _score_rows(found: Sequence[Evidence], whole: Score) -> Iterator[Row]:
             best[kind] = max(best.get(kind, score), score, key=lambda one: one.iia)
         for control, score in best.items():
             yield {**_names(evidence), "control": control, **_figures(score)}
-    everything = {"variable": ALL_VARIABLES, "function": WHOLE_STATE, "k": found[0].function.d, "control": "none"}
-    yield {**_names(found[0]), **everything, **_figures(whole)}
 
 
 def _figures(score: Score) -> Row:
@@ -134,7 +155,7 @@ def _gradience_rows(
 
 @torch.no_grad()
 def _state_rows(network: Network, algorithm: Algorithm, found: Sequence[Evidence], subject: Subject) -> Iterator[Row]:
-    """Natural states in each variable's aligned coordinates (their two leading components), one sequence a quantity."""
+    """Natural states in aligned coordinates (their two leading components), one sequence a quantity."""
     if not {"count", "phase"} <= {v.name for v in algorithm.variables if not isinstance(v, Real)}:
         return
     task = subject.task
@@ -143,13 +164,12 @@ def _state_rows(network: Network, algorithm: Algorithm, found: Sequence[Evidence
     states = network.states(sequences.tokens.to(subject.device), found[0].site)
     sequence, step = (torch.arange(sequences.tokens.shape[1]) < sequences.lengths[:, None]).nonzero(as_tuple=True)
     natural = states[sequence, step]
-    for variable in dict.fromkeys(evidence.variable for evidence in found):
-        best = max((e for e in found if e.variable == variable), key=lambda e: e.validation_iia)
-        coordinates = best.function.coordinates(natural)
+    for evidence in found:
+        coordinates = evidence.function.coordinates(natural)
         shown = coordinates - coordinates.mean(0)
-        if best.k > 1:
+        if evidence.k > 1:
             shown = principal_components(coordinates, 2).coordinates(shown)
-        names = {name: value for name, value in _names(best).items() if name != "site"}
+        names = {name: value for name, value in _names(evidence).items() if name != "site"}
         places = zip(sequence.tolist(), step.tolist(), shown.cpu().tolist(), strict=True)
         for row, at, (c1, *c2) in places:
             yield {

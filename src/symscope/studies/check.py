@@ -172,9 +172,10 @@ def _faults_of_repetition(
         "tasks": [task.label for task in tasks.values()],
         "networks": [f"{network.label}, d = {d}" for network in networks.values() for d in network.sizes],
         "alignments": [
-            f"{grid.algorithm} at {site} for {task.label}"
+            f"{grid.algorithm} at {site} by {function.name} for {task.label}"
             for grid in alignments.values()
             for site in grid.sites or ("the default site",)
+            for function in grid.functions
             for task in tasks.values()
             if grid.is_for(task)
         ],
@@ -220,6 +221,15 @@ def _alignment_faults(
                 algorithm.check_variables([variable])
             except SymscopeError as error:
                 yield "variables", error
+    for function in grid.functions:
+        try:
+            function.check()
+        except SymscopeError as error:
+            yield "functions", error
+    yield from _site_faults(grid, networks)
+
+
+def _site_faults(grid: AlignmentGrid, networks: Sequence[Network]) -> Iterator[tuple[str, Exception]]:
     known = {site for network in networks for site in network.sites}
     for site in grid.sites or ():
         if known and site not in known:

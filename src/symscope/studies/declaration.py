@@ -4,14 +4,16 @@ A declaration is a short YAML file of these sections; `read_study` in `check.py`
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator
 
 from symscope.algorithms import Algorithm, make_algorithm
+from symscope.alignment import FUNCTIONS
 from symscope.alignment.search import SearchOptions
+from symscope.alignment.starts import check_function
 from symscope.errors import InvalidArgumentError, SymscopeError
 from symscope.networks import Network, make_network
 from symscope.studies.named import imported, is_import_path
@@ -81,21 +83,47 @@ class NetworkChoice(_Section):
         return build_network(self.kind, d, vocabulary, generator, self.options)
 
 
-class AlignmentChoice(_Section):
-    """What one search job looks for: the variables of an algorithm at one site, each in subspaces of several sizes."""
+class FunctionChoice(_Section):
+    """An alignment function, and its options."""
+
+    name: str = Field(description="one of ours, or an import path of what makes it, package.module:function")
+    options: dict[str, int | float | str | bool] = Field(default={}, description="what else this function takes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_alone(cls, declared: Any) -> Any:
+        return {"name": declared} if isinstance(declared, str) else declared
+
+    def check(self) -> None:
+        """Raises what is wrong with it; one of the user's own is known by its import path from then on."""
+        if is_import_path(self.name):
+            FUNCTIONS[self.name] = imported(self.name, "alignment function")
+        check_function(self.name, self.options)
+
+
+class Search(_Section):
+    """One search: a variable of an algorithm, at a site, in a subspace of k dimensions of one alignment function."""
 
     algorithm: str
-    site: str | None = None
-    variables: tuple[str, ...]
-    k: tuple[int | str, ...]
+    site: str
+    function: FunctionChoice
+    variable: str
+    k: int
+
+    @property
+    def label(self) -> str:
+        """What the search is called in the name of its job."""
+        made = _label(self.function.name, self.function.options)
+        return f"{self.algorithm.rpartition(':')[2]}-{self.site}-{made}-{self.variable}-k{self.k}"
 
 
 class AlignmentGrid(_Section):
-    """The variables of an algorithm to look for, where, and the subspace sizes allowed: numbers, or `d/2`."""
+    """The variables of an algorithm to look for, where, with which functions, and the subspace sizes allowed."""
 
     algorithm: str = Field(description="one of ours, or an import path, package.module:Class")
     variables: tuple[str, ...] = Field(min_length=1)
-    k: tuple[int | str, ...] = Field(min_length=1)
+    k: tuple[int | str, ...] = Field(min_length=1, description="numbers, or parts of the width of the site, `d/2`")
+    functions: tuple[FunctionChoice, ...] = Field(default=(FunctionChoice(name="orthogonal"),), min_length=1)
     sites: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="where to look, as far as a network has it; default: the network's own"
     )
@@ -107,14 +135,18 @@ class AlignmentGrid(_Section):
         """Whether a task is among its tasks."""
         return self.tasks is None or task.name in self.tasks or task.label in self.tasks
 
-    def choices(self, task: TaskChoice, network_sites: Iterable[str]) -> list[AlignmentChoice]:
-        """What of it concerns one network of one task: a choice for each site that the network has."""
+    def searches(self, task: TaskChoice, sites: Mapping[str, int], default_site: str) -> list[Search]:
+        """What of it concerns one network of one task, whose sites have these widths."""
         if not self.is_for(task):
             return []
-        there = list(network_sites)
-        sites = [None] if self.sites is None else [site for site in self.sites if site in there]
-        shared = {"algorithm": self.algorithm, "variables": self.variables, "k": self.k}
-        return [AlignmentChoice(site=site, **shared) for site in sites]
+        asked = [default_site] if self.sites is None else [site for site in self.sites if site in sites]
+        return [
+            Search(algorithm=self.algorithm, site=site, function=function, variable=variable, k=k)
+            for site in asked
+            for function in self.functions
+            for variable in self.variables
+            for k in dict.fromkeys(subspace_size(declared, sites[site]) for declared in self.k)
+        ]
 
 
 class InterventionCounts(_Section):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from symscope.errors import SymscopeError
-from symscope.runner import Job, Plan, Store, local, open_store, run
+from symscope.runner import Event, Job, Plan, Store, local, open_store, run
 from symscope.runner.canonical import canonical_json
 
 Kind = str
@@ -48,70 +47,100 @@ def by_measuring(plan: Plan, wanted: Iterable[str], threads: int, tell: Callable
     """Times shortened jobs, one of each kind among the `wanted` names, in a folder that is thrown away.
 
     Each is run at two lengths; the difference tells the time of an update or step, the rest is what comes with any
-    length (drawing interventions, say). Training is shortened to some validations, a search to some steps.
+    length (drawing interventions, say). Jobs of a group are timed together.
 
     Args:
         plan: all jobs.
         wanted: names of the jobs whose time is asked for.
         threads: threads of each job.
         tell: is told which job is timed.
+
+    Raises:
+        SymscopeError: a shortened job failed.
     """
-    first: dict[Kind, Job] = {}
-    for name in wanted:
-        first.setdefault(kind_of(plan[name]), plan[name])
-    estimates = {}
+    units: dict[tuple[Kind, ...], list[Job]] = {}
+    for unit in _units(plan, wanted):
+        units.setdefault(tuple(map(kind_of, unit)), unit)
+    cut: dict[str, Job] = {}
+    for unit in units.values():
+        for need in unit[0].needs:
+            cut |= {job.name: job for job in _cut([plan[need]], 0)}
+        for which in range(len(LENGTHS)):
+            cut |= {job.name: job for job in _cut(unit, which)}
     with tempfile.TemporaryDirectory() as folder:
-        for kind, job in first.items():
-            tell(f"timing {job.name} ...")
-            estimates[kind] = _time(plan, job, Path(folder), threads)
-    return estimates
+        store = open_store(folder, study="timing")
+        small = Plan(cut.values(), result_version=plan.result_version)
+
+        def show(event: Event) -> None:
+            if event.kind == "started":
+                tell(f"timing {event.job} ...")
+
+        outcome = run(small, store, local(1, threads), on_event=show)
+        if not outcome.ok:
+            raise SymscopeError("a job failed when it was timed:\n" + "\n".join(outcome.failed.values()))
+        seconds = {job.name: store.manifest(small.location(job.name)).seconds for job in small}
+    return {kind_of(job): estimate for unit in units.values() for job, estimate in _estimates(unit, seconds)}
 
 
-def _time(plan: Plan, job: Job, folder: Path, threads: int) -> Estimate:
-    store = open_store(folder, study="timing")
-    lengths = [length for length in (_lengthened(job, times) for times in (1, 3)) if length is not None]
-    if not lengths:  # a stage that knows no length is run as it is
-        return Estimate(_seconds(plan, job, store, threads), at_most=False)
-    (short, one), (long, three) = lengths
-    if one == three:  # its cap is as short as that
-        return Estimate(_seconds(plan, short, store, threads), at_most=False)
-    at_one, at_three = (_seconds(plan, cut, store, threads) for cut in (short, long))
-    each = max(0.0, at_three - at_one) / (three - one)
-    return Estimate(max(0.0, at_one - each * one) + each * _cap(job), at_most=True)
+LENGTHS = (1, 3)
+"""Shortened jobs have these many validations or bouts of steps."""
 
-
-def _seconds(plan: Plan, job: Job, store: Store, threads: int) -> float:
-    """Runs a job, and before it what it needs, as short as can be."""
-    needs = [_lengthened(plan[need], 1) for need in job.needs]
-    shortened = [need[0] for need in needs if need is not None]
-    small = Plan([*shortened, replace(job, group="")], result_version=plan.result_version)
-    outcome = run(small, store, local(1, threads))
-    if not outcome.ok:
-        raise SymscopeError(f"{job.name} failed when it was timed:\n" + "\n".join(outcome.failed.values()))
-    return store.manifest(small.location(job.name)).seconds
-
-
-# What is long in a stage, and in which of its arguments the length is told.
-_LENGTHS: Mapping[str, tuple[str, str]] = {
-    "training": ("epochs", "validate_every"),
-    "search": ("steps", "validate_every"),
+_SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], int]]] = {
+    "training": ("epochs", lambda options: options["validate_every"]),
+    "search": ("steps", lambda options: min(20, options["validate_every"])),
 }
+"""What is long in a stage: the section of its arguments, where the length is told, and a short length."""
 
 
-def _lengthened(job: Job, times: int) -> tuple[Job, int] | None:
-    """The job cut to so many validations, and its length then; None where nothing in it has a length."""
-    for section, (length, unit) in _LENGTHS.items():
-        options: Mapping[str, Any] | None = job.arguments.get(section)
-        if options is not None:
-            short = min(options[length], times * options[unit])
-            cut = {**options, length: short}
-            if "keep_every" in cut:
-                cut["keep_every"] = 0
-            if "patience" in cut:  # nothing may end it sooner
-                cut["patience"] = 10**6
-            return replace(job, arguments={**job.arguments, section: cut}), short
+def _units(plan: Plan, wanted: Iterable[str]) -> list[list[Job]]:
+    """The jobs, those of a group together."""
+    units: dict[str, list[Job]] = {}
+    for name in wanted:
+        units.setdefault(plan[name].group or name, []).append(plan[name])
+    return list(units.values())
+
+
+def _length(job: Job, which: int) -> tuple[str, str, int] | None:
+    """Section, name and value of the length of a job when it is cut; None where it has none, or is as short anyway."""
+    for section, (length, short) in _SECTIONS.items():
+        options = job.arguments.get(section)
+        if options is not None and LENGTHS[-1] * short(options) < options[length]:
+            return section, length, LENGTHS[which] * short(options)
     return None
 
 
-def _cap(job: Job) -> int:
-    return next(job.arguments[section][length] for section, (length, _) in _LENGTHS.items() if section in job.arguments)
+def _cut(unit: Sequence[Job], which: int) -> list[Job]:
+    """Jobs cut to a length, which read what is cut to the shortest; jobs that have no length are as they were."""
+    found = []
+    for job in unit:
+        cut, arguments = _length(job, which), dict(job.arguments)
+        if cut is not None:
+            section, length, value = cut
+            options = {**arguments[section], length: value}
+            options |= {"keep_every": 0} if "keep_every" in options else {}
+            options |= {"patience": 10**6} if "patience" in options else {}  # nothing may end it sooner
+            arguments[section] = options
+        needs = tuple(_name(need, 0) for need in job.needs)
+        name, group = _name(job.name, which if cut else 0), f"{job.group}, {which if cut else 0}" if job.group else ""
+        found.append(Job(name, job.stage, arguments, needs, group))
+    return found
+
+
+def _name(name: str, which: int) -> str:
+    return f"{name}, shortened" if which == 0 else f"{name}, less shortened"
+
+
+def _estimates(unit: Sequence[Job], seconds: Mapping[str, float]) -> Iterator[tuple[Job, Estimate]]:
+    """The time of each job: its share of what the unit took."""
+    cuts = [_length(unit[0], which) for which in range(len(LENGTHS))]
+    short, long = (
+        sum(seconds[_name(job.name, which if cuts[which] else 0)] for job in unit) for which in range(len(LENGTHS))
+    )
+    if cuts[0] is None or cuts[1] is None:
+        total = short
+    else:
+        section, length, one = cuts[0]
+        each = max(0.0, long - short) / (cuts[1][2] - one)
+        total = max(0.0, short - each * one) + each * unit[0].arguments[section][length]
+    for job in unit:
+        yield job, Estimate(total / len(unit), at_most=cuts[0] is not None)

@@ -1,45 +1,42 @@
-"""From a declared study to the jobs that it takes: train a network, then look for variables in it."""
+"""From a declared study to the jobs that it takes: train a network, then look for each variable in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from symscope.runner import Job, Plan
 from symscope.seeds import generator
-from symscope.studies.declaration import NetworkChoice, Study, TaskChoice
+from symscope.studies.declaration import NetworkChoice, Search, Study, TaskChoice
 from symscope.studies.named import fingerprint, is_import_path
 
 RESULT_VERSION = "1"
 """Raise this when the code gives other results for the same arguments; stored results are then done again."""
 
 _STAGES = "symscope.studies"
-TRAIN, ALIGN, SWAP = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_stage", f"{_STAGES}.swap:swap_stage"
+TRAIN, ALIGN = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_stage"
+CEILING, SWAP = f"{_STAGES}.swap:ceiling_stage", f"{_STAGES}.swap:swap_stage"
 
 
 def plan_study(study: Study) -> Plan:
-    """The jobs of a study, with the keys of their results: for each network train, then align and swap."""
-    sites = {(network.label, d): _sites(study, network, d) for network in study.networks for d in network.sizes}
+    """The jobs of a study, with the keys of their results: for each network train, then search, and swap.
+
+    Each search is a job; those on one network are a group, since they share the network and so a batch.
+    """
     declared = study.model_dump(mode="json")
     jobs: list[Job] = []
-    for task in study.tasks:
-        for network in study.networks:
-            for d in network.sizes:
-                asked = [
-                    choice.model_dump(mode="json")
-                    for grid in study.alignments
-                    for choice in grid.choices(task, sites[network.label, d])
+    for network in study.networks:
+        for d in network.sizes:
+            made = network.make(d, 4, generator(0))
+            for task in study.tasks:
+                searches = [
+                    search for grid in study.alignments for search in grid.searches(task, made.sites, made.default_site)
                 ]
+                subject = _Subject(study, declared, task, network, d, searches)
                 for seed in study.seeds:
-                    jobs += _network_jobs(study, declared, task, network, (d, seed), asked)
+                    jobs += subject.jobs(seed)
     return Plan(jobs, result_version=RESULT_VERSION)
-
-
-def _sites(study: Study, network: NetworkChoice, d: int) -> tuple[str, ...]:
-    """The sites of a network; it has to be made to know them, so that is left out where none are declared."""
-    if all(grid.sites is None for grid in study.alignments):
-        return ()
-    return tuple(network.make(d, 4, generator(0)).sites)
 
 
 def declared_text(study: Study) -> str:
@@ -47,33 +44,42 @@ def declared_text(study: Study) -> str:
     return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _network_jobs(
-    study: Study,
-    declared: Mapping[str, Any],
-    task: TaskChoice,
-    network: NetworkChoice,
-    size_and_seed: tuple[int, int],
-    asked: Sequence[Mapping[str, Any]],
-) -> list[Job]:
-    d, seed = size_and_seed
-    name = f"{task.label}-{network.label}-d{d}-seed{seed}"
-    built = {"kind": network.kind, "options": network.options, "label": network.label, "d": d}
-    common = {"task": task.model_dump(mode="json"), "network": built, "seed": seed, "device": study.device}
-    code = _own_code(task.name, network.kind)
-    training = {**common, **code, "training": declared["training"], "behaviour": declared["behaviour"]}
-    jobs, needs = [Job(f"train/{name}", TRAIN, training)], (f"train/{name}",)
-    algorithms = [choice["algorithm"] for choice in asked]
-    if asked:
-        search = {"alignments": asked, "search": declared["search"], "interventions": declared["interventions"]}
-        code = _own_code(task.name, network.kind, *algorithms)
-        jobs.append(Job(f"align/{name}", ALIGN, {**common, **code, **search}, needs))
-    if study.whole_state_swaps:
-        swaps: dict[str, Any] = {"swaps": study.whole_state_swaps}
-        if is_import_path(task.name):
-            swaps["algorithm"] = algorithms[0]
-        code = _own_code(task.name, network.kind, swaps.get("algorithm", ""))
-        jobs.append(Job(f"swap/{name}", SWAP, {**common, **code, **swaps}, needs))
-    return jobs
+@dataclass(frozen=True)
+class _Subject:
+    """Networks of one kind and size on one task, which differ only in their seed."""
+
+    study: Study
+    declared: Mapping[str, Any]
+    task: TaskChoice
+    network: NetworkChoice
+    d: int
+    searches: Sequence[Search]
+
+    def jobs(self, seed: int) -> Iterator[Job]:
+        """All jobs about one network: each gets only what determines its result."""
+        name = f"{self.task.label}-{self.network.label}-d{self.d}-seed{seed}"
+        built = {"kind": self.network.kind, "options": self.network.options, "label": self.network.label, "d": self.d}
+        task = self.task.model_dump(mode="json")
+        common = {"task": task, "network": built, "seed": seed, "device": self.study.device}
+        own = (self.task.name, self.network.kind)
+        training = {"training": self.declared["training"], "behaviour": self.declared["behaviour"]}
+        yield Job(f"train/{name}", TRAIN, {**common, **_own_code(*own), **training})
+        needs = (f"train/{name}",)
+        options = {"search": self.declared["search"], "interventions": self.declared["interventions"]}
+        for search in self.searches:
+            code = _own_code(*own, search.algorithm, search.function.name)
+            asked = {"asked": search.model_dump(mode="json"), **options}
+            yield Job(f"align/{name}/{search.label}", ALIGN, {**common, **code, **asked}, needs, group=f"align/{name}")
+        for algorithm, site in dict.fromkeys((search.algorithm, search.site) for search in self.searches):
+            asked = {"algorithm": algorithm, "site": site, "test": self.study.interventions.test}
+            label = f"{algorithm.rpartition(':')[2]}-{site}"
+            yield Job(f"ceiling/{name}/{label}", CEILING, {**common, **_own_code(*own, algorithm), **asked}, needs)
+        if self.study.whole_state_swaps:
+            swaps: dict[str, Any] = {"swaps": self.study.whole_state_swaps}
+            if is_import_path(self.task.name):
+                swaps["algorithm"] = self.searches[0].algorithm
+            code = _own_code(*own, swaps.get("algorithm", ""))
+            yield Job(f"swap/{name}", SWAP, {**common, **code, **swaps}, needs)
 
 
 def _own_code(*names: str) -> dict[str, dict[str, str]]:

@@ -1,7 +1,7 @@
 """From the store of a study to what its report shows."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -33,12 +33,26 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
     there = [job.name for job in plan if job.name in {*outcome.done, *outcome.there}]
     manifests = {name: store.manifest(plan.location(name)) for name in there}
     folders = [store.fetch(plan.location(name)) for name in there]
-    tables = {name: table for name in TABLES if (table := read_parts(name, folders)) is not None}
+    shown = {name: _chosen(folders) if name == "aligned_states" else folders for name in TABLES}
+    tables = {name: table for name in TABLES if (table := read_parts(name, shown[name])) is not None}
     notes = [
         _unsolved(name, manifest) for name, manifest in manifests.items() if not manifest.facts.get("solved", True)
     ]
     notes += [f"The job {name} failed; its results are missing." for name in outcome.failed]
     return ReportInputs(study.title, tables, command=command, notes=tuple(notes), facts=_facts(study, manifests))
+
+
+def _chosen(folders: Sequence[Path]) -> list[Path]:
+    """Of the searches for one variable in one network, the one that is best on validation: its states are shown."""
+    best: dict[tuple[object, ...], tuple[float, Path]] = {}
+    for folder in folders:
+        scores = read_parts("scores", [folder])
+        if scores is None or (row := scores.row(0, named=True))["validation_iia"] is None:
+            continue
+        question = tuple(row[name] for name in ("task", "network", "d", "seed", "algorithm", "variable"))
+        if question not in best or row["validation_iia"] > best[question][0]:
+            best[question] = row["validation_iia"], folder
+    return [folder for _, folder in best.values()]
 
 
 def query(address: Path | str, table: str | None = None) -> pl.DataFrame:

@@ -1,14 +1,31 @@
-"""The whole-state stage of a study: does a trained network follow a swapped state, at each of its sites?"""
+"""The whole-state stages of a study: does a trained network follow a swapped state, at each of its sites?"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from symscope.algorithms import algorithms_for
-from symscope.alignment import whole_state_test
+from symscope.alignment import whole_state_score, whole_state_test
+from symscope.analysis.tables import ALL_VARIABLES, WHOLE_STATE
 from symscope.runner import Progress
 from symscope.studies.common import Subject, save_part
 from symscope.studies.declaration import build_algorithm
+
+
+def ceiling_stage(
+    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    """Swaps whole states at any two positions, for what an alignment can reach at most: rows of the table `scores`."""
+    subject = Subject.of(arguments)
+    network = subject.trained_network(needs)
+    algorithm, site = build_algorithm(arguments["algorithm"], subject.task), arguments["site"]
+    report(Progress(0, 1, f"whole-state swaps at {site}"))
+    reached = whole_state_score(network, algorithm, arguments["test"], site=site, seed=subject.seed)
+    named = {"algorithm": algorithm.name, "variable": ALL_VARIABLES, "site": site, "function": WHOLE_STATE}
+    figures = {"iia": reached.iia, "low": reached.low, "high": reached.high, "n": reached.n}
+    row = {**subject.columns, **named, "k": network.sites[site], "control": "none", **figures}
+    save_part("scores", [row], folder)
+    return subject.facts
 
 
 def swap_stage(
