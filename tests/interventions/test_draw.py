@@ -5,11 +5,11 @@ import time
 import pytest
 import torch
 
-from symscope.algorithms import UpDown
+from symscope.algorithms import RunningTotal, UpDown
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.interventions import draw_interventions
 from symscope.seeds import generator
-from symscope.tasks import multi_object
+from symscope.tasks import make_task, multi_object
 
 TASK = multi_object()
 ALGORITHM = UpDown(TASK)
@@ -94,3 +94,21 @@ def test_less_than_no_more_demo_tokens_is_refused() -> None:
 def test_errors(variables, count, error, message) -> None:
     with pytest.raises(error, match=message):
         draw_interventions(ALGORITHM, variables, count, generator(0))
+
+
+@pytest.mark.parametrize("name", ["multi-object", "same-object-void"])
+def test_cuts_at_a_landmark(name: str) -> None:
+    task = make_task(name)
+    demo = set(task.demo.tolist())
+    for at in task.landmarks:
+        drawn = draw_interventions(UpDown(task), ["count"], 200, generator(0), at=at)
+        for tokens, positions in ((drawn.base, drawn.base_positions), (drawn.source, drawn.source_positions)):
+            for row, position in zip(tokens.tolist(), positions.tolist(), strict=True):
+                trigger = row.index(task.trigger)
+                expected = trigger if at == "trigger" else max(i for i in range(trigger) if row[i] in demo)
+                assert position == expected
+    with pytest.raises(UnknownNameError, match="did you mean 'trigger'"):
+        draw_interventions(UpDown(task), ["count"], 10, generator(0), at="triger")
+    arithmetic = make_task("arithmetic")
+    with pytest.raises(UnknownNameError, match="unknown landmark of task 'arithmetic' 'trigger': known: none"):
+        draw_interventions(RunningTotal(arithmetic), ["total"], 10, generator(0), at="trigger")

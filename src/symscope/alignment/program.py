@@ -4,7 +4,8 @@ What a fit does depends on nothing beside it: its gradient reaches its own slice
 by entry. So fits that stop are taken out, and the others go on as if they had never been there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,21 @@ from torch import Tensor, nn
 
 from symscope.alignment.functions import AlignmentFunction
 from symscope.alignment.masks import Mask
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Matrix products of the precision that their numbers have, whatever faster ones the user has chosen.
+
+    The network follows that choice (`torch.set_float32_matmul_precision`); a map never does, since what it rounds away
+    would come back as a difference between base and swapped state.
+    """
+    chosen = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(chosen)
 
 
 @dataclass
@@ -68,6 +84,7 @@ class Program:
         self._learning_rate = learning_rate
         self._adam = torch.optim.Adam(self._parameters(), lr=learning_rate)
 
+    @full_precision()
     def swap(
         self,
         base: Float[Tensor, "fits batch state"],
@@ -88,6 +105,7 @@ class Program:
         order = torch.tensor([index for stack in self._stacks for index in stack.members]).argsort()
         return torch.cat(swapped).index_select(0, order.to(base.device))
 
+    @full_precision()
     def step(self, losses: Float[Tensor, " fits"]) -> None:
         """One step of Adam on each alignment's own loss, and on what its mask adds to that."""
         whole = losses.sum()

@@ -62,6 +62,7 @@ def draw_interventions(
     count: int,
     generator: Generator,
     *,
+    at: str | None = None,
     not_at: Collection[str] = (),
     more_demo: int | Literal["own"] = MORE_DEMO,
 ) -> Interventions:
@@ -75,12 +76,13 @@ def draw_interventions(
         variables: the variables that are swapped together; all of them for a swap of the whole state.
         count: how many.
         generator: the source of randomness.
+        at: a landmark of the task (`"trigger"`, `"last-demo"`) to cut all sequences at, in place of anywhere.
         not_at: names of further tokens that are never cut at (the authors' code leaves out the trigger, `("T",)`).
         more_demo: a base that is in the demo phase after the swap sees 0 to this many more demo tokens, uniformly;
             `"own"`: as many as its own sequence still has (the authors' code).
 
     Raises:
-        UnknownNameError: a variable or token that does not exist.
+        UnknownNameError: a variable, token or landmark that does not exist.
         InvalidArgumentError: `count` is below 1, no variables, nowhere to cut, or no draw has a counterfactual.
     """
     variables = algorithm.check_variables(variables)
@@ -92,10 +94,14 @@ def draw_interventions(
         raise InvalidArgumentError(f"at least 0 more demo tokens follow, or 'own', got {more_demo}")
     vocabulary = algorithm.task.vocabulary
     uncut = torch.tensor([vocabulary.pad, vocabulary.bos, vocabulary.eos, *vocabulary.encode(not_at)])
+
+    def cuts(sequences: Sequences) -> Int[Tensor, " batch"]:
+        return _anywhere(sequences, uncut, generator) if at is None else algorithm.task.landmark(at, sequences)
+
     parts: list[Interventions] = []
     have, drawn = 0, 0
     while have < count:
-        parts.append(_draw_once(algorithm, variables, count - have, generator, uncut, more_demo))
+        parts.append(_draw_once(algorithm, variables, count - have, generator, cuts, more_demo))
         have, drawn = have + len(parts[-1]), drawn + count - have
         if have == 0 and drawn >= 20 * count:
             raise InvalidArgumentError(f"none of {drawn} draws has a counterfactual: {algorithm.name} never ends")
@@ -149,13 +155,13 @@ def _draw_once(
     variables: tuple[str, ...],
     count: int,
     generator: Generator,
-    uncut: Int[Tensor, " tokens"],
+    cuts: Callable[[Sequences], Int[Tensor, " batch"]],
     more_demo: int | Literal["own"],
 ) -> Interventions:
     """Up to `count` interventions: those of `count` draws that have a counterfactual."""
     task = algorithm.task
     base, source = (task.draw(task.draw_quantities(count, generator), generator) for _ in range(2))
-    base_at, source_at = (_positions(sequences, uncut, generator) for sequences in (base, source))
+    base_at, source_at = cuts(base), cuts(source)
     base_values, source_values = (
         {name: column.gather(1, at[:, None])[:, 0] for name, column in algorithm.run(sequences.tokens).items()}
         for sequences, at in ((base, base_at), (source, source_at))
@@ -173,7 +179,7 @@ def _draw_once(
     return select(everything, then.ends)
 
 
-def _positions(sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: Generator) -> Int[Tensor, " batch"]:
+def _anywhere(sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: Generator) -> Int[Tensor, " batch"]:
     may = ~torch.isin(sequences.tokens, uncut)
     if not may.any(1).all():
         raise InvalidArgumentError("a sequence has no position to cut at: every token is BOS, EOS or excluded")

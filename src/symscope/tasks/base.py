@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Generator, Tensor
 
-from symscope.errors import InvalidArgumentError
+from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.tasks.vocabulary import Vocabulary
 
 
@@ -47,11 +47,13 @@ class Task(ABC):
         held_out: those of them that training never shows.
         trained: the others.
         largest: the largest quantity that can be drawn, where there is one; it bounds extrapolation.
+        landmarks: the positions that have a name, such as the trigger's; see `landmark`.
     """
 
     name: str
     vocabulary: Vocabulary
     largest: int | None = None
+    landmarks: tuple[str, ...] = ()
 
     def __init__(self, quantities: Collection[int], held_out: Collection[int]) -> None:
         self.quantities = tuple(sorted(set(quantities)))
@@ -90,6 +92,10 @@ class Task(ABC):
     @abstractmethod
     def remaining(self, sequences: Sequences, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """How many demo tokens each sequence still shows after its position."""
+
+    def landmark(self, name: str, sequences: Sequences) -> Int[Tensor, " batch"]:
+        """The position of a landmark in each sequence; `UnknownNameError` when the task has none of that name."""
+        raise UnknownNameError(f"landmark of task {self.name!r}", name, self.landmarks)
 
     def draw_quantities(
         self, count: int, generator: Generator, among: Collection[int] | None = None

@@ -46,6 +46,8 @@ class NumericTask(Task):
             demo type or response called as the trigger or the void, or a probability outside 0 < p < 1.
     """
 
+    landmarks = ("trigger", "last-demo")
+
     def __init__(
         self,
         name: str,
@@ -116,6 +118,17 @@ class NumericTask(Task):
             return tokens, after
         voids = torch.rand(remaining.shape, generator=generator) < self.void_probability
         return torch.where(voids, self.void, tokens), torch.where(voids, remaining, after)
+
+    def landmark(self, name: str, sequences: Sequences) -> Int[Tensor, " batch"]:
+        """See `Task.landmark`: the trigger, and the last demo token before it."""
+        if name not in self.landmarks:
+            return super().landmark(name, sequences)
+        trigger = (sequences.tokens == self.trigger).int().argmax(1)
+        if name == "trigger":
+            return trigger
+        place = torch.arange(sequences.tokens.shape[1])
+        shown = torch.isin(sequences.tokens, self.demo) & (place < trigger[:, None])
+        return (shown * place).amax(1)
 
     def remaining(self, sequences: Sequences, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """See `Task.remaining`.
