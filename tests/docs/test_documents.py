@@ -12,7 +12,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 EXAMPLES = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in PAGES}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/own-network.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/own-network.md", "docs/concepts/alignments.md"])
 def test_examples_run_as_pasted(page: str) -> None:
     (code,) = EXAMPLES[ROOT / page]
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/")

@@ -68,6 +68,13 @@ def test_all_faults_are_told_together() -> None:
         ("seeds: [0, 1]", "seeds: []", "seeds"),
         ("name: quick", "name: [", "no valid YAML"),
         ("algorithm: up-down", "algorithm: up-down\n    sites: [nowhere]", "unknown site 'nowhere'"),
+        ("algorithm: up-down", "algorithm: up-down\n    functions: [linea]", "did you mean 'linear'"),
+        (
+            "algorithm: up-down",
+            "algorithm: up-down\n    functions: [{name: linear, options: {view: flat}}]",
+            "unknown view",
+        ),
+        ("algorithm: up-down", "algorithm: up-down\n    functions: [oblique, oblique]", "alignments: each once"),
         ("- name: multi-object", "- name: multi-object\n  - name: multi-object", "tasks: each once"),
         ("sizes: [48]", "sizes: [48, 48]", "networks: each once"),
         ("kind: gru", "kind: lstm\n    options: {heads: 2}", "unknown option of network 'lstm' 'heads'"),

@@ -16,7 +16,13 @@ def save_functions(path: Path, functions: Mapping[str, AlignmentFunction], facts
         own = {id(entry): key for key, entry in (*function.named_parameters(), *function.named_buffers())}
         keys = [f"{name}.{own[id(tensor)]}" for tensor in function.tensors()]
         tensors |= dict(zip(keys, function.tensors(), strict=True))
-        described[name] = {"kind": type(function).__name__, "settings": dict(function.settings()), "tensors": keys}
+        settings = dict(function.settings())
+        described[name] = {
+            "kind": type(function).__name__,
+            "name": function.name,
+            "settings": settings,
+            "tensors": keys,
+        }
     save_tensors(path, tensors, {**facts, "functions": described})
 
 
@@ -28,12 +34,11 @@ def load_functions(path: Path) -> tuple[dict[str, AlignmentFunction], dict[str, 
     """
     tensors, facts = load_tensors(path)
     try:
-        functions = {
-            name: KINDS[entry["kind"]]
-            .from_tensors(entry["settings"], [tensors[key] for key in entry["tensors"]])
-            .requires_grad_(False)
-            for name, entry in facts.pop("functions").items()
-        }
+        functions = {}
+        for name, entry in facts.pop("functions").items():
+            own = [tensors[key] for key in entry["tensors"]]
+            functions[name] = KINDS[entry["kind"]].from_tensors(entry["settings"], own).requires_grad_(False)
+            functions[name].name = entry["name"]
     except (KeyError, TypeError, ValueError, SymscopeError) as error:
         raise CheckpointError(f"{path} does not hold alignment functions that can be read ({error!r})") from error
     return functions, facts

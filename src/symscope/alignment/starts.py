@@ -76,6 +76,11 @@ def check_function(name: str, options: Mapping[str, Any]) -> None:
         raise UnknownNameError("view", view, VIEWS)
 
 
+def function_label(name: str, options: Mapping[str, Any]) -> str:
+    """What a function is called in tables: its name, and its options."""
+    return "-".join([name, *(f"{option}{value}" for option, value in sorted(options.items()))])
+
+
 class Starts:
     """Starts on one set of natural states; what they share is worked out once.
 
@@ -124,4 +129,6 @@ class Starts:
         else:
             frame = None
         made = FUNCTIONS[name](d, k, frame, draws, **rest).to(seen)
-        return made if view is None else Through(made, view)
+        made = made if view is None else Through(made, view)
+        made.name = function_label(name, options)
+        return made

@@ -96,7 +96,9 @@ class Reversible(AlignmentFunction):
     def part(self, dimensions: slice) -> AlignmentFunction:
         """See `AlignmentFunction.part`."""
         start, stop, _ = dimensions.indices(self.k)
-        return Reversible(self.tensors(), self.d, stop - start, self.first + start).requires_grad_(False)
+        part = Reversible(self.tensors(), self.d, stop - start, self.first + start).requires_grad_(False)
+        part.name = self.name
+        return part
 
     def coordinates(self, states: Float[Tensor, "batch state"]) -> Float[Tensor, "batch k"]:
         """See `AlignmentFunction.coordinates`."""

@@ -114,7 +114,9 @@ class Through(AlignmentFunction):
         if isinstance(self.inner, LinearFunction):
             assert isinstance(part, Subspace)
             return Subspace(self.back @ part.write, part.read @ self.into, name=self.name)
-        return Through(part, View(self.into, self.back, self.mean))
+        through = Through(part, View(self.into, self.back, self.mean))
+        through.name = self.name
+        return through
 
     def coordinates(self, states: Float[Tensor, "batch state"]) -> Float[Tensor, "batch k"]:
         """See `AlignmentFunction.coordinates`."""
