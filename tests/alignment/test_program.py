@@ -35,11 +35,10 @@ class OnDevice(TorchDispatchMode):
         leaves = [x for x in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         made = func(*args, **(kwargs or {}))
         if any(id(x.untyped_storage()) in self.known for x in leaves):
-            chosen = any(x.dtype == torch.bool for x in leaves) and func.name().startswith(
-                ("aten::index.", "aten::index_put")
-            )
-            if chosen or func.name().split(".")[0] in WAITS:
-                self.waits.append(func.name())
+            name = func.name().split(".")[0]
+            masked = name in ("aten::index", "aten::index_put_") and any(x.dtype == torch.bool for x in leaves)
+            if masked or name in WAITS:
+                self.waits.append(name)
             for x in torch.utils._pytree.tree_leaves(made):
                 if isinstance(x, torch.Tensor):
                     self.there.append(x)  # kept alive, so that no storage takes its place
