@@ -10,6 +10,11 @@ from symscope.cli.console import out, say, whole_lines
 from symscope.report import ReportInputs, write_report
 
 HIDDEN = {"start", "validation_iia", "steps", "redrawn", "trained_n", "held_out_n", "extrapolated_n"}
+SCORES = [
+    *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k"),
+    *("control", "iia", "low", "high", "n", "selectivity"),
+]
+"""What of the scores fits on a screen; the report and the tables have the rest."""
 MOST_ROWS = 200
 """More than that nobody reads on a screen; the files have all."""
 
@@ -20,7 +25,7 @@ def write_report_and_tell(inputs: ReportInputs, folder: Path) -> None:
     if "behaviour" in tables or "training" in tables:
         _print_rows(learning(tables.get("behaviour"), tables.get("training")), "trial accuracy and training")
     if "scores" in tables:
-        _print_rows(tables["scores"], "interchange intervention accuracy (IIA), 95% interval")
+        _print_rows(tables["scores"].select(SCORES), "interchange intervention accuracy (IIA), 95% interval")
     if "whole_state" in tables:
         _print_rows(tables["whole_state"], "whole-state swaps: share that goes on as the source, and as the base")
     say(f"Report: {write_report(inputs, folder).page}")
