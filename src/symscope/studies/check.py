@@ -172,7 +172,7 @@ def _faults_of_repetition(
         "tasks": [task.label for task in tasks.values()],
         "networks": [f"{network.label}, d = {d}" for network in networks.values() for d in network.sizes],
         "alignments": [
-            f"{grid.algorithm} at {site} by {function.name} for {task.label}"
+            f"{grid.algorithm} at {site} by {function.label} for {task.label}"
             for grid in alignments.values()
             for site in grid.sites or ("the default site",)
             for function in grid.functions

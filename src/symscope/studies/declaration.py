@@ -13,7 +13,7 @@ from torch import Generator
 from symscope.algorithms import Algorithm, make_algorithm
 from symscope.alignment import FUNCTIONS
 from symscope.alignment.search import SearchOptions
-from symscope.alignment.starts import check_function
+from symscope.alignment.starts import check_function, function_label
 from symscope.errors import InvalidArgumentError, SymscopeError
 from symscope.networks import Network, make_network
 from symscope.studies.named import imported, is_import_path
@@ -94,6 +94,11 @@ class FunctionChoice(_Section):
     def _named_alone(cls, declared: Any) -> Any:
         return {"name": declared} if isinstance(declared, str) else declared
 
+    @property
+    def label(self) -> str:
+        """What the function is called in tables: its name, and its options."""
+        return function_label(self.name, self.options)
+
     def check(self) -> None:
         """Raises what is wrong with it; one of the user's own is known by its import path from then on."""
         if is_import_path(self.name):
@@ -113,8 +118,7 @@ class Search(_Section):
     @property
     def label(self) -> str:
         """What the search is called in the name of its job."""
-        made = _label(self.function.name, self.function.options)
-        return f"{self.algorithm.rpartition(':')[2]}-{self.site}-{made}-{self.variable}-k{self.k}"
+        return f"{self.algorithm.rpartition(':')[2]}-{self.site}-{self.function.label}-{self.variable}-k{self.k}"
 
 
 class AlignmentGrid(_Section):
