@@ -109,6 +109,26 @@ _K = _integer("k", "dimensions given to the variable", least=1)
 _IIA = _share("iia", "interchange intervention accuracy, 0 to 1")
 _ALIGNMENT_KEY = (*_NETWORK_KEY, "algorithm", "variable", "site", "function", "k")
 
+_CONTROL_COLUMNS = tuple((name.replace("-", "_"), label) for name, label in CONTROLS.items() if name != "none")
+
+_EVIDENCE = (
+    *_part("matters", "interventions that contradict base and source as they are"),
+    *_part("cause", "interventions where base and source differ in the variable alone"),
+    *_part("isolation", "interventions where they agree on the variable and differ in the rest"),
+    _real("selectivity", "iia less that of the nearest null control", nullable=True),
+    _real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
+    _real("selectivity_high", "upper end of that interval", nullable=True),
+    _share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
+    Column("nearest_control", pl.String(), "the null control that comes nearest", nullable=True),
+    _share("outside", "share of the rewritten states' norm outside the span of natural states", nullable=True),
+    _real("mahalanobis", "their Mahalanobis distance within the span; natural states have 1", nullable=True),
+    _real("nearest", "distance to the nearest natural state, in units of natural spacing", nullable=True),
+    _real("earth_mover", "sliced earth mover's distance to natural states, in units of spread", nullable=True),
+    _real("earth_mover_natural", "the same between two samples of natural states", nullable=True),
+    _share("dormant", "share of the effect lost when only the natural span is written", nullable=True),
+)
+"""What stands beside the IIA of a found alignment."""
+
 SCORES = TableSchema(
     name="scores",
     row="one score of one alignment on the test interventions",
@@ -128,20 +148,7 @@ SCORES = TableSchema(
         _share("validation_iia", "IIA on the validation interventions", nullable=True),
         _integer("steps", "steps of the search until it stopped", nullable=True),
         _share("redrawn", "share of draws without a counterfactual, drawn again", nullable=True),
-        *_part("matters", "interventions that contradict base and source as they are"),
-        *_part("cause", "interventions where base and source differ in the variable alone"),
-        *_part("isolation", "interventions where they agree on the variable and differ in the rest"),
-        _real("selectivity", "iia less that of the nearest null control", nullable=True),
-        _real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
-        _real("selectivity_high", "upper end of that interval", nullable=True),
-        _share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
-        Column("nearest_control", pl.String(), "the null control that comes nearest", nullable=True),
-        _share("outside", "share of the rewritten states' norm outside the span of natural states", nullable=True),
-        _real("mahalanobis", "their Mahalanobis distance within the span; natural states have 1", nullable=True),
-        _real("nearest", "distance to the nearest natural state, in units of natural spacing", nullable=True),
-        _real("earth_mover", "sliced earth mover's distance to natural states, in units of spread", nullable=True),
-        _real("earth_mover_natural", "the same between two samples of natural states", nullable=True),
-        _share("dormant", "share of the effect lost when only the natural span is written", nullable=True),
+        *_EVIDENCE,
     ),
     key=(*_ALIGNMENT_KEY, "control"),
 )
@@ -238,8 +245,40 @@ WHOLE_STATES = TableSchema(
     key=(*_NETWORK_KEY, "algorithm", "site", "outcome"),
 )
 
+CALIBRATION = TableSchema(
+    name="calibration",
+    row="one question to a network whose answer is known",
+    columns=(
+        _text(
+            "part",
+            "`known`: a constructed network; `null`: an untrained one; `curve`: under rising pull to natural states",
+        ),
+        _text("network", "kind of network"),
+        _text("disguise", "change of basis that hides the answer"),
+        _integer("d", "state size", least=1),
+        _integer("seed", "seed of disguise, draws and starts"),
+        _ALGORITHM,
+        _VARIABLE,
+        _FUNCTION,
+        _K,
+        _real("latent_weight", "weight of the counterfactual-latent loss in the search"),
+        _text("view", "what the search looks through; `spanned`: within the span of natural states"),
+        Column("held", pl.Boolean(), "does the network hold the variable: the right answer"),
+        _IIA,
+        _share("low", "lower end of the 95% interval of iia, over interventions"),
+        _share("high", "upper end of that interval"),
+        _integer("n", "test interventions", least=1),
+        *_EVIDENCE,
+        *(_share(f"{name}_iia", f"IIA of the control: {label}", nullable=True) for name, label in _CONTROL_COLUMNS),
+    ),
+    key=("part", "network", "disguise", "d", "seed", "algorithm", "variable", "function", "k", "latent_weight", "view"),
+)
+
 TABLES: Mapping[str, TableSchema] = MappingProxyType(
-    {schema.name: schema for schema in (SCORES, BEHAVIOUR, WHOLE_STATES, GRADIENCE, ALIGNED_STATES, TRAINING)}
+    {
+        schema.name: schema
+        for schema in (CALIBRATION, SCORES, BEHAVIOUR, WHOLE_STATES, GRADIENCE, ALIGNED_STATES, TRAINING)
+    }
 )
 """Every table by name."""
 
