@@ -7,7 +7,6 @@ network with spare dimensions, searched under rising pull to natural states: IIA
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,9 +26,7 @@ from symscope.networks import (
 from symscope.networks.constructed import LinearCell
 from symscope.networks.readouts import LinearReadout
 from symscope.networks.recurrent import RecurrentNetwork
-from symscope.runner import Progress
 from symscope.seeds import generator
-from symscope.studies.common import save_part
 from symscope.tasks import NumericTask, multi_object
 
 Row = dict[str, Any]
@@ -52,28 +49,6 @@ class Budget:
 
     search: SearchOptions
     counts: tuple[int, int, int]
-
-
-def calibrate_stage(
-    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
-) -> Mapping[str, Any]:
-    """One part of a calibration; leaves a part of the table `calibration`.
-
-    Args:
-        arguments: `part` (`known`, `null` or `curve`), the arguments of that part, `search` and `counts`.
-        needs: nothing.
-        folder: where the table goes.
-        report: told about each question.
-    """
-    torch.set_num_threads(1)
-    budget = Budget(SearchOptions(**arguments["search"]), tuple(arguments["counts"]))
-    asked = {name: arguments[name] for name in arguments["asked"]}
-    rows = []
-    for row in PARTS[arguments["part"]](budget, arguments["seed"], **asked):
-        rows.append(row)
-        report(Progress(len(rows), len(rows), f"{row['network']}, {row['variable']} by {row['function']}"))
-    save_part("calibration", rows, folder)
-    return {"device": "cpu", "threads": 1}
 
 
 def known(budget: Budget, seed: int, *, network: str, hide: str, d: int, k: int, function: str) -> Iterator[Row]:

@@ -1,0 +1,117 @@
+"""What a calibration shows: IIA of right and wrong questions, of networks that hold nothing, and against divergence."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from symscope.figures.theme import SHARES, WIDTH, finished, inline_data, share_axis, top_legend
+
+PARTS = {
+    "known": "Constructed networks: does the network hold the variable?",
+    "null": "Untrained GRUs of growing width, which hold nothing (dimensions given: d/2)",
+    "curve": "One network, searched under rising pull to natural states",
+}
+_HEIGHT = 220
+
+
+def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+    """One panel for each part of the table `calibration` that is there; `width` is in px."""
+    frame = table.with_columns(
+        answer=pl.when("held").then(pl.lit("held")).otherwise(pl.lit("not held")),
+        question=pl.concat_str("variable", pl.lit(" in "), "network", pl.lit(", "), "disguise"),
+    )
+    inner = width - 90
+    draw = {"known": _known, "null": _null, "curve": _curve}
+    present = [part for part in PARTS if frame.filter(pl.col("part") == part).height]
+    panels = [draw[part](frame.filter(pl.col("part") == part), inner).properties(title=PARTS[part]) for part in present]
+    functions = ", ".join(frame.get_column("function").unique(maintain_order=True))
+    return finished(
+        alt.vconcat(*panels, spacing=28).resolve_scale(color="shared"),
+        title="What the instrument says where the answer is known",
+        subtitle=f"One point: one search ({functions}) for one variable; line: its 95% interval over interventions.",
+        description=_spoken(frame),
+        width=width,
+    )
+
+
+def _color(width: int) -> alt.Color:
+    return alt.Color("function:N", legend=top_legend(width))
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("question:N", title="what"),
+        alt.Tooltip("function:N"),
+        alt.Tooltip("iia:Q", title="IIA", format=".3f"),
+        alt.Tooltip("outside:Q", title="norm outside natural span", format=".0%"),
+        alt.Tooltip("dormant:Q", title="dormant", format=".0%"),
+    ]
+
+
+def _known(frame: pl.DataFrame, width: int) -> ChartType:
+    columns = ["answer", "question", "function", "iia", "low", "high", "outside", "dormant"]
+    base = alt.Chart(inline_data(frame.sort("iia").select(columns)))
+    x = alt.X(
+        "iia:Q", title="IIA (share of interventions)", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(values=SHARES)
+    )
+    y = alt.Y("answer:N", title=None, sort=["held", "not held"])
+    offset = alt.YOffset("question:N")
+    points = base.mark_circle(size=46, opacity=0.9).encode(
+        x=x, y=y, yOffset=offset, color=_color(width), tooltip=_tooltip()
+    )
+    lines = base.mark_rule(opacity=0.5).encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
+    return alt.layer(lines, points).properties(width=width, height=_HEIGHT)
+
+
+def _null(frame: pl.DataFrame, width: int) -> ChartType:
+    columns = ["question", "function", "variable", "d", "iia", "low", "high", "outside", "dormant"]
+    neurons = frame.unique(["d", "variable"], maintain_order=True).with_columns(
+        function=pl.lit("neurons"), iia=pl.col("neurons_iia"), low=pl.col("neurons_iia"), high=pl.col("neurons_iia")
+    )
+    base = alt.Chart(inline_data(pl.concat([frame, neurons]).select(columns)))
+    axis = alt.Axis(values=sorted(frame.get_column("d").unique()), format="d")
+    x = alt.X("d:Q", title="state size d", scale=alt.Scale(type="log", base=2), axis=axis)
+    encoded = base.encode(
+        x=x,
+        y=share_axis("iia:Q", "IIA"),
+        color=_color(width),
+        strokeDash=alt.StrokeDash("variable:N"),
+        tooltip=_tooltip(),
+    )
+    return alt.layer(encoded.mark_line(), encoded.mark_point(filled=True)).properties(width=width, height=_HEIGHT)
+
+
+def _curve(frame: pl.DataFrame, width: int) -> ChartType:
+    columns = ["question", "function", "k", "view", "latent_weight", "iia", "low", "high", "outside", "dormant"]
+    base = alt.Chart(inline_data(frame.sort("latent_weight").select(columns)))
+    x = alt.X(
+        "outside:Q",
+        title="share of the rewritten states' norm outside the span of natural states",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(values=SHARES, format=".0%"),
+    )
+    encoded = base.encode(x=x, y=share_axis("iia:Q", "IIA"), color=_color(width))
+    told = [
+        alt.Tooltip("k:Q"),
+        alt.Tooltip("latent_weight:Q", title="weight of the latent loss"),
+        alt.Tooltip("view:N"),
+    ]
+    points = encoded.mark_point(filled=True, size=60).encode(
+        shape=alt.Shape("view:N", title="search"), size=alt.Size("latent_weight:Q", title="weight of the latent loss"),
+        tooltip=[*told, *_tooltip()],
+    )  # fmt: skip
+    return points.properties(width=width, height=_HEIGHT)
+
+
+def _spoken(frame: pl.DataFrame) -> str:
+    known = frame.filter(pl.col("part") == "known")
+    parts = [
+        _told(str(answer), rows.get_column("iia")) for (answer,), rows in known.group_by("answer", maintain_order=True)
+    ]
+    return f"Dots of interchange intervention accuracy where the answer is known. {'; '.join(parts)}."
+
+
+def _told(answer: str, iia: pl.Series) -> str:
+    return f"{answer}: {len(iia)} questions, IIA from {iia.min():.2f} to {iia.max():.2f}"
