@@ -14,6 +14,7 @@ import torch
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Evidence, SearchOptions, find
 from symscope.alignment.controls import kind_of
+from symscope.analysis import table_schema
 from symscope.networks import (
     CONSTRUCTED,
     Constructed,
