@@ -71,7 +71,7 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
 
     The controls that are searched (the variable with arbitrary labels, and each untrained network) have the same
     function, k and draws, take no more steps than the search itself did, and share its number of starts among them, at
-    least one each. So all of them together take about as long as the search.
+    least one each.
 
     Args:
         network: the trained network; its weights are not changed.
