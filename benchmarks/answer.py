@@ -23,7 +23,7 @@ from symscope.seeds import generator
 
 D, K, WANTED = 128, 16, 0.95
 COUNTS = {"train": 10_000, "validation": 1_000, "test": 1_000}
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (1e-3, 1e-2, 3e-2)
 SEEDS = range(3)
 SURE, EVERY = 0.96, 25
 """Ours stops at this validation IIA, a little above what is wanted, since it tests once; validated every 25 steps."""

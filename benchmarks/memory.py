@@ -40,10 +40,10 @@ def rows(setting: Setting) -> Iterator[Row]:
         if not theirs:
             yield Row.of("peak memory, pyvene", [float("nan")], "MiB", WITHOUT)
             return
-        before = theirs("memory")
+        before = theirs("memory")["now"]
         theirs("start", k=K, learning_rate=1e-3, seed=0)
         theirs("steps", count=20, batch=BATCH)
-        yield Row.of("peak memory, search, pyvene", [theirs("memory")], "MiB", f"{before:,.0f} of it before")
+        yield Row.of("peak memory, search, pyvene", [theirs("memory")["peak"]], "MiB", f"{before:,.0f} of it before")
 
 
 def _of_a_process(name: str, device: str) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
@@ -206,9 +207,11 @@ class Server:
         test = test or self.iia("test")
         return {"seconds": perf_counter() - began, "steps": self.taken, "validation": validation, "iia": test}
 
-    def memory(self) -> float:
-        """Peak resident memory of this process, in MiB."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    def memory(self) -> dict[str, float]:
+        """Resident memory of this process, in MiB: at its peak, and now."""
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"peak": peak, "now": pages * resource.getpagesize() / 2**20}
 
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("pyvene", "torch", "transformers")}
