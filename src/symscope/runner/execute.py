@@ -84,8 +84,8 @@ def _execute_locked(store: Store, tickets: Sequence[Ticket], send: Callable[[Eve
         for ticket in tickets:
             store.publish(ticket)
         return {ticket.name: Event("done", ticket.name, seconds=0.0) for ticket in tickets}
+    stage = load_stage(tickets[0].stage)  # a worker's first job imports much, which is no part of the job's time
     started, clock = datetime.now(UTC), time.monotonic()
-    stage = load_stage(tickets[0].stage)
     needs = {name: store.fetch(location) for name, location in tickets[0].needs.items()}
     begun = [store.begin(ticket.location) for ticket in tickets]
     # The stage gets what a worker process would get, a copy made by JSON, so that every executor does the same.
