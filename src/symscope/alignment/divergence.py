@@ -11,11 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from symscope.alignment.functions.through import VARIES
 from symscope.errors import InvalidArgumentError
 
-VARIES = 0.01
-"""Natural states vary in a direction (a principal component) when their spread there is at least this share of the
-largest. Trained networks use every direction a little; what is below counts as not in use."""
 SAME = 1e-4
 """Natural states closer to each other than this share of their spread are the same state."""
 DIRECTIONS = 128

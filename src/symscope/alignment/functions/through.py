@@ -15,8 +15,9 @@ from symscope.alignment.functions.base import AlignmentFunction, LinearFunction,
 from symscope.alignment.functions.fixed import Subspace, principal_directions
 from symscope.errors import InvalidArgumentError
 
-NO_VARIANCE = 1e-6
-"""Directions in which natural states vary by less than this part of the most (as standard deviations) are not used."""
+VARIES = 0.01
+"""Natural states vary in a direction when their spread there is at least this share of the largest. Trained networks
+use every direction a little; what is below counts as not in use."""
 
 
 class View(NamedTuple):
@@ -34,9 +35,9 @@ def centred(natural: Float[Tensor, "samples state"]) -> View:
 
 
 def standardised(natural: Float[Tensor, "samples state"]) -> View:
-    """Each neuron in units of its standard deviation over natural states (one that does not vary stays as it is)."""
+    """Each neuron in units of its standard deviation over natural states (one that hardly varies stays as it is)."""
     spread = natural.std(0)
-    spread = torch.where(spread > NO_VARIANCE * spread.max(), spread, torch.ones_like(spread))
+    spread = torch.where(spread >= VARIES * spread.max(), spread, torch.ones_like(spread))
     return View(torch.diag(1 / spread), torch.diag(spread), natural.mean(0))
 
 
@@ -44,7 +45,7 @@ def spanned(natural: Float[Tensor, "samples state"]) -> View:
     """Coordinates of the span of natural states: no swap then leaves it."""
     directions, mean = principal_directions(natural), natural.mean(0)
     spread = ((natural - mean) @ directions).std(0)
-    within = directions[:, spread > NO_VARIANCE * spread.max()]
+    within = directions[:, spread >= VARIES * spread.max()]
     return View(within.T.contiguous(), within, mean)
 
 
