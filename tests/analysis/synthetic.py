@@ -221,6 +221,20 @@ def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
     return {name: pl.concat(frames) for name, frames in parts.items()}
 
 
+def calibration() -> pl.DataFrame:
+    """A right and a wrong question to a constructed network, an untrained one, and one under a pull."""
+    asked = {"network": "magnitude", "disguise": "orthogonal", "d": 16, "seed": 0, "function": "orthogonal", "k": 1}
+    rows = [
+        {"part": "known", "algorithm": "up-down", "variable": "count", "held": True, "iia": 0.99},
+        {"part": "known", "algorithm": "up-up", "variable": "resp_count", "held": False, "iia": 0.3},
+        {"part": "null", "algorithm": "up-down", "variable": "count", "held": False, "iia": 0.02},
+        {"part": "curve", "algorithm": "up-down", "variable": "count", "held": True, "iia": 0.98},
+    ]
+    more = {"latent_weight": 0.0, "view": "none", "n": 500, "outside": 0.2}
+    bounds = ({"low": row["iia"] - 0.01, "high": row["iia"] + 0.01} for row in rows)
+    return make_table("calibration", ({**asked, **more, **row, **ends} for row, ends in zip(rows, bounds, strict=True)))
+
+
 def tables() -> dict[str, pl.DataFrame]:
     return {
         "scores": scores(),
@@ -229,4 +243,5 @@ def tables() -> dict[str, pl.DataFrame]:
         "gradience": gradience(),
         "aligned_states": aligned_states(),
         "training": training(),
+        "calibration": calibration(),
     }

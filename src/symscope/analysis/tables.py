@@ -277,7 +277,7 @@ CALIBRATION = TableSchema(
 TABLES: Mapping[str, TableSchema] = MappingProxyType(
     {
         schema.name: schema
-        for schema in (CALIBRATION, SCORES, BEHAVIOUR, WHOLE_STATES, GRADIENCE, ALIGNED_STATES, TRAINING)
+        for schema in (SCORES, BEHAVIOUR, WHOLE_STATES, GRADIENCE, ALIGNED_STATES, TRAINING, CALIBRATION)
     }
 )
 """Every table by name."""

@@ -14,11 +14,12 @@ from symscope.figures.theme import (
     GREEN,
     GREY,
     NARROW,
+    OCHRE,
     ORANGE,
-    PALE_GREEN,
     PURPLE,
+    SAGE,
     SHARES,
-    SKY,
+    STEEL,
     VERMILLION,
     WIDTH,
     finished,
@@ -33,9 +34,9 @@ SERIES_COLOURS = {
     CONTROLS["principal-components"]: PURPLE,
     CONTROLS["random-subspace"]: GREY,
     CONTROLS["untrained"]: VERMILLION,
-    CONTROLS["shuffled-values"]: ORANGE,
-    CONTROLS["neurons"]: SKY,
-    CONTROLS["whole-state"]: PALE_GREEN,
+    CONTROLS["shuffled-values"]: OCHRE,
+    CONTROLS["neurons"]: STEEL,
+    CONTROLS["whole-state"]: SAGE,
 }
 _NETWORK = ("task", "network", "d", "algorithm", "site")
 _ALIGNED = ("function", "k")

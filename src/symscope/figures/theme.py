@@ -30,7 +30,8 @@ FONT = 'Arial, "Liberation Sans", Helvetica, sans-serif'
 # Okabe and Ito's palette, without yellow and black, which fade on white and on dark.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 GREY = "#8A9099"
-PALE_GREEN = "#7FC8B0"
+# More of the same hues, dark enough for white and light enough for dark.
+OCHRE, STEEL, SAGE = "#B97F00", "#3D95CC", "#4C9F87"
 
 CATEGORIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
