@@ -22,9 +22,9 @@ class Pool:
     """All interventions to fit to, each set once though several questions share it."""
 
     rows: Prepared
-    offsets: list[Int[Tensor, " variables"]]
+    offsets: list[Int[Tensor, " _"]]
     """For each question, from a place among its own interventions, one variable's after another's, to one here."""
-    ends: list[Int[Tensor, " variables"]]
+    ends: list[Int[Tensor, " _"]]
     """For each question, where each variable's interventions end among its own."""
     targets: Float[Tensor, "rows state"] | None
     at_once: int
