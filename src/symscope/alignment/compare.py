@@ -18,6 +18,7 @@ from symscope.alignment.evidence import Evidence
 from symscope.alignment.find import find
 from symscope.errors import InvalidArgumentError
 from symscope.interventions import Interventions, contradicts, draw_interventions
+from symscope.interventions.draw import values_at
 from symscope.networks import Network
 from symscope.seeds import generator
 from symscope.statistics import Difference, difference
@@ -137,8 +138,6 @@ def told_apart(one: Algorithm, variable: str, other: Algorithm, of_other: str, *
 
 def _swapped(algorithm: Algorithm, drawn: Interventions, variable: str) -> dict[str, torch.Tensor]:
     """The algorithm's own state at the cuts, after the swap of its variable."""
-    base, source = (
-        {name: column.gather(1, at[:, None])[:, 0] for name, column in algorithm.run(tokens).items()}
-        for tokens, at in ((drawn.base, drawn.base_positions), (drawn.source, drawn.source_positions))
-    )
+    base = values_at(algorithm, drawn.base, drawn.base_positions)
+    source = values_at(algorithm, drawn.source, drawn.source_positions)
     return {**base, variable: source[variable]}

@@ -67,6 +67,9 @@ class _Stack:
     members: list[int]
     tensors: list[Tensor]
 
+    def __post_init__(self) -> None:
+        self.rows = torch.tensor(self.members, device=self.tensors[0].device)
+
 
 class Program:
     """Alignments that are trained together.
@@ -80,8 +83,8 @@ class Program:
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, alignment in enumerate(alignments):
             groups.setdefault(alignment.stacks_with(), []).append(index)
-        self._stacks = [_stack(alignments, members) for members in groups.values()]
         self._learning_rate = learning_rate
+        self._lay_out([_stack(alignments, members) for members in groups.values()])
         self._adam = torch.optim.Adam(self._parameters(), lr=learning_rate)
 
     @full_precision()
@@ -96,14 +99,12 @@ class Program:
         swapped = []
         for stack in self._stacks:
             function, mask = self._split(stack)
-            rows = torch.tensor(stack.members, device=base.device)
-            own, other, which = (x.index_select(0, rows) for x in (base, source, variable))
+            own, other, which = (x.index_select(0, stack.rows) for x in (base, source, variable))
             weights = stack.first.mask.weights(mask, which, progress)
             swapped.append(stack.first.function.exchange(function, own, other, weights))
         if len(swapped) == 1:
             return swapped[0]
-        order = torch.tensor([index for stack in self._stacks for index in stack.members]).argsort()
-        return torch.cat(swapped).index_select(0, order.to(base.device))
+        return torch.cat(swapped).index_select(0, self._order)
 
     @full_precision()
     def step(self, losses: Float[Tensor, " fits"]) -> None:
@@ -144,9 +145,14 @@ class Program:
                     }
                 tensors.append(kept)
             stacks.append(_Stack(stack.first, [number[stack.members[row]] for row in rows], tensors))
-        self._stacks = stacks
+        self._lay_out(stacks)
         self._adam = torch.optim.Adam(self._parameters(), lr=self._learning_rate)
         self._adam.state.update({parameter: entries for parameter, entries in state.items() if entries})
+
+    def _lay_out(self, stacks: list[_Stack]) -> None:
+        """Where each alignment's rows are among those of all stacks; worked out here, not at every step."""
+        self._stacks = stacks
+        self._order = torch.cat([stack.rows for stack in stacks]).argsort()
 
     def _parameters(self) -> list[nn.Parameter]:
         return [tensor for stack in self._stacks for tensor in stack.tensors if isinstance(tensor, nn.Parameter)]

@@ -158,7 +158,7 @@ def _validate(
             fit.best, fit.best_iia, fit.best_step, fit.worse = alignment, iia, step, 0
         else:
             fit.worse += 1
-    best = [_best(fits, number, options).validation_iia for number in range(len(questions))]
+    best = [_top(fits, number, options).best_iia for number in range(len(questions))]
     for fit in running:
         if questions[fit.question].mask.settled(progress):
             answered = best[fit.question] >= options.wanted and not options.latent_weight
@@ -197,9 +197,13 @@ def _rank(iia: float, alignment: Alignment, options: SearchOptions) -> tuple[flo
     return min(iia, options.wanted), -taken, iia
 
 
+def _top(fits: Sequence[_Fit], question: int, options: SearchOptions) -> _Fit:
+    own = (fit for fit in fits if fit.question == question)
+    return max(own, key=lambda fit: _rank(fit.best_iia, fit.best, options))
+
+
 def _best(fits: Sequence[_Fit], question: int, options: SearchOptions) -> Found:
-    own = [fit for fit in fits if fit.question == question]
-    top = max(own, key=lambda fit: _rank(fit.best_iia, fit.best, options))
+    own, top = [fit for fit in fits if fit.question == question], _top(fits, question, options)
     steps, diverged = sum(fit.steps for fit in own), sum(fit.diverged for fit in own)
     return Found(top.best.functions(), top.start, top.best_iia, top.best_step, steps, diverged)
 

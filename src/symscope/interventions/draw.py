@@ -163,8 +163,7 @@ def _draw_once(
     base, source = (task.draw(task.draw_quantities(count, generator), generator) for _ in range(2))
     base_at, source_at = cuts(base), cuts(source)
     base_values, source_values = (
-        {name: column.gather(1, at[:, None])[:, 0] for name, column in algorithm.run(sequences.tokens).items()}
-        for sequences, at in ((base, base_at), (source, source_at))
+        values_at(algorithm, sequences.tokens, at) for sequences, at in ((base, base_at), (source, source_at))
     )
     if more_demo == "own":
         remaining = task.remaining(base, base_at)
@@ -177,6 +176,11 @@ def _draw_once(
         then.tokens, then.lengths, then.determined, redrawn=0.0,
     )  # fmt: skip
     return select(everything, then.ends)
+
+
+def values_at(algorithm: Algorithm, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Values:
+    """The algorithm's variables after the token at one position of each sequence."""
+    return {name: column.gather(1, positions[:, None])[:, 0] for name, column in algorithm.run(tokens).items()}
 
 
 def _anywhere(sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: Generator) -> Int[Tensor, " batch"]:
