@@ -95,7 +95,7 @@ class Evidence:
         """The figures of the found alignment, by the columns of the table `scores`."""
         seen, null = self.examined, self.selectivity
         shown: dict[str, Any] = {
-            **_figures(seen.score),
+            **seen.score.figures(),
             "start": self.start,
             "steps": self.steps,
             "validation_iia": self.validation_iia,
@@ -106,7 +106,7 @@ class Evidence:
         for name in ("matters", "cause", "isolation"):
             part = getattr(seen, name)
             if part is not None:
-                shown |= {f"{name}_{key}": value for key, value in _figures(part).items()}
+                shown |= {f"{name}_{key}": value for key, value in part.figures().items()}
         if null is not None:
             nearest, above = null
             shown |= {"selectivity": above.value, "selectivity_low": above.low, "selectivity_high": above.high}
@@ -135,10 +135,6 @@ class Evidence:
         lines += [f"control {name}: IIA {value}" for name, value in self.controls.items()]
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n  ".join(lines)
-
-
-def _figures(score: Score) -> dict[str, Any]:
-    return {"iia": score.iia, "low": score.low, "high": score.high, "n": score.n}
 
 
 def save_evidence(path: Path, found: Sequence[Evidence], facts: Mapping[str, Any] | None = None) -> None:

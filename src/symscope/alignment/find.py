@@ -107,44 +107,22 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
     if not asked:
         raise InvalidArgumentError("nothing to look for: name at least one variable and one k")
 
-    latest, found = 0, []
-
-    def seek(which: str, on: Network, sets: Mapping[str, _Sets], how: SearchOptions) -> list[Found]:
-        def seen(step: int, best: list[float]) -> None:
-            nonlocal latest
-            latest = step
-            if on_validation:
-                on_validation(which, step, best)
-
-        ask = partial(Question, function=function, options=function_options or {}, seed=seed)
-        questions = [
-            ask(
-                train={v: sets[v].train},
-                validation={v: sets[v].validation},
-                mask=Blocks({v: size}),
-                targets=None if (targets := sets[v].targets) is None else {v: targets},
-            )
-            for v, size in asked
-        ]
-        try:
-            return search(on, questions, how, seen)
-        except NonFiniteError as error:
-            named = ", ".join(f"{number}: {v} with k = {size}" for number, (v, size) in enumerate(asked))
-            raise NonFiniteError(f"search on {which} ({named}): {error}", found or error.best) from error
-
+    ask = partial(Question, function=function, options=function_options or {}, seed=seed)
+    seeker = _Seeker(asked, ask, on_validation)
     draws = {name: _draw(algorithm, name, seed, counts) for name in names}
     sets = {name: _on(network, algorithm, draws[name], site, options, seed) for name in names}
-    found = seek("trained", network, sets, options)
+    found = seeker.seek("trained", network, sets, options)
 
     searched = {SHUFFLED: (network, {name: _relabelled(algorithm, draws[name], seed) for name in names})}
     for number, fresh in enumerate(untrained, 1):
         searched[UNTRAINED if len(untrained) == 1 else f"{UNTRAINED} {number}"] = (fresh, draws)
-    budget = replace(options, steps=max(latest, options.validate_every), starts=max(options.starts // len(searched), 1))
+    steps = max(seeker.latest, options.validate_every)
+    budget = replace(options, steps=steps, starts=max(options.starts // len(searched), 1))
     controls: list[dict[str, Score]] = [{} for _ in asked]
     for name, (on, own) in searched.items():
         theirs = {v: _on(on, algorithm, own[v], site, budget, seed) for v in names}
-        for question, one, company in zip(asked, seek(name, on, theirs, budget), controls, strict=True):
-            v, size = question
+        others = seeker.seek(name, on, theirs, budget, found)
+        for (v, size), one, company in zip(asked, others, controls, strict=True):
             company[name] = theirs[v].test.score(f"{name}, k = {size}", one.function)
     for (v, size), company in zip(asked, controls, strict=True):
         own, chance = sets[v], generator(seed, "random subspace", size)
@@ -164,6 +142,42 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
         )
         for (v, size), one, company in zip(asked, found, controls, strict=True)
     ]
+
+
+@dataclass
+class _Seeker:
+    """The same questions to one network after another."""
+
+    asked: Sequence[Asked]
+    ask: Callable[..., Question]
+    on_validation: Callable[[str, int, list[float]], None] | None
+    latest: int = 0
+    """The last step that a search came to."""
+
+    def seek(
+        self, which: str, on: Network, sets: Mapping[str, _Sets], options: SearchOptions, before: Sequence[Found] = ()
+    ) -> list[Found]:
+        """Searches; should it come to nothing, `before` is what an earlier search has found, and not lost with it."""
+
+        def seen(step: int, best: list[float]) -> None:
+            self.latest = step
+            if self.on_validation:
+                self.on_validation(which, step, best)
+
+        questions = [
+            self.ask(
+                train={v: sets[v].train},
+                validation={v: sets[v].validation},
+                mask=Blocks({v: size}),
+                targets=None if (targets := sets[v].targets) is None else {v: targets},
+            )
+            for v, size in self.asked
+        ]
+        try:
+            return search(on, questions, options, seen)
+        except NonFiniteError as error:
+            named = ", ".join(f"{number}: {v} with k = {size}" for number, (v, size) in enumerate(self.asked))
+            raise NonFiniteError(f"search on {which} ({named}): {error}", before or error.best) from error
 
 
 def _check_shape(fresh: Network, network: Network) -> None:

@@ -23,6 +23,10 @@ class Score:
     correct: Bool[Tensor, " batch"]
     """Which interventions were followed, on the CPU."""
 
+    def figures(self) -> dict[str, float | int]:
+        """The score by the columns that tables have for it."""
+        return {"iia": self.iia, "low": self.low, "high": self.high, "n": self.n}
+
     def __str__(self) -> str:
         return f"{self.iia:.3f} (95% interval {self.low:.3f} to {self.high:.3f}, n = {self.n})"
 

@@ -124,11 +124,7 @@ def _score_rows(found: Sequence[Evidence]) -> Iterator[Row]:
             kind = kind_of(name)
             best[kind] = max(best.get(kind, score), score, key=lambda one: one.iia)
         for control, score in best.items():
-            yield {**_names(evidence), "control": control, **_figures(score)}
-
-
-def _figures(score: Score) -> Row:
-    return {"iia": score.iia, "low": score.low, "high": score.high, "n": score.n}
+            yield {**_names(evidence), "control": control, **score.figures()}
 
 
 def _gradience_rows(

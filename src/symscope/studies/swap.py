@@ -22,8 +22,7 @@ def ceiling_stage(
     report(Progress(0, 1, f"whole-state swaps at {site}"))
     reached = whole_state_score(network, algorithm, arguments["test"], site=site, seed=subject.seed)
     named = {"algorithm": algorithm.name, "variable": ALL_VARIABLES, "site": site, "function": WHOLE_STATE}
-    figures = {"iia": reached.iia, "low": reached.low, "high": reached.high, "n": reached.n}
-    row = {**subject.columns, **named, "k": network.sites[site], "control": "none", **figures}
+    row = {**subject.columns, **named, "k": network.sites[site], "control": "none", **reached.figures()}
     save_part("scores", [row], folder)
     return subject.facts
 
