@@ -6,6 +6,7 @@ is used: it takes a second, and `import symscope` should not.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +109,7 @@ def above_all(differences: Mapping[str, Difference]) -> tuple[str, Difference]:
 
 
 def hierarchical_bootstrap(
-    outcomes: Sequence[Float[ndarray, " trials"] | Bool[ndarray, " trials"]],
+    outcomes: Sequence[Float[ndarray, " _"] | Bool[ndarray, " _"]],
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
@@ -140,6 +141,28 @@ def hierarchical_bootstrap(
         total += (resampled @ values) / len(trials)
     low, high = np.quantile(total / max(many - 1, 1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
+
+
+@cache
+def share_over_seeds(hits: tuple[int, ...], trials: tuple[int, ...]) -> Interval:
+    """The interval of a share that was measured in several networks, over networks and trials.
+
+    That of the hierarchical bootstrap, and never narrower than the trials alone would make it (Wilson's, over all of
+    them): a bootstrap of networks that agree perfectly would claim to know without any doubt. Of one network it is
+    Wilson's, and speaks of the trials only.
+
+    Args:
+        hits: successes, one entry a seed.
+        trials: of how many, one entry a seed.
+
+    Raises:
+        InvalidArgumentError: no seeds, one without a trial, or more successes than trials.
+    """
+    low, high = wilson(sum(hits), sum(trials))
+    if len(hits) > 1:
+        over_seeds = hierarchical_bootstrap([np.arange(n) < hit for hit, n in zip(hits, trials, strict=True)])
+        low, high = min(low, over_seeds.low), max(high, over_seeds.high)
+    return Interval(low, high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,3 +1,4 @@
+import numpy as np
 import polars as pl
 import pytest
 
@@ -12,7 +13,7 @@ from symscope.analysis.summary import (
     selectivity,
     trial_accuracies,
 )
-from symscope.statistics import wilson
+from symscope.statistics import hierarchical_bootstrap, wilson
 
 
 def level(scores, value, **where):
@@ -27,12 +28,12 @@ def verdict(scores, variable="Count"):
     return answers(scores).filter(pl.col("variable") == variable)["verdict"].item()
 
 
-def test_seeds_are_pooled_by_their_counts(synthetic):
+def test_every_seed_weighs_the_same(synthetic):
     scores = synthetic.scores().with_columns(n=pl.when(pl.col("seed") == 0).then(30_000).otherwise(10_000))
     found = (pl.col("variable") == "Count") & (pl.col("control") == "none")
     first, second = scores.filter(found).sort("seed")["iia"]
     row = pooled_scores(scores).filter(found).row(0, named=True)
-    assert row["iia"] == pytest.approx((3 * first + second) / 4)
+    assert row["iia"] == pytest.approx((first + second) / 2)
     assert row["low"] < row["iia"] < row["high"]
     assert (row["seeds"], row["n"], row["seed_low"], row["seed_high"]) == (
         2,
@@ -40,6 +41,20 @@ def test_seeds_are_pooled_by_their_counts(synthetic):
         min(first, second),
         max(first, second),
     )
+
+
+def test_the_interval_is_over_seeds_and_interventions(synthetic):
+    found = (pl.col("variable") == "Count") & (pl.col("control") == "none")
+    scores = synthetic.scores(seeds=(0, 1, 2)).filter(found)
+    spread = scores.with_columns(iia=pl.Series([0.70, 0.80, 0.99]))
+    row = pooled_scores(spread).row(0, named=True)
+    trials = [np.random.default_rng(0).permutation(np.arange(10_000) < hits) for hits in (7000, 8000, 9900)]
+    assert (row["low"], row["high"]) == pytest.approx(hierarchical_bootstrap(trials), abs=1e-9)
+    assert row["high"] - row["low"] > 0.2
+    same = pooled_scores(scores.with_columns(iia=1.0)).row(0, named=True)  # never surer than the interventions allow
+    assert (same["low"], same["high"]) == pytest.approx(wilson(30_000, 30_000))
+    alone = pooled_scores(spread.filter(pl.col("seed") == 1)).row(0, named=True)
+    assert (alone["low"], alone["high"]) == pytest.approx(wilson(8000, 10_000))
 
 
 def test_selectivity_is_against_the_best_null_control_and_never_the_whole_state(synthetic):
@@ -59,8 +74,26 @@ def test_the_alignment_is_chosen_on_validation_and_the_smallest_on_a_tie(synthet
     assert chosen_alignments(unknown)["k"].to_list() == [24, 24]
 
 
-def test_a_high_iia_above_all_controls_holds(synthetic):
-    assert verdict(synthetic.scores()) == "holds"
+def natural(scores, outside, dormant=0.0):
+    """The scores with how far their found alignments lie from natural states."""
+    found = pl.col("control") == "none"
+    values = {"outside": outside, "dormant": dormant}
+    return scores.with_columns(
+        pl.when(found).then(pl.lit(v, dtype=pl.Float64)).otherwise(pl.col(c)).alias(c) for c, v in values.items()
+    )
+
+
+def test_a_high_iia_above_all_controls_holds_only_with_states_like_natural_ones(synthetic):
+    scores = synthetic.scores()
+    assert verdict(natural(scores, 0.2, 0.2)) == "holds"
+    assert verdict(natural(scores, 0.05, None)) == "holds"
+    assert verdict(natural(scores, 0.43, 0.1)) == "off natural states"
+    assert verdict(natural(scores, 0.1, 0.35)) == "off natural states"
+    assert verdict(natural(scores, None)) == "off natural states"
+    one_seed_is = pl.when(pl.col("seed") == 1).then(0.3).otherwise(pl.col("outside")).alias("outside")
+    assert verdict(natural(scores, 0.1).with_columns(one_seed_is)) == "off natural states"
+    not_everywhere = pl.when(pl.col("seed") == 0).then(pl.col("outside")).alias("outside")
+    assert verdict(natural(scores, 0.1).with_columns(not_everywhere)) == "off natural states"
 
 
 def test_verdicts_follow_the_stated_rule(synthetic):

@@ -76,7 +76,7 @@ def test_every_figure_has_an_image_with_alt_text(written):
 
 
 def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic):
-    (question,) = questions(synthetic.scores(), synthetic.behaviour())
+    (question,) = questions(synthetic.scores().with_columns(outside=0.04), synthetic.behaviour())
     assert question.question == "Does this network compute with Count and Phase of the algorithm up-down?"
     assert question.summary == "Yes for Count and Phase."
     assert "2 networks of type gru with state size 48, trained on multi-object (seeds 0 and 1)" in question.network
@@ -84,7 +84,21 @@ def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic)
     assert count.measures[0].main
     assert [m.label for m in count.measures][-1] == "whole-state swap"
     assert "best null control (principal components)" in count.sentence
-    assert "the 2 seeds lie between" in count.certainty
+    assert "in 2 networks and over these, which lie between" in count.certainty
+
+
+def test_a_high_iia_far_from_natural_states_is_no_plain_yes(synthetic):
+    far = pl.when(pl.col("variable") == "Count").then(pl.col("seed") * 0.23 + 0.2).otherwise(0.02)
+    (question,) = questions(synthetic.scores().with_columns(outside=far, dormant=far * 0.75), None)
+    assert question.summary == (
+        "Yes for Phase; Count can be rewritten as predicted, but not shown with states like the network's own."
+    )
+    count, phase = question.answers
+    assert (count.short, phase.short) == ("Yes, but", "Yes")
+    assert "But in the worst seed 43% of the rewritten states' norm lies outside the span of natural" in count.sentence
+    assert "32% of the effect is lost" in count.sentence
+    (question,) = questions(synthetic.scores(), None)
+    assert "was not measured" in question.answers[0].sentence
 
 
 def test_one_seed_is_not_passed_off_as_more(synthetic):

@@ -16,9 +16,7 @@ from symscope.alignment.score import Score, share
 from symscope.alignment.unseen import Examined
 from symscope.errors import CheckpointError
 from symscope.statistics import Difference, above_all, difference, paired_difference
-
-SURE_DIVERGENCE = 0.2
-"""More of the norm than this outside the span of natural states is a warning; so is more than this dormant."""
+from symscope.thresholds import SURE_DIVERGENCE
 
 
 @dataclass(frozen=True)

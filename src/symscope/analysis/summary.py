@@ -1,16 +1,20 @@
 """From the table of scores to what a reader asks first: how high, how sure, against which controls, and so what.
 
-Seeds are pooled: the IIA of several networks is the share of right interventions over all of them, with a Wilson
-interval on the pooled counts. That interval speaks for these networks only; how far networks differ from each other is
-said by the lowest and highest seed, which stand beside it everywhere.
+The IIA of several networks is the mean of their shares of right interventions, each seed weighing the same, with an
+interval over seeds and interventions (`statistics.share_over_seeds`). Of one network the interval speaks of the
+interventions only. The lowest and highest seed stand beside it everywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import polars as pl
 
 from symscope.analysis.tables import ALL_VARIABLES, make_table, validate
-from symscope.statistics import holm, wilson
+from symscope.statistics import holm, share_over_seeds
+from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
 
 GROUP = ("task", "network", "d", "algorithm", "variable")
 """What a question is asked about: a variable of an algorithm in one kind of network."""
@@ -21,51 +25,64 @@ ALIGNMENT = (*GROUP, "site", "function", "k")
 NULL_CONTROLS = ("untrained", "shuffled-values", "random-subspace", "principal-components")
 """Controls that an alignment must beat: what one gets without having found the variable in the trained network."""
 
-HIGH_IIA = 0.9
-"""An IIA counts as high when the lower end of its interval reaches this."""
-
 NETWORK = ("task", "network", "d", "seed")
 """What names one trained network."""
 
-VERDICTS = ("holds", "partly", "in some seeds", "not found", "no control")
-
-VERDICT_RULE = (
-    f"holds: in every seed the lower end of the 95% interval of the IIA is at least {HIGH_IIA:g} and lies above the "
-    "upper end of every null control; partly: above every null control in every seed, but not "
-    f"{HIGH_IIA:g} in every one; in some seeds: above every null control in some seeds only; not found: in none; "
-    "no control: no null control was measured, so nothing is concluded."
+VERDICTS: Mapping[str, str] = MappingProxyType(
+    {
+        "holds": f"in every seed the lower end of the 95% interval of the IIA is at least {HIGH_IIA:g} and lies above "
+        "the upper end of every null control, and rewritten states are like natural ones: at most "
+        f"{SURE_DIVERGENCE:.0%} of their norm lies outside the span of natural states, and at most "
+        f"{SURE_DIVERGENCE:.0%} of the effect is dormant, that is lost when only that span is written",
+        "off natural states": "the IIA is as high, but in some seed more than that lies outside the natural span or is "
+        "dormant, or it was not measured: the network can be steered as if it held the variable, but not by states "
+        "that it is ever in itself",
+        "partly": f"above every null control in every seed, but not {HIGH_IIA:g} in every one",
+        "in some seeds": "above every null control in some seeds only",
+        "not found": "above every null control in none",
+        "no control": "no null control was measured, so nothing is concluded",
+    }
 )
-"""How `answers` decides, in words for a reader."""
+"""Every verdict of `answers`, and when it is given: the first that fits."""
 
 
 def pooled_scores(scores: pl.DataFrame) -> pl.DataFrame:
     """One row for each alignment and control, over its seeds.
 
-    Columns: those of `ALIGNMENT`, control, iia (share of right interventions over all seeds), low and high (Wilson on
-    the pooled counts), seed_low and seed_high (lowest and highest seed), seeds (how many), n (interventions in all) and
-    validation_iia (mean over seeds, null where a seed has none).
+    Columns: those of `ALIGNMENT`, control, iia (mean over seeds), low and high (over seeds and interventions), seed_low
+    and seed_high (lowest and highest seed), seeds (how many), n (interventions in all) and validation_iia (mean over
+    seeds, null where a seed has none).
     """
     pooled = (
         validate("scores", scores)
         .group_by([*ALIGNMENT, "control"], maintain_order=True)
         .agg(
-            iia=(pl.col("iia") * pl.col("n")).sum() / pl.col("n").sum(),
+            **_over_seeds("iia"),
             seed_low=pl.col("iia").min(),
             seed_high=pl.col("iia").max(),
             seeds=pl.col("seed").n_unique(),
             validation_iia=pl.when(pl.col("validation_iia").null_count() == 0).then(pl.col("validation_iia").mean()),
-            n=pl.col("n").sum(),
         )
     )
     order = [*ALIGNMENT, "control", "iia", "low", "high", "seed_low", "seed_high", "seeds", "n", "validation_iia"]
-    return _with_interval(pooled, "iia").select(order)
+    return _with_interval(pooled).select(order)
 
 
-def _with_interval(pooled: pl.DataFrame, share: str) -> pl.DataFrame:
-    """The frame with `low` and `high`, the Wilson interval of its column of shares of `n`."""
-    intervals = [wilson(round(value * n), n) for value, n in pooled.select(share, "n").iter_rows()]
+def _over_seeds(share: str) -> dict[str, pl.Expr]:
+    """Of rows that are one seed each: the mean share, the trials in all, and what `_with_interval` needs."""
+    return {
+        share: pl.col(share).mean(),
+        "hits": (pl.col(share) * pl.col("n")).round().cast(pl.Int64),
+        "trials": pl.col("n"),
+        "n": pl.col("n").sum(),
+    }
+
+
+def _with_interval(pooled: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `low` and `high` of its shares over seeds and trials, in place of `hits` and `trials`."""
+    intervals = [share_over_seeds(tuple(h), tuple(n)) for h, n in pooled.select("hits", "trials").iter_rows()]
     ends = pl.DataFrame(intervals, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
-    return pl.concat([pooled, ends], how="horizontal")
+    return pl.concat([pooled.drop("hits", "trials"), ends], how="horizontal")
 
 
 def selectivity(scores: pl.DataFrame) -> pl.DataFrame:
@@ -117,7 +134,7 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     Columns: those of `selectivity`, ceiling (IIA of the whole-state swap in the same networks, null when not measured),
     seeds_above (seeds whose interval lies above every null control), the least favourable seed's cause, isolation,
     outside and dormant (null when not measured), p (of being above every null control in every seed) and p_holm (that,
-    corrected for the number of questions), and verdict (one of `VERDICTS`, by `VERDICT_RULE`).
+    corrected for the number of questions), and verdict (one of `VERDICTS`).
     """
     chosen = chosen_alignments(scores)
     rows = chosen.join(selectivity(scores), on=ALIGNMENT, how="left", maintain_order="left")
@@ -127,12 +144,18 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     rows = rows.join(ceiling, on=network, how="left", maintain_order="left")
     rows = rows.join(_seed_facts(scores), on=ALIGNMENT, how="left", maintain_order="left")
     rows = rows.with_columns(p_holm=_corrected(rows.get_column("p")))
+    above = pl.col("seeds_above") == pl.col("seeds")
+    high = above & (pl.col("lowest") >= HIGH_IIA)
+    # No dormant share where the swap changes nothing that follows: then the distance alone speaks.
+    natural = (pl.col("outside") <= SURE_DIVERGENCE) & (pl.col("dormant").fill_null(0) <= SURE_DIVERGENCE)
     return rows.with_columns(
         verdict=pl.when(pl.col("null_high").is_null())
         .then(pl.lit("no control"))
-        .when((pl.col("seeds_above") == pl.col("seeds")) & (pl.col("lowest") >= HIGH_IIA))
+        .when(high & natural.fill_null(value=False))
         .then(pl.lit("holds"))
-        .when(pl.col("seeds_above") == pl.col("seeds"))
+        .when(high)
+        .then(pl.lit("off natural states"))
+        .when(above)
         .then(pl.lit("partly"))
         .when(pl.col("seeds_above") > 0)
         .then(pl.lit("in some seeds"))
@@ -153,7 +176,7 @@ def _seed_facts(scores: pl.DataFrame) -> pl.DataFrame:
             lowest=pl.col("low").min(),
             cause=pl.col("cause_iia").min(),
             isolation=pl.col("isolation_iia").min(),
-            outside=pl.col("outside").max(),
+            outside=pl.when(pl.col("outside").null_count() == 0).then(pl.col("outside").max()),
             dormant=pl.col("dormant").max(),
             # Above in every seed only if above in each: the highest p needs no correction for the seeds.
             p=pl.when(pl.col("selectivity_p").null_count() == 0).then(pl.col("selectivity_p").max()),
@@ -233,7 +256,7 @@ def learning(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> p
 
 
 def pooled_whole_state(whole_state: pl.DataFrame) -> pl.DataFrame:
-    """Whole-state swaps over seeds: task, network, d, algorithm, site, outcome, share, seeds, n, low, high (Wilson).
+    """Whole-state swaps over seeds: task, network, d, algorithm, site, outcome, share, seeds, n, low, high.
 
     The rows of one network go through its sites as a forward pass does (`site_depth`), the outcome `source` first.
     """
@@ -242,16 +265,15 @@ def pooled_whole_state(whole_state: pl.DataFrame) -> pl.DataFrame:
         validate("whole_state", whole_state)
         .group_by([*kind, "site", "outcome"], maintain_order=True)
         .agg(
-            share=(pl.col("share") * pl.col("n")).sum() / pl.col("n").sum(),
+            **_over_seeds("share"),
             seeds=pl.col("seed").n_unique(),
-            n=pl.col("n").sum(),
         )
         .with_row_index("place")
         .with_columns(first=pl.col("place").min().over(kind))
         .sort("first", site_depth(), "site", pl.col("outcome") == "base", "place")
         .drop("place", "first")
     )
-    return _with_interval(pooled, "share")
+    return _with_interval(pooled)
 
 
 def site_depth() -> pl.Expr:

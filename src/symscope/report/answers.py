@@ -8,22 +8,24 @@ import polars as pl
 
 from symscope.analysis.summary import (
     ALIGNMENT,
-    HIGH_IIA,
     NULL_CONTROLS,
     answers,
     pooled_scores,
     trial_accuracies,
 )
 from symscope.analysis.tables import ALL_VARIABLES, CONTROLS
+from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
 
 _NETWORK = ("task", "network", "d", "algorithm")
-_SHORT = {
+SHORT = {
     "holds": "Yes",
+    "off natural states": "Yes, but",
     "partly": "Partly",
     "in some seeds": "In some seeds",
     "not found": "Not found",
     "no control": "Undecided",
 }
+"""Each verdict of `analysis.summary.VERDICTS` in a word."""
 
 
 _KIND = {"trained": "trained", "held out": "held-out", "extrapolated": "extrapolated"}
@@ -31,7 +33,7 @@ _KIND = {"trained": "trained", "held out": "held-out", "extrapolated": "extrapol
 
 @dataclass(frozen=True)
 class Measure:
-    """One IIA beside others: its name, value, interval over interventions, lowest and highest seed."""
+    """One IIA beside others: its name, value, interval over seeds and interventions, lowest and highest seed."""
 
     label: str
     iia: float
@@ -104,7 +106,7 @@ def _answer(row: dict[str, object], pooled: pl.DataFrame, scores: pl.DataFrame) 
     return Answer(
         variable=str(row["variable"]),
         verdict=verdict,
-        short=_SHORT[verdict],
+        short=SHORT[verdict],
         sentence=_sentence(row, verdict),
         certainty=_certainty(row, scores.filter(same & (pl.col("control") == "none"))),
         measures=tuple(measures),
@@ -128,11 +130,31 @@ def _sentence(row: dict[str, object], verdict: str) -> str:
     against = f"the best null control ({control}) in {float(str(row['null_iia'])):.1%}"
     tail = {
         "holds": f"; {against}.",
+        "off natural states": f"; {against}. {_unnatural(row)}",
         "partly": f"; {against}. Every seed's interval lies above it, but not every one wholly above {HIGH_IIA:g}.",
         "in some seeds": f"; {against}. The intervals of only {above} of {seeds} seeds lie above all null controls.",
         "not found": f"; {against}, and the interval of no seed lies above all null controls.",
     }
     return swap + tail[verdict]
+
+
+def _unnatural(row: dict[str, object]) -> str:
+    """Why a high IIA is not yet a yes: what lies beyond the natural span in the worst seed, or that nobody looked."""
+    if row["outside"] is None:
+        return "But how far rewritten states lie from natural ones was not measured."
+    said = {
+        "outside": "of the rewritten states' norm lies outside the span of natural states",
+        "dormant": "of the effect is lost when only that span is written",
+    }
+    beyond = [
+        f"{share:.0%} {what}"
+        for name, what in said.items()
+        if row[name] is not None and (share := float(str(row[name]))) > SURE_DIVERGENCE
+    ]
+    return (
+        f"But in the worst seed {_listed(beyond)} (natural is at most {SURE_DIVERGENCE:.0%}): the network can be "
+        "steered this way; that it computes this way by itself is not shown."
+    )
 
 
 def _certainty(row: dict[str, object], seeds: pl.DataFrame) -> str:
@@ -141,7 +163,10 @@ def _certainty(row: dict[str, object], seeds: pl.DataFrame) -> str:
     if seeds.height == 1:
         return f"{text} in one network; how far other seeds would lie from it is not known. {_company(row)}".strip()
     lowest, highest = float(str(row["seed_low"])), float(str(row["seed_high"]))
-    return f"{text}; the {seeds.height} seeds lie between {lowest:.3f} and {highest:.3f}. {_company(row)}".strip()
+    return (
+        f"{text} in {seeds.height} networks and over these, which lie between {lowest:.3f} and {highest:.3f}. "
+        f"{_company(row)}"
+    ).strip()
 
 
 def _company(row: dict[str, object]) -> str:
@@ -161,10 +186,18 @@ def _company(row: dict[str, object]) -> str:
 
 
 def _summary(given: tuple[Answer, ...]) -> str:
-    held = [answer.variable for answer in given if answer.verdict == "holds"]
-    rest = [f"{answer.variable}: {answer.short.lower()}" for answer in given if answer.verdict != "holds"]
-    parts = [f"Yes for {_listed(held)}"] if held else []
-    return "; ".join(parts + rest) + "."
+    """The verdicts in one sentence, those with the same words together."""
+    words = {
+        "holds": "Yes for {}",
+        "off natural states": "{} can be rewritten as predicted, but not shown with states like the network's own",
+    }
+    parts = []
+    for verdict, text in words.items():
+        held = [answer.variable for answer in given if answer.verdict == verdict]
+        if held:
+            parts.append(text.format(_listed(held)))
+    parts += [f"{answer.variable}: {answer.short.lower()}" for answer in given if answer.verdict not in words]
+    return "; ".join(parts) + "."
 
 
 def _network_text(where: dict[str, object], scores: pl.DataFrame, behaviour: pl.DataFrame | None) -> str:

@@ -14,12 +14,12 @@ from altair.typing import ChartType
 from markupsafe import Markup
 
 from symscope.analysis.files import replace_file
-from symscope.analysis.summary import VERDICT_RULE
+from symscope.analysis.summary import VERDICTS
 from symscope.analysis.tables import SCORES, TABLES, make_table
 from symscope.figures import draw_figures, save_figure
 from symscope.figures.panels import fact
 from symscope.figures.theme import NARROW
-from symscope.report.answers import null_control_labels, questions
+from symscope.report.answers import SHORT, null_control_labels, questions
 from symscope.report.charts import drawing_data, page_figures, scheme_variables
 from symscope.report.inputs import Fact, ReportInputs
 from symscope.report.learning import learning_of
@@ -73,7 +73,7 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         said=_said(inputs.tables),
         notes=inputs.notes,
         null_controls=null_control_labels(),
-        rule=VERDICT_RULE[0].upper() + VERDICT_RULE[1:],
+        verdicts=[(SHORT[name], rule) for name, rule in VERDICTS.items()],
         figures=page_figures(charts),
         scores=_score_table(scores) if len(scores) else None,
         command=inputs.command,
