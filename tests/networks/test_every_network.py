@@ -111,6 +111,35 @@ def test_what_is_fed_beforehand_changes_nothing(some):
             assert furthest(ours, expected) < ROUNDING
 
 
+@torch.no_grad()
+def test_a_cut_moved_on_by_a_token_is_the_cut_there(some):
+    seen, at = tokens(5, 9), torch.tensor([0, 3, 5, 1, 6])
+    continuation, lengths = tokens(5, 4, seed=1), torch.tensor([4, 1, 2, 3, 4])
+    for site in some.sites:
+        moved = some.cut(seen, at, site)
+        for steps in (1, 2):
+            moved = some.advance(moved, seen[torch.arange(5), at + steps])
+            there = some.cut(seen, at + steps, site)
+            assert furthest(moved.states, there.states) < ROUNDING
+            ours, expected = (resume(some, cut, continuation, lengths) for cut in (moved, there))
+            assert furthest(ours, expected) < ROUNDING
+
+
+def test_gradients_go_through_a_cut_that_is_moved_on(some):
+    seen, at = tokens(3, 6), torch.tensor([3, 2, 0])
+    for parameter in some.parameters():
+        parameter.requires_grad_(False)
+    double = some.double()
+    for site in double.sites:
+        cut = double.cut(seen, at, site)
+
+        def loss(states, cut=cut):
+            moved = double.advance(cut.rewrite(states), seen[:, 4])
+            return resume(double, moved, tokens(3, 4, seed=1), torch.tensor([4, 2, 3]))
+
+        assert torch.autograd.gradcheck(loss, (cut.states.detach().requires_grad_(),), fast_mode=True)
+
+
 def test_gradients_reach_the_rewritten_state(some):
     seen, at = tokens(4, 6), torch.tensor([5, 2, 0, 3])
     for parameter in some.parameters():

@@ -33,13 +33,13 @@ def angles(position, half):
     return [position / 10_000 ** (i / half) for i in range(half)]
 
 
-def naive(some, seen, rewrite=None):
+def naive(some, seen, *rewrites):
     """Residual streams [site][position] and attention [layer][head][query][key] of one sequence.
 
-    `rewrite` is (site index, position, state): what takes the place of a residual stream.
+    `rewrites` are (site index, position, state): what takes the place of a residual stream.
     """
     streams = [[some.embedding[token] for token in seen.tolist()]]
-    _overwrite(streams, rewrite)
+    _overwrite(streams, rewrites)
     maps = []
     for layer in some.layers:
         before, after, d = streams[-1], [], some.embedding.shape[1]
@@ -62,13 +62,14 @@ def naive(some, seen, rewrite=None):
             hidden = gelu(layer.hidden_weight @ norm(layer.forward_norm, y) + layer.hidden_bias)
             after.append(y + layer.output_weight @ hidden + layer.output_bias)
         streams.append(after)
-        _overwrite(streams, rewrite)
+        _overwrite(streams, rewrites)
     return streams, maps
 
 
-def _overwrite(streams, rewrite):
-    if rewrite is not None and rewrite[0] == len(streams) - 1:
-        streams[-1][rewrite[1]] = rewrite[2]
+def _overwrite(streams, rewrites):
+    for index, position, state in rewrites:
+        if index == len(streams) - 1:
+            streams[-1][position] = state
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: "-".join(map(str, (kind[0], *kind[1].values()))))
@@ -115,6 +116,21 @@ def test_a_rewritten_state_agrees_with_the_plain_version_at_every_layer_and_posi
             line = torch.cat([seen[row, : row + 1], continuation[row, :-1]])
             streams, _ = naive(some, line, (index, row, new[row]))
             assert furthest(resumed[row], norm(some.final_norm, torch.stack(streams[-1][row:]))) < ROUNDING
+
+
+@torch.no_grad()
+def test_several_rewritten_states_agree_with_the_plain_version(some):
+    seen, continuation, at = tokens(4, 8), tokens(4, 5, seed=1), torch.tensor([0, 2, 5, 1])
+    for index, site in enumerate(some.sites):
+        new = torch.randn(3, 4, some.sites[site], generator=torch.Generator().manual_seed(index))
+        cut = some.cut(seen, at, site).rewrite(new[0])
+        for step in (1, 2):
+            cut = some.advance(cut, seen[torch.arange(4), at + step]).rewrite(new[step])
+        resumed = resume(some, cut, continuation, torch.full((4,), 5))
+        for row, first in enumerate(at.tolist()):
+            line = torch.cat([seen[row, : first + 3], continuation[row, :-1]])
+            streams, _ = naive(some, line, *((index, first + step, new[step, row]) for step in range(3)))
+            assert furthest(resumed[row], norm(some.final_norm, torch.stack(streams[-1][first + 2 :]))) < ROUNDING
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch.nn.functional import cosine_similarity
 
 from symscope.alignment.program import Program
 from symscope.alignment.questions import Question, SearchOptions
-from symscope.interventions import Prepared, join, losses_after, rows_within
+from symscope.interventions import Prepared, join, losses_after, rewritten, rows_within
 from symscope.networks import Network
 from symscope.networks.packing import to_device
 
@@ -74,14 +74,18 @@ def losses(
     """Each fit's mean cross-entropy of its scored tokens, and the counterfactual-latent loss where it is asked for."""
     rows, (many, batch) = pool.rows, index.shape
     flat = index.flatten()
-    there = to_device(flat, rows.source.device)
-    base, source = (x.index_select(0, there).view(many, batch, -1) for x in (rows.base.states, rows.source))
-    swapped = program.swap(base, source, to_device(variable, there.device), progress).flatten(0, 1)
+    there, which = (to_device(x, rows.source.device) for x in (flat, variable))
+
+    def swap(*states: Float[Tensor, "rows state"]) -> Float[Tensor, "rows state"]:
+        base, source = (x.view(many, batch, -1) for x in states)
+        return program.swap(base, source, which, progress).flatten(0, 1)
+
+    cut = rewritten(network, rows, swap, flat)
     scored = to_device(rows.scored[flat].view(many, -1).sum(1), there.device)
-    apart = losses_after(network, rows, swapped, flat, pool.at_once).view(many, batch).sum(1) / scored
+    apart = losses_after(network, rows, cut, flat, pool.at_once).view(many, batch).sum(1) / scored
     if pool.targets is None:
         return apart
-    latent = latent_losses(swapped, pool.targets.index_select(0, there)).view(many, batch)
+    latent = latent_losses(cut.states, pool.targets.index_select(0, there)).view(many, batch)
     return apart + latent_weight * latent.nanmean(1).nan_to_num()
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from symscope.alignment.functions import AlignmentFunction
-from symscope.interventions import Prepared, follows
+from symscope.interventions import Prepared, follows, rewritten
 from symscope.networks import Network
 from symscope.statistics import wilson
 
@@ -34,8 +34,7 @@ class Score:
 @torch.no_grad()
 def follows_swap(network: Network, function: AlignmentFunction, prepared: Prepared) -> Bool[Tensor, " batch"]:
     """Where the network, after the swap, predicts every scored token."""
-    swapped = function.swap(prepared.base.states, prepared.source)
-    return follows(network, prepared, swapped).cpu()
+    return follows(network, prepared, rewritten(network, prepared, function.swap)).cpu()
 
 
 def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> Score:

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -19,7 +20,7 @@ from symscope.alignment.program import Alignment, Program
 from symscope.alignment.questions import Found, Question, SearchOptions
 from symscope.alignment.starts import RANDOM, Starts
 from symscope.errors import InvalidArgumentError, NonFiniteError
-from symscope.interventions import Prepared, follows
+from symscope.interventions import Prepared, follows, rewritten
 from symscope.networks import Network
 from symscope.seeds import generator
 
@@ -184,11 +185,17 @@ def _validation_iias(
             asked.setdefault(id(one), []).append((number, function))
     for key, members in asked.items():
         rows = sets[key]
-        swapped = torch.cat([function.swap(rows.base.states, rows.source) for _, function in members])
-        right = follows(network, rows, swapped, torch.arange(len(rows)).repeat(len(members)))
+        swap, index = partial(_side_by_side, [own for _, own in members]), torch.arange(len(rows)).repeat(len(members))
+        right = follows(network, rows, rewritten(network, rows, swap, index), index)
         for (number, _), share in zip(members, right.view(len(members), -1).double().mean(1).tolist(), strict=True):
             iias[number].append(share)
     return [min(own) if own else None for own in iias]
+
+
+def _side_by_side(functions: Sequence[AlignmentFunction], base: Tensor, source: Tensor) -> Tensor:
+    """The swaps of several functions, each on its own part of the rows."""
+    parts = zip(functions, base.chunk(len(functions)), source.chunk(len(functions)), strict=True)
+    return torch.cat([function.swap(*own) for function, *own in parts])
 
 
 def _rank(iia: float, alignment: Alignment, options: SearchOptions) -> tuple[float, int, float]:

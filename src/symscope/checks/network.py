@@ -104,7 +104,7 @@ def _rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "bat
     positions = torch.tensor([6, 0, 3, 5, 1, 2], device=device)
     continuation = tokens.flip(0, 1)[:, :4]
     wanted = torch.arange(4) < torch.tensor([3, 1, 4, 2, 4, 4])[:, None]
-    row = wanted.nonzero()[:, 0]
+    row, step = wanted.nonzero().unbind(1)
     with laws.nothing_else_changes("cut", tokens=tokens, positions=positions):
         cut = network.cut(tokens, positions, site)
     moved = cut.rewrite(cut.states + 0.5 * torch.randn(cut.states.shape, generator=generator(seed, "moved")).to(device))
@@ -132,6 +132,10 @@ def _rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "bat
     laws.hold(_close(resumed, after), "cuts can be taken apart by rows and joined again", where)
     fed = network.resume(network.prefeed(moved, continuation, wanted.sum(1)), continuation, wanted)
     laws.hold(_close(fed, after), "what is fed beforehand changes no feature", where)
+    if type(network).advance is not Network.advance:
+        further = network.resume(network.advance(moved, continuation[:, 0]), continuation[:, 1:], wanted[:, 1:])
+        there = after[(step > 0).to(device)]
+        laws.hold(_close(further, there), "a cut that is moved on by a token goes on as the run does", where)
     fewer = wanted & (torch.arange(4) % 2 == 0)
     resumed = network.resume(moved, continuation, fewer)
     laws.hold(

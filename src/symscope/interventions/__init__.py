@@ -6,7 +6,7 @@ from symscope.interventions.labels import Labels, arbitrary_labels, relabel
 from symscope.interventions.matters import contradicts, matters
 from symscope.interventions.memory import BlockMemory, block_memory, peak_bytes, rows_within
 from symscope.interventions.prepare import Prepared, join, prepare
-from symscope.interventions.rewrite import follows, losses_after
+from symscope.interventions.rewrite import follows, losses_after, rewritten
 from symscope.interventions.same_phase import SamePhase, draw_same_phase
 from symscope.interventions.wanted import wanted_states
 
@@ -32,6 +32,7 @@ __all__ = [
     "peak_bytes",
     "prepare",
     "relabel",
+    "rewritten",
     "rows_within",
     "wanted_states",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
@@ -32,7 +32,7 @@ class Interventions:
     source: Int[Tensor, "batch source_time"]
     source_positions: Int[Tensor, " batch"]
     base_values: Values
-    """The algorithm's state at the cut, before the swap; a variable's type says whether its values are integers."""
+    """The algorithm's state at the cut, before the swap there; a variable's type says whether values are integers."""
     source_values: Values
     continuation: Int[Tensor, "batch time"]
     lengths: Int[Tensor, " batch"]
@@ -40,6 +40,8 @@ class Interventions:
     """Which tokens of the continuation the algorithm determines; these are scored."""
     redrawn: float
     """Share of the draws that had no counterfactual (the algorithm could never end) and were drawn again."""
+    window: int = 1
+    """How many positions in a row are rewritten; the cut is the last of them."""
 
     def __len__(self) -> int:
         return len(self.base)
@@ -65,6 +67,7 @@ def draw_interventions(
     at: str | None = None,
     not_at: Collection[str] = (),
     more_demo: int | Literal["own"] = MORE_DEMO,
+    window: int = 1,
 ) -> Interventions:
     """Draws `count` interventions that give `variables` of the base their values in the source.
 
@@ -80,10 +83,14 @@ def draw_interventions(
         not_at: names of further tokens that are never cut at (the authors' code leaves out the trigger, `("T",)`).
         more_demo: a base that is in the demo phase after the swap sees 0 to this many more demo tokens, uniformly;
             `"own"`: as many as its own sequence still has (the authors' code).
+        window: how many positions in a row are rewritten, each with the source's state as many positions before its
+            own cut. The base's own tokens lie between; where the algorithm excludes one of them, or a sequence has not
+            so many positions, there is no counterfactual.
 
     Raises:
         UnknownNameError: a variable, token or landmark that does not exist.
-        InvalidArgumentError: `count` is below 1, no variables, nowhere to cut, or no draw has a counterfactual.
+        InvalidArgumentError: `count` or `window` is below 1, no variables, nowhere to cut, or no draw has a
+            counterfactual.
     """
     variables = algorithm.check_variables(variables)
     if not variables:
@@ -92,19 +99,29 @@ def draw_interventions(
         raise InvalidArgumentError(f"draw at least one intervention, asked for {count}")
     if more_demo != "own" and more_demo < 0:
         raise InvalidArgumentError(f"at least 0 more demo tokens follow, or 'own', got {more_demo}")
+    if window < 1:
+        raise InvalidArgumentError(f"at least one position is rewritten, got a window of {window}")
     vocabulary = algorithm.task.vocabulary
     uncut = torch.tensor([vocabulary.pad, vocabulary.bos, vocabulary.eos, *vocabulary.encode(not_at)])
 
     def cuts(sequences: Sequences) -> Int[Tensor, " batch"]:
-        return _anywhere(sequences, uncut, generator) if at is None else algorithm.task.landmark(at, sequences)
+        if at is None:
+            return _anywhere(sequences, uncut, generator, window)
+        return algorithm.task.landmark(at, sequences)
 
     parts: list[Interventions] = []
     have, drawn = 0, 0
     while have < count:
-        parts.append(_draw_once(algorithm, variables, count - have, generator, cuts, more_demo))
-        have, drawn = have + len(parts[-1]), drawn + count - have
+        part = _draw_once(algorithm, variables, count - have, generator, cuts, more_demo, window)
+        drawn += count - have
+        if part is not None:
+            parts.append(part)
+            have += len(part)
         if have == 0 and drawn >= 20 * count:
-            raise InvalidArgumentError(f"none of {drawn} draws has a counterfactual: {algorithm.name} never ends")
+            raise InvalidArgumentError(
+                f"none of {drawn} draws has a counterfactual: {algorithm.name} never ends"
+                + (f", or no sequence has a window of {window} positions that it allows" if window > 1 else "")
+            )
     return join_draws(parts, redrawn=1 - count / drawn)
 
 
@@ -157,36 +174,74 @@ def _draw_once(
     generator: Generator,
     cuts: Callable[[Sequences], Int[Tensor, " batch"]],
     more_demo: int | Literal["own"],
-) -> Interventions:
-    """Up to `count` interventions: those of `count` draws that have a counterfactual."""
+    window: int,
+) -> Interventions | None:
+    """Up to `count` interventions: those of `count` draws that have a counterfactual; `None` without room for any."""
     task = algorithm.task
     base, source = (task.draw(task.draw_quantities(count, generator), generator) for _ in range(2))
     base_at, source_at = cuts(base), cuts(source)
-    base_values, source_values = (
-        values_at(algorithm, sequences.tokens, at) for sequences, at in ((base, base_at), (source, source_at))
-    )
     if more_demo == "own":
         remaining = task.remaining(base, base_at)
     else:
         remaining = torch.randint(more_demo + 1, (count,), generator=generator)
+    rows = ((base_at >= window) & (source_at >= window)).nonzero()[:, 0]  # position 0 is BOS
+    if not len(rows):
+        return None
+    base_values, source_values, possible = _through(
+        algorithm, variables, (base.tokens[rows], base_at[rows]), (source.tokens[rows], source_at[rows]), window
+    )
+    rows, base_values, source_values = rows[possible], _select(base_values, possible), _select(source_values, possible)
     swapped = {**base_values, **{name: source_values[name] for name in variables}}
-    then = continue_from(algorithm, swapped, remaining, generator)
+    then = continue_from(algorithm, swapped, remaining[rows], generator)
     everything = Interventions(
-        variables, base.tokens, base_at, source.tokens, source_at, base_values, source_values,
-        then.tokens, then.lengths, then.determined, redrawn=0.0,
+        variables, base.tokens[rows], base_at[rows], source.tokens[rows], source_at[rows], base_values, source_values,
+        then.tokens, then.lengths, then.determined, redrawn=0.0, window=window,
     )  # fmt: skip
     return select(everything, then.ends)
 
 
+Run = tuple[Int[Tensor, "batch _"], Int[Tensor, " batch"]]
+"""Tokens, and where each sequence is cut."""
+
+
+def _through(
+    algorithm: Algorithm, variables: tuple[str, ...], base: Run, source: Run, window: int
+) -> tuple[Values, Values, Bool[Tensor, " batch"]]:
+    """The algorithm's state in base and source at their cuts, the variables overwritten at each position before.
+
+    Also where that is possible: the algorithm must allow the tokens of the base that come between.
+    """
+    (tokens, at), (source_tokens, source_at) = base, source
+    there = algorithm.run(source_tokens)
+    values = values_at(algorithm, tokens, at - (window - 1))
+    possible = torch.ones(len(at), dtype=torch.bool)
+    for back in range(window - 1, 0, -1):
+        values = {**values, **{name: _at(there[name], source_at - back) for name in variables}}
+        token = _at(tokens, at - back + 1)
+        possible &= _at(algorithm.allowed(values), token)
+        values = algorithm.step(values, token)
+    return values, {name: _at(column, source_at) for name, column in there.items()}, possible
+
+
+def _at(columns: Shaped[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Shaped[Tensor, " batch"]:
+    """One column of each row."""
+    return columns.gather(1, positions[:, None])[:, 0]
+
+
 def values_at(algorithm: Algorithm, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Values:
     """The algorithm's variables after the token at one position of each sequence."""
-    return {name: column.gather(1, positions[:, None])[:, 0] for name, column in algorithm.run(tokens).items()}
+    return {name: _at(column, positions) for name, column in algorithm.run(tokens).items()}
 
 
-def _anywhere(sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: Generator) -> Int[Tensor, " batch"]:
+def _anywhere(
+    sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: Generator, window: int
+) -> Int[Tensor, " batch"]:
+    """A position of each sequence with room for the window; its first where there is none, which has no room."""
     may = ~torch.isin(sequences.tokens, uncut)
     if not may.any(1).all():
         raise InvalidArgumentError("a sequence has no position to cut at: every token is BOS, EOS or excluded")
+    may[:, :window] = False
+    may[:, 0] = ~may.any(1)
     return torch.multinomial(may.float(), 1, generator=generator)[:, 0]
 
 
@@ -215,7 +270,7 @@ def _each_tensor(
     parts: list[Interventions], combine: Callable[[list[Tensor]], Tensor], redrawn: float
 ) -> Interventions:
     """One set of interventions from several, tensor by tensor."""
-    made: dict[str, Any] = {"variables": parts[0].variables, "redrawn": redrawn}
+    made: dict[str, Any] = {"variables": parts[0].variables, "redrawn": redrawn, "window": parts[0].window}
     for name in (entry.name for entry in fields(Interventions) if entry.name not in made):
         values = [getattr(part, name) for part in parts]
         if isinstance(values[0], Tensor):

@@ -137,6 +137,17 @@ class Network(nn.Module, ABC):
         """
         return cut
 
+    def advance(self, cut: Cut, tokens: Int[Tensor, " batch"]) -> Cut:
+        """The same runs stopped one token later: each is fed one more, whatever it would have predicted.
+
+        For runs that are rewritten at several positions; so the new cut, states and context, is differentiable by the
+        states of the old one. That must not have been fed anything beforehand (`prefeed`).
+
+        Raises:
+            InvalidArgumentError: this network does not say how.
+        """
+        raise InvalidArgumentError(f"{self.architecture}: rewriting several positions of a run needs `advance`")
+
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
         """Logits of the token after each position."""
         return self.readout(self.features(tokens))

@@ -101,19 +101,17 @@ class RecurrentNetwork(Network):
         """See `Network.cut`; nothing after the positions is run."""
         self.check_site(site)
         check_positions(tokens, positions)
-        whole = rows_at(self._over_time(tokens, positions.cpu() + 1), positions)
-        if self.sites[site] == self.cell.width:
-            return Cut(site, whole)
-        return Cut(site, whole[:, self.cell.sites[site]], {"whole": whole})
+        return self._stopped(rows_at(self._over_time(tokens, positions.cpu() + 1), positions), site)
+
+    def advance(self, cut: Cut, tokens: Int[Tensor, " batch"]) -> Cut:
+        """See `Network.advance`."""
+        return self._stopped(self.cell.scan(self._whole(cut), tokens, [len(tokens)]), cut.site)
 
     def resume(
         self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "wanted feature"]:
         """See `Network.resume`."""
-        start = cut.states
-        if "whole" in cut.context:  # the site is a part of the state
-            part, whole = self.cell.sites[cut.site], cut.of("whole")
-            start = torch.cat([whole[:, : part.start], start, whole[:, part.stop :]], 1)
+        start = self._whole(cut)
         rows, steps = wanted.nonzero().unbind(1)
         asked = (wanted * torch.arange(wanted.shape[1])).amax(1)
         packing = Packing(asked)
@@ -123,6 +121,19 @@ class RecurrentNetwork(Network):
         at = len(start) + packing.index(rows, (steps - 1).clamp(min=0))
         at = to_device(torch.where(steps == 0, packing.place[rows], at), start.device)
         return pick(torch.cat([start, after])[:, self.cell.output], at)
+
+    def _stopped(self, whole: Float[Tensor, "batch width"], site: str) -> Cut:
+        """Runs in these whole states, as a cut at a site that may be a part of them."""
+        if self.sites[site] == self.cell.width:
+            return Cut(site, whole)
+        return Cut(site, whole[:, self.cell.sites[site]], {"whole": whole})
+
+    def _whole(self, cut: Cut) -> Float[Tensor, "batch width"]:
+        """The whole states of a cut, with what was rewritten of them."""
+        if "whole" not in cut.context:
+            return cut.states
+        part, whole = self.cell.sites[cut.site], cut.of("whole")
+        return torch.cat([whole[:, : part.start], cut.states, whole[:, part.stop :]], 1)
 
     def _over_time(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None

@@ -11,6 +11,7 @@ from typing import cast, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
+from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError
 from symscope.networks.attention import Layer, Rotation, rotation
@@ -128,6 +129,30 @@ class Transformer(Network):
         context |= {name: ragged.spread(entry, *tokens.shape) for name, entry in fed.items()}
         return Cut(cut.site, cut.states, context)
 
+    def advance(self, cut: Cut, tokens: Int[Tensor, " batch"]) -> Cut:
+        """See `Network.advance`.
+
+        The old cut's rewritten state gives the layers above it keys and values, and nothing to the new state: that is
+        the residual stream of the next token at the site, which sees the layers below alone.
+        """
+        below, positions, device = self._below(cut.site), cut.of("positions"), cut.states.device
+        one, next_positions = torch.ones_like(positions), positions + 1
+        seen_here, seen_next = (Earlier(cut.context_rows, count) for count in (positions, next_positions))
+        here, following = (Ragged(one, device, seen) for seen in (seen_here, seen_next))
+        by_here, by_next = self._rotation(here.positions), self._rotation(following.positions)
+        context, rewritten, residual = {"positions": next_positions}, cut.states, self.embedding[tokens]
+        for index, layer in enumerate(self._stack()):
+            cached = _cached(cut, index)
+            if index < below:
+                at, now = next_positions, layer.project(residual, by_next)
+                residual = layer.update(residual, following.attend(now, cached))
+            else:
+                at, now = positions, layer.project(rewritten, by_here)
+                rewritten = layer.update(rewritten, here.attend(now, cached))
+            for kind, new in (("keys", now.keys), ("values", now.values)):
+                context[f"{kind}{index}"] = _with_entry(cut.of(f"{kind}{index}"), to_device(at, device), new)
+        return Cut(cut.site, residual, context)
+
     def resume(
         self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "wanted feature"]:
@@ -200,6 +225,17 @@ class Transformer(Network):
     def _below(self, site: str) -> int:
         """How many layers lie before a site."""
         return list(self.sites).index(site)
+
+
+def _with_entry(
+    context: Float[Tensor, "batch time heads width"],
+    positions: Int[Tensor, " batch"],
+    new: Float[Tensor, "batch heads width"],
+) -> Float[Tensor, "batch longer heads width"]:
+    """The context with another entry at one position of each row, and room for one more."""
+    longer = pad(context, (0, 0, 0, 0, 0, 1))
+    rows = torch.arange(len(new), device=new.device)
+    return longer.index_put((rows, positions), new)
 
 
 def _cached(cut: Cut, index: int) -> Cached:
