@@ -7,7 +7,9 @@ from scipy.stats import bootstrap, fisher_exact
 from symscope.errors import InvalidArgumentError
 from symscope.statistics import (
     Difference,
+    Estimate,
     above_all,
+    bootstrap_of_means,
     difference,
     hierarchical_bootstrap,
     holm,
@@ -137,3 +139,25 @@ def test_errors():
         hierarchical_bootstrap([trials(1, 3), trials(0, 0)])
     with pytest.raises(InvalidArgumentError, match="between 0 and 1"):
         holm([0.5, 1.5])
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 6])
+def test_a_bootstrap_of_means_agrees_with_the_one_over_single_trials(seeds):
+    draws = RNG(0)
+    outcomes = [draws.random(500) < level for level in draws.uniform(0.6, 0.9, seeds)]
+    networks = [Estimate(float(o.mean()), float(o.mean() * (1 - o.mean()) / len(o))) for o in outcomes]
+    ours = bootstrap_of_means([(1.0, networks)], threshold=0.0)
+    assert ours.value == pytest.approx(np.mean([o.mean() for o in outcomes]))
+    assert (ours.low, ours.high) == pytest.approx(hierarchical_bootstrap(outcomes), abs=0.005)
+    assert ours.p == pytest.approx(1 / 10_001)
+
+
+def test_a_weighted_sum_of_means_has_the_spread_of_its_parts():
+    one, other = [Estimate(x, 0.0) for x in (0.1, 0.3, 0.4, 0.6)], [Estimate(x, 0.0) for x in (0.2, 0.2, 0.3, 0.5)]
+    apart = bootstrap_of_means([(1.0, one), (-1.0, other)], threshold=0.0)
+    assert apart.value == pytest.approx(0.05)
+    expected = 1.96 * (np.var([0.1, 0.3, 0.4, 0.6], ddof=1) / 4 + np.var([0.2, 0.2, 0.3, 0.5], ddof=1) / 4) ** 0.5
+    assert (apart.high - apart.low) / 2 == pytest.approx(expected, rel=0.1)
+    assert apart.p == pytest.approx(0.346, abs=0.06)  # 0.4 standard errors above the threshold
+    with pytest.raises(InvalidArgumentError, match="at least one group"):
+        bootstrap_of_means([(1.0, [])], threshold=0.0)

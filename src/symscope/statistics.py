@@ -165,6 +165,49 @@ def share_over_seeds(hits: tuple[int, ...], trials: tuple[int, ...]) -> Interval
     return Interval(low, high)
 
 
+class Estimate(NamedTuple):
+    """What was measured in one network (one seed), and the variance of that over its trials."""
+
+    value: float
+    variance: float
+
+
+def bootstrap_of_means(
+    groups: Sequence[tuple[float, Sequence[Estimate]]],
+    threshold: float,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Difference:
+    """A weighted sum of the means of groups of networks, by the scheme of `hierarchical_bootstrap`; p is of its excess.
+
+    For what is no plain share: differences of shares, slopes over many of them. The trials of a network enter as a
+    normal deviate of their variance, which is what resampling many of them comes to.
+
+    Args:
+        groups: the weight of each group, and its networks.
+        threshold: p is the share of resamples that are not above it, one counted on top (Davison and Hinkley 1997).
+        seed: of the resampling.
+        resamples: how often.
+
+    Raises:
+        InvalidArgumentError: no groups, or one without a network.
+    """
+    if not groups or any(not networks for _, networks in groups):
+        raise InvalidArgumentError("a bootstrap needs at least one group, and a network in each")
+    draws = np.random.default_rng(seed)
+    value, total = 0.0, np.zeros(resamples)
+    for weight, networks in groups:
+        values, variances = np.array(networks, dtype=float).T
+        many = len(networks)
+        times = draws.multinomial(max(many - 1, 1), np.full(many, 1 / many), size=resamples)
+        noise = draws.normal(size=resamples) * np.sqrt(times @ variances)
+        total += weight * (times @ values + noise) / max(many - 1, 1)
+        value += weight * float(values.mean())
+    low, high = np.quantile(total, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    p = (int((total <= threshold).sum()) + 1) / (resamples + 1)
+    return Difference(value, float(low), float(high), p)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values corrected for their number, in the same order (Holm 1979): at most one in twenty tables errs at 0.05.
 

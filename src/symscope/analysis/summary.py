@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 import polars as pl
 
-from symscope.analysis.tables import ALL_VARIABLES, make_table, validate
+from symscope.analysis.schemas import ALL_VARIABLES
+from symscope.analysis.tables import make_table, validate
 from symscope.statistics import holm, share_over_seeds
 from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
 

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import ALIGNMENT, GROUP, chosen_alignments
-from symscope.analysis.tables import ALL_VARIABLES
 from symscope.figures.aligned_states import aligned_states
 from symscope.figures.behaviour import behaviour
 from symscope.figures.gradience import gradience

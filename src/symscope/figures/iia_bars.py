@@ -6,8 +6,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS
 from symscope.analysis.summary import pooled_scores
-from symscope.analysis.tables import ALL_VARIABLES, CONTROLS
 from symscope.figures.panels import block_title, panel_names, seeds_text, variable_label, with_panels
 from symscope.figures.theme import (
     BLUE,

@@ -6,8 +6,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import pooled_scores
-from symscope.analysis.tables import ALL_VARIABLES
 from symscope.figures.iia_bars import series_label, series_scale
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_panels
 from symscope.figures.theme import GREEN, WIDTH, finished, inline_data, share_axis, top_legend

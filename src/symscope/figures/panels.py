@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.tables import ALL_VARIABLES
+from symscope.analysis.schemas import ALL_VARIABLES
 
 _WORDS: dict[str, Callable[[Any], str]] = {
     "d": lambda value: f"d\u00a0=\u00a0{value}",

@@ -6,8 +6,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.analysis.schemas import WHOLE_STATE_OUTCOMES
 from symscope.analysis.summary import pooled_whole_state, site_depth
-from symscope.analysis.tables import WHOLE_STATE_OUTCOMES
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_task_panels
 from symscope.figures.theme import BLUE, SHARES, VERMILLION, WIDTH, finished, inline_data
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS
 from symscope.analysis.summary import (
     ALIGNMENT,
     NULL_CONTROLS,
@@ -13,7 +14,6 @@ from symscope.analysis.summary import (
     pooled_scores,
     trial_accuracies,
 )
-from symscope.analysis.tables import ALL_VARIABLES, CONTROLS
 from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
 
 _NETWORK = ("task", "network", "d", "algorithm")

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from symscope.analysis.files import replace_file
-from symscope.analysis.tables import TABLES, read_tables, validate, write_table
+from symscope.analysis.schemas import TABLES
+from symscope.analysis.tables import read_tables, validate, write_table
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 
 TABLES_FOLDER = "tables"

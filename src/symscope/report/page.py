@@ -14,8 +14,9 @@ from altair.typing import ChartType
 from markupsafe import Markup
 
 from symscope.analysis.files import replace_file
+from symscope.analysis.schemas import SCORES, TABLES
 from symscope.analysis.summary import VERDICTS
-from symscope.analysis.tables import SCORES, TABLES, make_table
+from symscope.analysis.tables import make_table
 from symscope.figures import draw_figures, save_figure
 from symscope.figures.panels import fact
 from symscope.figures.theme import NARROW

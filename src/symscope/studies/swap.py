@@ -6,7 +6,7 @@ from typing import Any
 
 from symscope.algorithms import algorithms_for
 from symscope.alignment import whole_state_score, whole_state_test
-from symscope.analysis.tables import ALL_VARIABLES, WHOLE_STATE
+from symscope.analysis.schemas import ALL_VARIABLES, WHOLE_STATE
 from symscope.runner import Progress
 from symscope.studies.common import Subject, save_part
 from symscope.studies.declaration import build_algorithm

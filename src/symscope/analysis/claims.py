@@ -1,0 +1,231 @@
+"""The paper's qualitative claims, held against what was measured, each by a rule that is stated before.
+
+A claim names an effect (`effects.py`) and how large it must be. It holds where the whole 95% interval lies above that
+threshold, does not hold where the interval ends at or below it, and is not decided otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from symscope.analysis import effects
+from symscope.analysis.effects import LEAST_SEEDS, SOLVED, Effect, Tables
+from symscope.analysis.schemas import CLAIM_VERDICTS
+from symscope.analysis.tables import make_table
+from symscope.statistics import bootstrap_of_means, holm
+from symscope.thresholds import HIGH_IIA
+
+HOLDS, FAILS, OPEN = CLAIM_VERDICTS
+
+SOURCE = "Grant, Goodman, McClelland, TMLR 2025"
+
+AT_ALL, CLEARLY, FAR, MOSTLY = 0.01, 0.1, 0.25, 0.9
+"""Thresholds: of a difference at all, a clear one, a large one, and of a share that is nearly all."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim.
+
+    Attributes:
+        name: its short name.
+        statement: what is claimed.
+        section: of the paper.
+        measured: what the effect is, in words.
+        threshold: what the effect must exceed.
+        needs: the tables that the effect is measured from.
+        effect: from the tables to the effect; None where they do not show it.
+    """
+
+    name: str
+    statement: str
+    section: str
+    measured: str
+    threshold: float
+    needs: tuple[str, ...]
+    effect: Callable[[Tables], Effect | None]
+
+    @property
+    def rule(self) -> str:
+        """How the verdict follows, in words."""
+        return (
+            f"Holds if the whole 95% interval lies above {self.threshold:g}; does not hold if it ends at or below "
+            f"that; else not decided. Needs {LEAST_SEEDS} networks of a kind that solved their task."
+        )
+
+
+CLAIMS = (
+    Claim(
+        "recurrent-prefer-up-down",
+        "Recurrent networks align best with Up-Down, better than with Up-Up.",
+        "IIA by architecture and algorithm",
+        "IIA of Up-Down's variables less that of Up-Up's in the same network",
+        AT_ALL,
+        ("scores", "behaviour"),
+        partial(effects.over_up_up, counts_only=False),
+    ),
+    Claim(
+        "up-up-clearly-worse",
+        "The counts of Up-Up are aligned clearly worse than the count of Up-Down.",
+        "IIA by architecture and algorithm",
+        "IIA of Up-Down's count less the mean IIA of Up-Up's two counts in the same recurrent network",
+        CLEARLY,
+        ("scores", "behaviour"),
+        partial(effects.over_up_up, counts_only=True),
+    ),
+    Claim(
+        "not-in-same-object",
+        "Recurrent networks align with Up-Down far better on Multi- and Single-Object than on Same-Object.",
+        "IIA by task",
+        "IIA of Up-Down's variables on Multi- and Single-Object less that on Same-Object",
+        FAR,
+        ("scores", "behaviour"),
+        effects.over_same_object,
+    ),
+    Claim(
+        "recurrent-follow-swaps",
+        "Recurrent networks follow a swapped whole state; transformers do not.",
+        "whole-state swaps",
+        "share of whole-state swaps that are followed in recurrent networks less that in transformers of the same "
+        "task, each at the site that follows most",
+        0.5,
+        ("whole_state", "behaviour"),
+        effects.follows_whole_state,
+    ),
+    Claim(
+        "transformers-recompute",
+        "Transformers go on as if no state had been swapped: they recompute from the context (Ctx-Distr).",
+        "whole-state swaps",
+        "share of whole-state swaps after layer 1 after which a transformer goes on exactly as the base",
+        0.5,
+        ("whole_state", "behaviour"),
+        effects.goes_on_as_base,
+    ),
+    Claim(
+        "bigger-align-better",
+        "Networks with bigger states align better.",
+        "state size",
+        "rise of the IIA of Up-Down's variables with each doubling of the state of a recurrent network",
+        AT_ALL,
+        ("scores", "behaviour"),
+        effects.by_size,
+    ),
+    Claim(
+        "bigger-less-graded",
+        "Networks with bigger states are less graded.",
+        "gradience",
+        "how much less IIA falls with ten more between the counts of base and source, for each doubling of the state",
+        AT_ALL,
+        ("gradience", "scores", "behaviour"),
+        effects.gradedness_by_size,
+    ),
+    Claim(
+        "rises-with-accuracy",
+        "IIA rises with task accuracy in training.",
+        "development",
+        "rise of the IIA of Up-Down's variables as trial accuracy goes from 0 to 1, over the checkpoints of a network",
+        CLEARLY,
+        ("development", "behaviour"),
+        effects.with_accuracy,
+    ),
+    Claim(
+        "larger-quantities-worse",
+        "Larger quantities align worse.",
+        "gradience",
+        "fall of IIA with ten more in the mean of the counts of base and source, their difference the same",
+        AT_ALL,
+        ("gradience", "scores", "behaviour"),
+        partial(effects.by_value, which="quantity"),
+    ),
+    Claim(
+        "larger-differences-worse",
+        "Larger differences between base and source align worse.",
+        "gradience",
+        "fall of IIA with ten more between the counts of base and source, their mean the same",
+        AT_ALL,
+        ("gradience", "scores", "behaviour"),
+        partial(effects.by_value, which="difference"),
+    ),
+    Claim(
+        "linear-reaches-further",
+        "LAF reaches where OAF does not.",
+        "alignment functions",
+        f"IIA of LAF less that of OAF for the variables of Up-Down that OAF aligns below {HIGH_IIA:g} on "
+        "validation, each function at its best k",
+        CLEARLY,
+        ("scores", "behaviour"),
+        effects.linear_over_orthogonal,
+    ),
+    Claim(
+        "linear-disguise-needs-linear",
+        "In a linear disguise without spare dimensions LAF isolates the variables and OAF cannot.",
+        "theory",
+        "IIA of LAF less that of OAF in constructed networks in a linear disguise; a seed is a disguise",
+        CLEARLY,
+        ("theory",),
+        effects.linear_disguise,
+    ),
+    Claim(
+        "nope-sums",
+        "Transformers without position encoding sum +1 for each demo token and -1 for each response.",
+        "strength values",
+        "share of trials in which one token's contribution to the attention sum, added or removed, moves EOS by "
+        "exactly one step",
+        MOSTLY,
+        ("strength", "behaviour"),
+        effects.sums_one_each,
+    ),
+)
+"""Every claim, in the order of a report."""
+
+
+def claims(tables: Tables, *, asked: tuple[Claim, ...] = CLAIMS) -> pl.DataFrame:
+    """The table `claims`: a row for each claim, with the effect in these tables, its interval, and the verdict.
+
+    Only networks that solved their task count: trial accuracy of at least `SOLVED` on trained and on held-out
+    quantities each, in the table `behaviour`; the paper keeps such networks alone. Intervals come from
+    `bootstrap_of_means`, over seeds and, within each, trials. `p_holm` is corrected for the claims that are decided.
+    """
+    present = {name: frame for name, frame in tables.items() if not frame.is_empty()}
+    rows = [_row(claim, present) for claim in asked]
+    decided = [row for row in rows if row["verdict"] != OPEN]
+    for row, p in zip(decided, holm([row["p"] for row in decided]), strict=True):
+        row["p_holm"] = p
+    return make_table("claims", rows)
+
+
+def _row(claim: Claim, tables: Tables) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "claim": claim.name,
+        "statement": claim.statement,
+        "source": f"{SOURCE}: {claim.section}",
+        "measure": f"{claim.measured}. Not measured: {_lacking(claim, tables)}.",
+        "rule": claim.rule,
+        "verdict": OPEN,
+    }
+    effect = claim.effect(tables) if all(name in tables for name in claim.needs) else None
+    if effect is None:
+        return row
+    value, low, high, p = bootstrap_of_means(effect.groups, claim.threshold)
+    measure = f"{claim.measured}. Networks (seeds): {effect.networks}. Interval: bootstrap over seeds, then trials."
+    figures = {"value": value, "low": low, "high": high, "p": p, "seeds": effect.seeds, "measure": measure}
+    return {**row, **figures, "verdict": verdict(low, high, claim.threshold, effect.seeds)}
+
+
+def _lacking(claim: Claim, tables: Tables) -> str:
+    missing = [f"`{name}`" for name in claim.needs if name not in tables]
+    if missing:
+        return f"no table {', '.join(missing)}"
+    return f"no networks that could show it (with a trial accuracy of at least {SOLVED:g})"
+
+
+def verdict(low: float, high: float, threshold: float, seeds: int) -> str:
+    """One of `CLAIM_VERDICTS`, from the interval of an effect and the number of networks behind it."""
+    if seeds < LEAST_SEEDS or low <= threshold < high:
+        return OPEN
+    return HOLDS if low > threshold else FAILS

@@ -1,0 +1,103 @@
+"""What tables are made of: columns, and the schema of a table; and the columns that many tables share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import polars as pl
+
+PolarsType: TypeAlias = Any
+"""A `polars.DataType`, not declared so: beartype, which checks annotations in our tests, rejects that class."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its polars type, what it holds (with unit), whether it may be null, and its range if it has one."""
+
+    name: str
+    dtype: PolarsType
+    meaning: str
+    nullable: bool = False
+    bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """One table: its name (also its file name), what a row is, its columns in order, and which of them name a row."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    @property
+    def dtypes(self) -> dict[str, PolarsType]:
+        """Column name to polars type, in order."""
+        return {column.name: column.dtype for column in self.columns}
+
+
+def text(name: str, meaning: str) -> Column:
+    """A column of names."""
+    return Column(name, pl.String(), meaning)
+
+
+def integer(name: str, meaning: str, *, nullable: bool = False, least: int | None = None) -> Column:
+    """A column of whole numbers, of at least `least`."""
+    return Column(name, pl.Int64(), meaning, nullable, None if least is None else (float(least), math.inf))
+
+
+def real(name: str, meaning: str, *, nullable: bool = False) -> Column:
+    """A column of real numbers."""
+    return Column(name, pl.Float64(), meaning, nullable)
+
+
+def share(name: str, meaning: str, *, nullable: bool = False) -> Column:
+    """A column of shares, 0 to 1."""
+    return Column(name, pl.Float64(), meaning, nullable, (0.0, 1.0))
+
+
+def part(name: str, meaning: str) -> tuple[Column, ...]:
+    """IIA on some of the interventions, with its interval."""
+    return (
+        share(f"{name}_iia", f"IIA on {meaning}", nullable=True),
+        share(f"{name}_low", "lower end of its 95% interval", nullable=True),
+        share(f"{name}_high", "upper end of that interval", nullable=True),
+        integer(f"{name}_n", "how many there are", nullable=True, least=1),
+    )
+
+
+WHERE = (
+    text("task", "task of the network"),
+    text("network", "architecture"),
+    integer("d", "state size", least=1),
+    integer("seed", "seed of the network's training"),
+)
+NETWORK_KEY = ("task", "network", "d", "seed")
+
+ALGORITHM = text("algorithm", "symbolic algorithm")
+VARIABLE = text("variable", "swapped variable; `all` for the whole state")
+SITE = text("site", "place in the network whose state is swapped")
+FUNCTION = text("function", "alignment function; `whole-state` for the whole state")
+K = integer("k", "dimensions given to the variable", least=1)
+IIA = share("iia", "interchange intervention accuracy, 0 to 1")
+ALIGNMENT_KEY = (*NETWORK_KEY, "algorithm", "variable", "site", "function", "k")
+
+EVIDENCE = (
+    *part("matters", "interventions that contradict base and source as they are"),
+    *part("cause", "interventions where base and source differ in the variable alone"),
+    *part("isolation", "interventions where they agree on the variable and differ in the rest"),
+    real("selectivity", "iia less that of the nearest null control", nullable=True),
+    real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
+    real("selectivity_high", "upper end of that interval", nullable=True),
+    share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
+    Column("nearest_control", pl.String(), "the null control that comes nearest", nullable=True),
+    share("outside", "share of the rewritten states' norm outside the span of natural states", nullable=True),
+    real("mahalanobis", "their Mahalanobis distance within the span; natural states have 1", nullable=True),
+    real("nearest", "distance to the nearest natural state, in units of natural spacing", nullable=True),
+    real("earth_mover", "sliced earth mover's distance to natural states, in units of spread", nullable=True),
+    real("earth_mover_natural", "the same between two samples of natural states", nullable=True),
+    share("dormant", "share of the effect lost when only the natural span is written", nullable=True),
+)
+"""What stands beside the IIA of a found alignment."""

@@ -1,0 +1,296 @@
+"""The schema of every result table: what a row is, what each column means, and which columns name a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import polars as pl
+
+from symscope.analysis.columns import (
+    ALGORITHM,
+    ALIGNMENT_KEY,
+    EVIDENCE,
+    FUNCTION,
+    IIA,
+    NETWORK_KEY,
+    SITE,
+    VARIABLE,
+    WHERE,
+    Column,
+    K,
+    TableSchema,
+    integer,
+    real,
+    share,
+    text,
+)
+
+CONTROLS: Mapping[str, str] = MappingProxyType(
+    {
+        "none": "found alignment",
+        "untrained": "untrained network",
+        "random-subspace": "random subspace",
+        "principal-components": "principal components",
+        "shuffled-values": "shuffled values",
+        "neurons": "single neurons",
+        "whole-state": "whole state, same interventions",
+    }
+)
+"""Known values of `scores.control` and how a reader is told about them; `none` is the result itself."""
+
+WHOLE_STATE = "whole-state"
+"""The `function` of a whole-state swap; its `variable` is `ALL_VARIABLES`."""
+
+ALL_VARIABLES = "all"
+
+
+_CONTROL_COLUMNS = tuple((name.replace("-", "_"), label) for name, label in CONTROLS.items() if name != "none")
+
+SCORES = TableSchema(
+    name="scores",
+    row="one score of one alignment on the test interventions",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        VARIABLE,
+        SITE,
+        FUNCTION,
+        K,
+        text("control", "`none` for the found alignment, else a control of the same function and k"),
+        IIA,
+        share("low", "lower end of the 95% interval of iia, over interventions"),
+        share("high", "upper end of that interval"),
+        integer("n", "test interventions", least=1),
+        integer("start", "which of several starts of the search was kept", nullable=True),
+        share("validation_iia", "IIA on the validation interventions", nullable=True),
+        integer("steps", "steps of the search until it stopped", nullable=True),
+        share("redrawn", "share of draws without a counterfactual, drawn again", nullable=True),
+        *EVIDENCE,
+    ),
+    key=(*ALIGNMENT_KEY, "control"),
+)
+
+BEHAVIOUR = TableSchema(
+    name="behaviour",
+    row="one quantity on one network",
+    columns=(
+        *WHERE,
+        integer("quantity", "number of demo tokens"),
+        Column("held_out", pl.Boolean(), "was this quantity absent from training"),
+        share("trial_accuracy", "share of trials with every determined token predicted, 0 to 1"),
+        integer("n", "trials", least=1),
+    ),
+    key=(*NETWORK_KEY, "quantity"),
+)
+
+GRADIENCE = TableSchema(
+    name="gradience",
+    row="the interventions with one base value and one source value",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        VARIABLE,
+        SITE,
+        FUNCTION,
+        K,
+        integer("base_value", "count in the base at its cut"),
+        integer("source_value", "count in the source at its cut"),
+        IIA,
+        integer("n", "test interventions", least=1),
+    ),
+    key=(*ALIGNMENT_KEY, "base_value", "source_value"),
+)
+
+ALIGNED_STATES = TableSchema(
+    name="aligned_states",
+    row="one position of one sequence, in aligned coordinates",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        text("variable", "variable whose subspace is shown"),
+        FUNCTION,
+        K,
+        integer("quantity", "number of demo tokens of the sequence"),
+        integer("sequence", "number of the sequence, from 0; each holds its positions in order"),
+        integer("step", "position in the sequence, from 0"),
+        text("token", "token read at this position"),
+        integer("count", "Count after this token"),
+        text("phase", "Phase after this token: `demo` or `resp`"),
+        real("c1", "first leading component of the aligned coordinates, in units of the state"),
+        real("c2", "second leading component; null when k is 1", nullable=True),
+    ),
+    key=(*NETWORK_KEY, "algorithm", "variable", "function", "k", "sequence", "step"),
+)
+
+TRAINING = TableSchema(
+    name="training",
+    row="one validation during training",
+    columns=(
+        *WHERE,
+        integer("update", "updates of the weights so far"),
+        integer("epoch", "epochs so far"),
+        real("loss", "training loss, nats a token", nullable=True),
+        real("learning_rate", "learning rate of the last update"),
+        share("trained_accuracy", "trial accuracy on trained quantities, 0 to 1", nullable=True),
+        share("held_out_accuracy", "trial accuracy on held-out quantities, 0 to 1", nullable=True),
+        real("seconds", "time since training began"),
+    ),
+    key=(*NETWORK_KEY, "update"),
+)
+
+WHOLE_STATE_OUTCOMES: Mapping[str, str] = MappingProxyType(
+    {
+        "source": "goes on as the source",
+        "base": "goes on as the base",
+    }
+)
+"""Values of `whole_state.outcome` and what the network does in each."""
+
+WHOLE_STATES = TableSchema(
+    name="whole_state",
+    row="one outcome of whole-state swaps within one phase, at one site",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        SITE,
+        text("outcome", "`source`: the network goes on as the source would; `base`: exactly as the base would"),
+        share("share", "share of swaps with this outcome, 0 to 1"),
+        share("low", "lower end of the 95% interval of share, over swaps"),
+        share("high", "upper end of that interval"),
+        integer("n", "swaps", least=1),
+    ),
+    key=(*NETWORK_KEY, "algorithm", "site", "outcome"),
+)
+
+CALIBRATION = TableSchema(
+    name="calibration",
+    row="one question to a network whose answer is known",
+    columns=(
+        text(
+            "part",
+            "`known`: a constructed network; `null`: an untrained one; `curve`: under rising pull to natural states",
+        ),
+        text("network", "kind of network"),
+        text("disguise", "change of basis that hides the answer"),
+        integer("d", "state size", least=1),
+        integer("seed", "seed of disguise, draws and starts"),
+        ALGORITHM,
+        VARIABLE,
+        FUNCTION,
+        K,
+        real("latent_weight", "weight of the counterfactual-latent loss in the search"),
+        text("view", "what the search looks through; `spanned`: within the span of natural states"),
+        Column("held", pl.Boolean(), "does the network hold the variable: the right answer"),
+        IIA,
+        share("low", "lower end of the 95% interval of iia, over interventions"),
+        share("high", "upper end of that interval"),
+        integer("n", "test interventions", least=1),
+        *EVIDENCE,
+        *(share(f"{name}_iia", f"IIA of the control: {label}", nullable=True) for name, label in _CONTROL_COLUMNS),
+    ),
+    key=("part", "network", "disguise", "d", "seed", "algorithm", "variable", "function", "k", "latent_weight", "view"),
+)
+
+CLAIM_VERDICTS = ("holds", "does not hold", "not decided by this run")
+
+CLAIMS = TableSchema(
+    name="claims",
+    row="one qualitative claim of the paper, held against what was measured",
+    columns=(
+        text("claim", "short name"),
+        text("statement", "the claim in words"),
+        text("source", "paper and section"),
+        text("measure", "what was measured, in which networks, of how many seeds, and what the interval is over"),
+        real("value", "the effect that decides", nullable=True),
+        real("low", "lower end of its 95% interval", nullable=True),
+        real("high", "upper end of that interval", nullable=True),
+        integer("seeds", "networks of the kind that has the fewest", nullable=True, least=1),
+        share("p", "p-value of being above the threshold, uncorrected", nullable=True),
+        share("p_holm", "the same, corrected for the number of decided claims", nullable=True),
+        text("rule", "how the verdict follows from the interval"),
+        text("verdict", "`holds`, `does not hold` or `not decided by this run`"),
+    ),
+    key=("claim",),
+)
+
+DEVELOPMENT = TableSchema(
+    name="development",
+    row="one variable searched in one network as it was at one moment of its training",
+    columns=(
+        *WHERE,
+        integer("epoch", "epochs of training so far; 0 is the untrained network", least=0),
+        share("trial_accuracy", "share of trials right at that moment, over all quantities of the task, 0 to 1"),
+        integer("trials", "how many trials", least=1),
+        ALGORITHM,
+        VARIABLE,
+        SITE,
+        FUNCTION,
+        K,
+        IIA,
+        share("low", "lower end of the 95% interval of iia, over interventions"),
+        share("high", "upper end of that interval"),
+        integer("n", "test interventions", least=1),
+    ),
+    key=(*ALIGNMENT_KEY, "epoch"),
+)
+
+STRENGTH = TableSchema(
+    name="strength",
+    row="one way of changing the attention sum of one network",
+    columns=(
+        *WHERE,
+        text("token", "whose contribution was changed: `demo` or `resp`"),
+        text("change", "`added` once more, or `removed`"),
+        share("exact", "share of trials whose `EOS` moved by exactly the one step that +1/-1 summation foretells"),
+        share("low", "lower end of the 95% interval of exact, over trials"),
+        share("high", "upper end of that interval"),
+        real("moved", "mean shift of `EOS`, in response tokens, of the trials that ended", nullable=True),
+        share("ended", "share of trials in which `EOS` came at all"),
+        integer("n", "trials", least=1),
+    ),
+    key=(*NETWORK_KEY, "token", "change"),
+)
+
+THEORY = TableSchema(
+    name="theory",
+    row="one search for a variable that a constructed network is known to hold, in a linear disguise",
+    columns=(
+        text("network", "constructed network"),
+        text("disguise", "change of basis that hides the answer"),
+        integer("d", "state size", least=1),
+        integer("spare", "dimensions of the state that the algorithm does not need", least=0),
+        integer("seed", "seed of disguise, draws and starts"),
+        ALGORITHM,
+        VARIABLE,
+        FUNCTION,
+        text("view", "what the search looks through: `none`, or `spanned`, within the span of natural states"),
+        K,
+        IIA,
+        share("low", "lower end of the 95% interval of iia, over interventions"),
+        share("high", "upper end of that interval"),
+        integer("n", "test interventions", least=1),
+        *EVIDENCE,
+    ),
+    key=("network", "disguise", "d", "seed", "algorithm", "variable", "function", "view", "k"),
+)
+
+TABLES: Mapping[str, TableSchema] = MappingProxyType(
+    {
+        schema.name: schema
+        for schema in (
+            CLAIMS,
+            SCORES,
+            BEHAVIOUR,
+            WHOLE_STATES,
+            GRADIENCE,
+            ALIGNED_STATES,
+            TRAINING,
+            DEVELOPMENT,
+            STRENGTH,
+            THEORY,
+            CALIBRATION,
+        )
+    }
+)
+"""Every table by name."""
