@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from symscope.algorithms import UpDown, UpUp
-from symscope.alignment import SearchOptions, Subspace, find, load_evidence, save_evidence, whole_state
+from symscope.alignment import Blocks, SearchOptions, Subspace, find, load_evidence, save_evidence, whole_state
 from symscope.alignment.controls import NULL_CONTROLS, best_neurons
 from symscope.alignment.search import Question, search
 from symscope.alignment.unseen import Unseen, draw_unseen
@@ -15,7 +15,7 @@ from symscope.errors import CheckpointError, InvalidArgumentError
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import disguise, magnitude_network, random_orthogonal, two_counts_network
 from symscope.seeds import generator
-from symscope.statistics import paired_difference, wilson
+from symscope.statistics import paired_difference
 from symscope.tasks import multi_object
 from symscope.training.checkpoints import save_tensors
 
@@ -168,8 +168,6 @@ def test_a_search_does_not_take_test_interventions():
     constructed = magnitude_network(**TASK.roles)
     train = prepare(constructed.network, draw_interventions(ALGORITHM, ["count"], 50, generator(0)), "h")
     unseen = Unseen(constructed.network, draw_unseen(ALGORITHM, "count", 50, 0), "h")
-    from symscope.alignment import Blocks
-
     with pytest.raises(Exception, match=r"(?i)type|attribute"):
         search(constructed.network, [Question({"count": train}, {"count": unseen}, Blocks({"count": 1}), 0)], QUICK)
 
@@ -184,7 +182,10 @@ def test_neurons_are_found_where_the_variable_is_in_neurons():
 
 
 def test_the_latent_loss_has_targets_and_lowers_divergence():
-    network, random = hidden(12).network, replace(QUICK, first="random", starts=1)
+    network, random = (
+        hidden(12).network,
+        replace(QUICK, first="random", starts=1, learning_rate=1e-2, steps=600, patience=20),
+    )
     plain, pulled = (
         find(network, ALGORITHM, ["count"], 1, counts=FEW, options=replace(random, latent_weight=weight))[0]
         for weight in (0.0, 3.0)
@@ -204,10 +205,54 @@ def test_a_search_within_the_span_of_natural_states_never_leaves_it():
 
 def test_controls_take_no_more_steps_than_the_search():
     seen = {}
+
+    def note(which, step, best):
+        seen[which] = step
+        assert len(best) == 2  # the questions that were asked, not those beside them
+
+    two = [scrambled(0), scrambled(1)]
     find(
-        hidden().network, ALGORITHM, ["count"], 1, untrained=scrambled(0), counts=(500, 100, 100), options=QUICK,
-        on_validation=lambda which, step, best: seen.update({which: step}),
+        hidden().network, ALGORITHM, ["count", "phase"], 1, untrained=two, counts=(500, 100, 100), options=QUICK,
+        on_validation=note,
     )  # fmt: skip
-    assert set(seen) == {"trained", "shuffled-values", "untrained"}
-    assert max(seen.values()) == max(seen["trained"], QUICK.validate_every)
-    assert wilson(0, 1).low == 0
+    assert set(seen) == {"trained", "untrained 1", "untrained 2"}
+    half = seen["trained"] / 2
+    assert 0 < seen["untrained 1"] <= max(half + QUICK.validate_every, QUICK.validate_every)
+    assert seen["untrained 2"] == seen["untrained 1"]
+
+
+def test_what_is_found_does_not_depend_on_the_controls_beside_it():
+    sets = {
+        part: prepare(hidden().network, draw_interventions(ALGORITHM, ["count"], count, generator(0, part)), "h")
+        for part, count in (("train", 500), ("validation", 200))
+    }
+    other = prepare(hidden().network, draw_interventions(ALGORITHM, ["phase"], 500, generator(0)), "h")
+    asked = Question({"count": sets["train"]}, {"count": sets["validation"]}, Blocks({"count": 1}), 0)
+    beside = replace(asked, train={"count": other}, starts=1, until=0)
+    options = replace(QUICK, steps=200)
+    (alone,) = search(hidden().network, [asked], options)
+    (together, control) = search(hidden().network, [asked, beside], options)
+    assert (together.start, together.step, together.steps) == (alone.start, alone.step, alone.steps)
+    torch.testing.assert_close(together.function.write, alone.function.write, atol=1e-4, rtol=1e-4)
+    assert control.steps <= together.steps
+
+
+def test_questions_have_limits_of_their_own():
+    train, validation = (
+        prepare(hidden().network, draw_interventions(ALGORITHM, ["count"], count, generator(count)), "h")
+        for count in (300, 100)
+    )
+    asked = Question({"count": train}, {"count": validation}, Blocks({"count": 1}), 0)
+    long = replace(QUICK, steps=200, wanted=2.0, patience=100)
+    short, one, until = replace(asked, steps=60), replace(asked, starts=1), replace(asked, starts=2, until=0)
+    told = search(hidden().network, [short, one, until], long)
+    assert [found.steps for found in told] == [3 * 100, 200, 2 * 100]
+
+
+def test_variables_that_are_looked_for_together_do_not_overlap():
+    count, phase = find(hidden().network, ALGORITHM, ["count", "phase"], 1, together=True, counts=FEW, options=QUICK)
+    assert min(count.score.iia, phase.score.iia) >= 0.98
+    assert (count.start, count.steps) == (phase.start, phase.steps)
+    for one, other in ((count, phase), (phase, count)):
+        product = one.function.write @ one.function.read @ other.function.write @ other.function.read
+        assert product.abs().max() < 1e-5

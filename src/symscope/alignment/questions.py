@@ -72,6 +72,9 @@ class Question:
         given: a frame of mask.k columns to start at, in place of the first start.
         targets: for each variable a natural state for each training intervention, whose variables have the values that
             are wanted after the swap (NaN where there is none), for the counterfactual-latent loss.
+        starts: how many starts it gets; default: as many as the options say.
+        steps: its fits stop at the first validation at or after so many steps; default: as the options say.
+        until: the place of another question of the same search; when that has stopped, so does this one.
     """
 
     train: Mapping[str, Prepared]
@@ -82,6 +85,9 @@ class Question:
     options: Mapping[str, Any] = field(default_factory=dict)
     given: Float[Tensor, "state k"] | None = None
     targets: Mapping[str, Float[Tensor, "train state"]] | None = None
+    starts: int | None = None
+    steps: int | None = None
+    until: int | None = None
 
     def __post_init__(self) -> None:
         check_function(self.function, self.options)

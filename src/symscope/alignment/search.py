@@ -82,7 +82,7 @@ def search(
             running = [running[number] for number in still]
             step = _train(network, program, running, pool, step, options)
     found = [_best(fits, number, options) for number in range(len(questions))]
-    _check_finite(fits, found, options)
+    _check_finite(fits, found)
     return found
 
 
@@ -106,7 +106,7 @@ def _start(questions: Sequence[Question], options: SearchOptions) -> tuple[list[
         on = tuple(id(question.train[variable]) for variable in question.mask.variables)
         if on not in starts:
             starts[on] = Starts(question.natural_states())
-        for start in range(options.starts):
+        for start in range(options.starts if question.starts is None else question.starts):
             first = options.first if question.given is None else question.given
             draws = generator(question.seed, "frame", start)
             at = first if start == 0 else RANDOM
@@ -161,9 +161,16 @@ def _validate(
             fit.worse += 1
     best = [_top(fits, number, options).best_iia for number in range(len(questions))]
     for fit in running:
-        if questions[fit.question].mask.settled(progress):
+        question = questions[fit.question]
+        if question.mask.settled(progress):
             answered = best[fit.question] >= options.wanted and not options.latent_weight
             fit.running &= fit.worse < options.patience and not answered
+        if question.steps is not None:
+            fit.running &= step < question.steps
+    asking = {fit.question for fit in running if fit.running}
+    for fit in running:
+        until = questions[fit.question].until
+        fit.running &= until is None or until in asking
     return best
 
 
@@ -215,8 +222,8 @@ def _best(fits: Sequence[_Fit], question: int, options: SearchOptions) -> Found:
     return Found(top.best.functions(), top.start, top.best_iia, top.best_step, steps, diverged)
 
 
-def _check_finite(fits: Sequence[_Fit], found: list[Found], options: SearchOptions) -> None:
-    lost = [number for number, one in enumerate(found) if one.diverged == options.starts]
+def _check_finite(fits: Sequence[_Fit], found: list[Found]) -> None:
+    lost = [number for number in range(len(found)) if all(fit.diverged for fit in fits if fit.question == number)]
     if lost:
         first = min(fit.steps for fit in fits if fit.question == lost[0])
         raise NonFiniteError(

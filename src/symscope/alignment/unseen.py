@@ -6,6 +6,7 @@ or a choice does not take (they take `Prepared`), and each number is taken from 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import torch
@@ -110,9 +111,8 @@ class Unseen:
 
     def __init__(self, network: Network, draws: UnseenDraws, site: str) -> None:
         self._network, self._draws = network, draws
+        self._site = site
         self._test = prepare(network, draws.test, site)
-        self._apart = [None if one is None else prepare(network, one, site) for one in draws.apart]
-        self._natural: NaturalStates | None = None
         self._reported: set[str] = set()
 
     def score(self, number: str, function: AlignmentFunction) -> Score:
@@ -133,8 +133,6 @@ class Unseen:
         """All there is to say about an alignment; for the arguments see `score`."""
         self._take(number)
         draws, base = self._draws, self._test.base.states
-        if self._natural is None:
-            self._natural = NaturalStates.of(self._test.natural_states())
         swapped = function.swap(base, self._test.source)
         correct = follows(self._network, self._test, swapped).cpu()
         changed = (correct & draws.change).nonzero()[:, 0]
@@ -156,6 +154,15 @@ class Unseen:
             divergence=divergence(self._natural, swapped, generator(0, "divergence")),
             dormant=dormant,
         )
+
+    @cached_property
+    def _natural(self) -> NaturalStates:
+        return NaturalStates.of(self._test.natural_states())
+
+    @cached_property
+    def _apart(self) -> list[Prepared | None]:
+        """Only an examination asks for these, and controls are not examined."""
+        return [None if one is None else prepare(self._network, one, self._site) for one in self._draws.apart]
 
     def _share(self, function: AlignmentFunction, prepared: Prepared | None) -> Score | None:
         return None if prepared is None else share(follows_swap(self._network, function, prepared))

@@ -191,10 +191,3 @@ def check_positions(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " 
         raise InvalidArgumentError(
             f"position {wrong} does not exist: sequences have positions 0..{tokens.shape[1] - 1}"
         )
-
-
-def rows_at(
-    values: Float[Tensor, "batch time state"], positions: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch state"]:
-    """One position of each row."""
-    return values[torch.arange(len(values), device=values.device), positions]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from symscope.networks.base import Cut, Network, check_positions, rows_at
+from symscope.networks.base import Cut, Network, check_positions
 from symscope.networks.packing import Packing, pick, to_device
 
 
@@ -101,7 +101,11 @@ class RecurrentNetwork(Network):
         """See `Network.cut`; nothing after the positions is run."""
         self.check_site(site)
         check_positions(tokens, positions)
-        return self._stopped(rows_at(self._over_time(tokens, positions.cpu() + 1), positions), site)
+        lengths = positions.cpu() + 1
+        self.check_tokens(tokens, lengths)
+        after, packing = self._from_zero(tokens, lengths)
+        last = packing.index(torch.arange(len(lengths)), lengths - 1)
+        return self._stopped(after.index_select(0, to_device(last, after.device)), site)
 
     def advance(self, cut: Cut, tokens: Int[Tensor, " batch"]) -> Cut:
         """See `Network.advance`."""
@@ -140,13 +144,19 @@ class RecurrentNetwork(Network):
     ) -> Float[Tensor, "batch time state"]:
         self.check_tokens(tokens, lengths)
         batch, time = tokens.shape
-        weight = next(self.parameters())
-        start = torch.zeros(batch, self.cell.width, dtype=weight.dtype, device=weight.device)
-        packing = Packing(torch.full((batch,), time) if lengths is None else lengths.cpu())
-        after = self._scan(start, tokens, packing)
+        after, packing = self._from_zero(tokens, torch.full((batch,), time) if lengths is None else lengths.cpu())
         padded = after.new_zeros(batch * time, after.shape[1])
         place = to_device(packing.rows * time + packing.steps, after.device)
         return padded.index_copy(0, place, after).view(batch, time, -1)
+
+    def _from_zero(
+        self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "steps state"], Packing]:
+        """The packed states after each token, from the zero state, and how they are packed."""
+        weight = next(self.parameters())
+        start = torch.zeros(len(tokens), self.cell.width, dtype=weight.dtype, device=weight.device)
+        packing = Packing(lengths)
+        return self._scan(start, tokens, packing), packing
 
     def _scan(
         self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, "batch time"], packing: Packing
