@@ -1,78 +1,175 @@
-"""The page in a real browser: every chart is drawn, nothing is complained about, nothing is fetched."""
+"""The page in a real browser: every chart is drawn, what a reader does works, nothing is fetched."""
 
+import base64
 import json
 import re
-import shutil
-import subprocess
 
 import pytest
+from tests.report.browser import CHROMIUM, Page
 
-from symscope.report import ReportInputs, save_inputs, write_report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # Chromium's own services stay offline, too
-]
+from symscope.figures import draw_figures
+from symscope.report import ReportInputs, write_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
+WIDE, PHONE = (1200, 1000), (390, 844)
 
-@pytest.fixture(scope="module", params=["wide", "phone", "zoo wide", "zoo phone"])
-def visit(request, synthetic, tmp_path_factory):
-    """The page after its scripts ran: its elements, the browser's console, what was fetched, and how many figures."""
-    folder = tmp_path_factory.mktemp("page")
+DRAWN = """new Promise((done) => {
+  const look = () => document.documentElement.dataset.drawn && done(true);
+  new MutationObserver(look).observe(document.documentElement, { attributes: true });
+  look();
+})"""
+COUNTS = """({
+  figures: document.querySelectorAll("figure").length,
+  drawn: document.querySelectorAll("figure.drawn .live svg.marks").length,
+  wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  background: getComputedStyle(document.body).backgroundColor,
+})"""
+
+# A reader's hands: `press` gives what a button would save, `touch` what a pointer does to a mark.
+HANDS = """
+const figure = (name) => document.querySelector(`figure[data-figure="${name}"]`);
+let take, name;
+const make = URL.createObjectURL;
+URL.createObjectURL = (blob) => { take(blob); return make(blob); };
+HTMLAnchorElement.prototype.click = function () { name = this.download; };
+async function press(button) {
+  const made = new Promise((done) => { take = done; });
+  button.click();
+  const bytes = new Uint8Array(await (await made).arrayBuffer());
+  const text = Array.from(bytes.slice(0, 200_000), (byte) => String.fromCharCode(byte)).join("");
+  return { name, size: bytes.length, text: btoa(text) };
+}
+function touch(node, ...kinds) {
+  const box = node.getBoundingClientRect();
+  const where = { bubbles: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };
+  for (const kind of kinds) {
+    node.dispatchEvent(new (kind.startsWith("pointer") ? PointerEvent : MouseEvent)(kind, where));
+  }
+  return new Promise((done) => setTimeout(done, 300));
+}
+async function choose(figure, column, value) {
+  const select = figure.querySelector(`select[data-choice="${column}"]`);
+  const before = figure.drawing;
+  select.value = value;
+  select.dispatchEvent(new Event("change"));
+  while (figure.drawing === before) await new Promise((done) => setTimeout(done, 50));
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def written(synthetic, tmp_path_factory):
+    """The pages of a study and of a zoo, and how many figures each must have."""
+    pages = {}
     study = {**synthetic.tables(), "scores": synthetic.scores(ks=(1, 4, 24))}
-    inputs = ReportInputs("Browser", synthetic.zoo() if "zoo" in request.param else study)
-    save_inputs(inputs, folder)
-    page = write_report(inputs, folder).page
-    size = {"wide": "1200,1000", "phone": "500,900"}[request.param.removeprefix("zoo ")]
-    net_log = folder / "net.json"
-    result = subprocess.run(
-        [
-            CHROMIUM,
-            *QUIET,
-            f"--user-data-dir={folder / 'profile'}",
-            f"--window-size={size}",
-            f"--log-net-log={net_log}",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=30000",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return result.stdout, result.stderr, net_log.read_text(), 3 if "zoo" in request.param else 8
+    for kind, tables in (("study", study), ("zoo", synthetic.zoo())):
+        files = write_report(ReportInputs("Browser", tables), tmp_path_factory.mktemp(kind))
+        pages[kind] = files.page, len(draw_figures(tables))
+    return pages
 
 
-def test_every_chart_is_drawn(visit):
-    dom, _, _, count = visit
-    figures = re.findall(r"<figure [^>]*>", dom)
-    assert len(figures) == count
-    assert all('class="drawn"' in figure for figure in figures)
-    assert len(re.findall(r'<svg [^>]*class="marks"', dom)) == count
-    assert 'data-drawn="yes"' in dom
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("kind", ["study", "zoo"])
+def test_every_chart_is_drawn_in_silence_and_nothing_is_fetched(kind, size, dark, written, tmp_path):
+    path, figures = written[kind]
+    with Page(tmp_path, size, dark=dark) as page:
+        page.open(path)
+        assert page.value(DRAWN)
+        counts = page.value(COUNTS)
+        assert counts["figures"] == counts["drawn"] == figures
+        assert counts["wide"] <= 0, "the page is wider than the screen"
+        assert counts["background"] == ("rgb(21, 25, 30)" if dark else "rgb(255, 255, 255)")
+        assert page.said == []
+        assert [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
-def test_the_console_stays_silent(visit):
-    _, log, _, _ = visit
-    assert "CONSOLE" not in log, [line for line in log.splitlines() if "CONSOLE" in line]
+def test_without_scripts_the_images_and_the_links_stand(written, tmp_path):
+    path, figures = written["study"]
+    with Page(tmp_path, WIDE, script=False) as page:
+        page.open(path)
+        text = base64.b64decode(page.call("Page.captureScreenshot")["data"])
+        assert text[1:4] == b"PNG"
+        tree = page.call("DOM.getOuterHTML", nodeId=page.call("DOM.getDocument", depth=-1)["root"]["nodeId"])
+        assert 'class="drawn"' not in tree["outerHTML"]
+        assert tree["outerHTML"].count('class="tools needs-script" hidden') == figures
 
 
-def test_no_request_leaves_the_page(visit):
-    _, _, net_log, _ = visit
-    # Chromium's own services are not the page's: only requests that name the page as their initiator count.
-    text = net_log if net_log.rstrip().endswith("}") else net_log.rstrip().rstrip(",") + "]}"
-    events = [event.get("params", {}) for event in json.loads(text)["events"]]
-    urls = [e["url"] for e in events if "url" in e and str(e.get("initiator", "")) not in ("", "not an origin")]
-    assert [url for url in urls if not url.startswith(("file:", "data:", "blob:"))] == []
+def test_the_page_is_printed_with_every_figure(written, tmp_path):
+    with Page(tmp_path, WIDE) as page:
+        page.open(written["study"][0])
+        assert page.value(DRAWN)
+        pdf = base64.b64decode(page.call("Page.printToPDF")["data"])
+        assert pdf.startswith(b"%PDF")
+        assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 20
+
+
+@pytest.fixture(scope="module", params=[WIDE, PHONE], ids=["wide", "phone"])
+def reader(request, written, tmp_path_factory):
+    """A drawn page with a reader's hands on it."""
+    with Page(tmp_path_factory.mktemp("reader"), request.param) as page:
+        page.open(written["study"][0])
+        assert page.value(DRAWN)
+        page.value(f"{HANDS}; true")
+        yield page
+
+
+def test_a_figure_and_its_data_are_saved_from_the_page_alone(reader, synthetic):
+    saved = reader.value("""(async () => {
+      const saved = {};
+      for (const button of figure("behaviour").querySelectorAll("button")) {
+        saved[button.textContent] = await press(button);
+      }
+      return saved;
+    })()""")
+    texts = {name: base64.b64decode(one["text"]) for name, one in saved.items()}
+    assert {name: one["name"] for name, one in saved.items()} == {
+        "SVG": "behaviour.svg",
+        "PNG": "behaviour.png",
+        "Data (CSV)": "behaviour.csv",
+        "Vega-Lite (JSON)": "behaviour.vl.json",
+    }
+    assert texts["SVG"].startswith(b"<svg ")
+    assert texts["PNG"][1:4] == b"PNG"
+    header, *rows = texts["Data (CSV)"].decode().splitlines()
+    assert {"seed", "quantity", "kind", "accuracy"} <= set(header.split(","))
+    assert len(rows) == synthetic.behaviour().height
+    assert json.loads(texts["Vega-Lite (JSON)"])["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+    table = reader.value("""press(document.querySelector('button[data-table="training"]'))""")
+    assert table["name"] == "training.csv"
+    assert base64.b64decode(table["text"]).decode() == synthetic.training().write_csv()
+
+
+def test_a_seed_is_chosen_by_a_control(reader):
+    dots = """figure("iia_bars").querySelectorAll(".mark-symbol path").length"""
+    every = reader.value(dots)
+    reader.value("""choose(figure("iia_bars"), "seed", "1")""")
+    one = reader.value(dots)
+    reader.value("""choose(figure("iia_bars"), "seed", "")""")
+    assert 0 < one < every == reader.value(dots)
+
+
+def test_a_seed_is_chosen_in_the_legend(reader):
+    faint = """[...figure("training").querySelectorAll(".mark-line path")].filter(
+      (line) => Number(line.getAttribute("opacity") ?? line.getAttribute("stroke-opacity") ?? 1) < 0.5).length"""
+    assert reader.value(faint) == 0
+    symbol = """figure("training").querySelector(".role-legend-symbol path")"""
+    reader.value(f"""touch({symbol}, "pointerdown", "mousedown", "pointerup", "mouseup", "click")""")
+    assert reader.value(faint) > 0
+
+
+def test_a_pointer_is_told_the_value_and_its_interval(reader):
+    reader.value("""touch(figure("iia_bars").querySelector(".mark-rect.role-mark path"), "pointermove", "mousemove")""")
+    told = reader.value("""document.querySelector("#vg-tooltip-element").innerText""")
+    assert "IIA" in told
+    assert "95% from" in told
+
+
+def test_everything_can_be_reached_by_keyboard_and_has_a_name(reader):
+    unnamed = """[...document.querySelectorAll("button, select, a, summary")].filter(
+      (node) => !(node.textContent.trim() || node.ariaLabel || node.labels?.length)).length"""
+    assert reader.value(unnamed) == 0
+    reader.call("Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+    assert reader.value("document.activeElement.className") == "skip"
+    assert reader.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"

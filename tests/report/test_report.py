@@ -1,3 +1,5 @@
+import base64
+import gzip
 import re
 
 import polars as pl
@@ -7,9 +9,10 @@ from polars.testing import assert_frame_equal
 from symscope.analysis import make_table
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 from symscope.report import ReportInputs, load_inputs, save_inputs, write_report
-from symscope.report.answers import questions
+from symscope.report.answers import overview, questions
 from symscope.report.learning import learning_of
 from symscope.report.swaps import whole_state_sentences
+from symscope.report.tables import evidence_table, score_table
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +65,21 @@ def test_every_link_leads_to_a_file_beside_the_page_or_a_place_in_it(written):
     assert len(files.figures) == 2 * html.count("<figure ")
 
 
-def test_what_is_given_is_escaped(written):
+def test_every_table_can_be_saved_from_the_page_alone(inputs, written):
+    html = written[1].page.read_text()
+    for name, table in inputs.tables.items():
+        packed = re.search(f'<script type="application/gzip" id="table-{name}">([^<]*)</script>', html)
+        saved = gzip.decompress(base64.b64decode(packed[1])).decode()
+        assert saved == (written[0] / "tables" / f"{name}.csv").read_text()
+        assert f'data-table="{name}"' in html
+        assert f"{table.height:,} rows" in html
+
+
+def test_what_is_given_is_escaped(inputs, written):
     html = written[1].page.read_text()
     assert "A &lt;b&gt;study&lt;/b&gt; &amp; its title" in html
     assert "<script>alert(1)" not in html
-    assert html.count("<script") == html.count("</script>") == 3
+    assert html.count("<script") == html.count("</script>") == 3 + len(inputs.tables)
 
 
 def test_every_figure_has_an_image_with_alt_text(written):
@@ -83,28 +96,35 @@ def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic)
     count = question.answers[0]
     assert count.measures[0].main
     assert [m.label for m in count.measures][-1] == "whole-state swap"
-    assert "best null control (principal components)" in count.sentence
-    assert "in 2 networks and over these, which lie between" in count.certainty
+    assert [(check.name, check.state) for check in count.checks] == [
+        ("At least 0.9", "yes"),
+        ("Above all controls", "yes"),
+        ("With natural states", "yes"),
+    ]
+    assert re.match(r"95% interval 0\.9\d\d to 0\.9\d\d over 20,000 interventions and 2 seeds", count.checks[0].text)
+    assert count.checks[1].text.startswith("The best is principal components, 0.3")
+    assert count.checks[2].text.startswith("4% of the rewritten states' norm outside")
 
 
 def test_a_high_iia_far_from_natural_states_is_no_plain_yes(synthetic):
     far = pl.when(pl.col("variable") == "Count").then(pl.col("seed") * 0.23 + 0.2).otherwise(0.02)
     (question,) = questions(synthetic.scores().with_columns(outside=far, dormant=far * 0.75), None)
     assert question.summary == (
-        "Yes for Phase; Count can be rewritten as predicted, but not shown with states like the network's own."
+        "Yes for Phase; Count can be rewritten as predicted, but not shown to be by states like the network's own: "
+        "that it can be steered so does not say that it computes so."
     )
     count, phase = question.answers
     assert (count.short, phase.short) == ("Yes, but", "Yes")
-    assert "But in the worst seed 43% of the rewritten states' norm lies outside the span of natural" in count.sentence
-    assert "32% of the effect is lost" in count.sentence
+    assert [check.state for check in count.checks] == ["yes", "yes", "no"]
+    assert "43% of the rewritten states' norm outside the natural span, 32% of the effect" in count.checks[2].text
     (question,) = questions(synthetic.scores(), None)
-    assert "was not measured" in question.answers[0].sentence
+    assert question.answers[0].checks[2].state == "open"
 
 
 def test_one_seed_is_not_passed_off_as_more(synthetic):
     (question,) = questions(synthetic.scores(seeds=(3,)), None)
     assert "1 network of type" in question.network
-    assert "not known" in question.answers[0].certainty
+    assert "how far others lie from it is not known" in question.answers[0].checks[0].text
 
 
 def test_what_is_not_found_is_said(synthetic):
@@ -113,8 +133,69 @@ def test_what_is_not_found_is_said(synthetic):
     )
     (question,) = questions(scores, None)
     assert question.summary == "Count: not found; Phase: not found."
+    assert [check.state for check in question.answers[0].checks] == ["no", "no", "open"]
+    assert "of 2 seeds none above all" in question.answers[0].checks[1].text
     (question,) = questions(synthetic.scores().filter(pl.col("control") == "none"), None)
     assert question.summary == "Count: undecided; Phase: undecided."
+
+
+def claim(name, verdict, **figures):
+    texts = {"statement": f"<i>{name}</i> is so.", "source": "Paper, 1", "measure": f"What {name} measures."}
+    return {"claim": name, **texts, "rule": f"Rule of {name}.", "verdict": verdict, **figures}
+
+
+def test_claims_stand_with_what_was_measured_and_those_that_were_not_stand_apart(synthetic, tmp_path):
+    rows = [
+        claim("one", "holds", value=0.61, low=0.5, high=0.7, seeds=3, p=0.0001, p_holm=0.0002),
+        claim("two", "does not hold", value=-0.02, low=-0.1, high=0.004, seeds=3, p=0.7, p_holm=0.7),
+        claim("three", "not decided by this run", value=0.2, low=-0.1, high=0.4, seeds=2),
+        claim("four", "not decided by this run"),
+    ]
+    tables = {"scores": synthetic.scores(), "claims": make_table("claims", rows)}
+    html = write_report(ReportInputs("Claims", tables), tmp_path).page.read_text()
+    assert "Of 4 claims 1 holds, 1 does not hold, 2 are not decided by this run." in html
+    table = html[html.index('<table class="claims"') :].split("</table>")[0]
+    assert table.count("<tr ") == 1 + 3
+    assert "&lt;i&gt;one&lt;/i&gt; is so." in table
+    assert "95% interval 0.500 to 0.700, 3 seeds, p &lt; 0.001 after correction" in table
+    assert '<span class="verdict v-does-not-hold">Does not hold</span>' in table
+    assert "1 claim that this run did not measure" in html
+    assert html.index("</table>", html.index('<table class="claims"')) < html.index("What four measures.")
+    assert html.index('id="answer"') < html.index('id="claims"') < html.index("<figure ")
+
+
+def test_many_questions_have_an_overview_first(synthetic, tmp_path):
+    parts = [synthetic.scores(task=task, network=net, seeds=(0,)) for task in ("a", "b") for net in ("gru", "lstm")]
+    parts[3] = parts[3].filter(pl.col("variable") != "Phase")
+    scores = pl.concat(parts).with_columns(outside=pl.when(pl.col("task") == "a").then(0.1).otherwise(0.5))
+    seen = overview(questions(scores, None))
+    assert seen.summary == "Of 7 questions: 4 “yes”, 3 “yes, but”."
+    assert seen.columns == (("up-down", "Count"), ("up-down", "Phase"))
+    assert next(name for name, _ in seen.rows) == "a, gru, d\u00a0=\u00a048"
+    assert [[answer and answer.verdict for answer in row] for _, row in seen.rows] == [
+        *[["holds", "holds"]] * 2,
+        ["off natural states", "off natural states"],
+        ["off natural states", None],
+    ]
+    html = write_report(ReportInputs("Many", {"scores": scores}), tmp_path).page.read_text()
+    assert html.index("Overview of all answers") < html.index('<details class="question">')
+    assert html.count('<details class="question">') == 4
+
+
+def test_what_stands_beside_each_iia_has_a_table_of_its_own(synthetic):
+    scores = synthetic.scores().with_columns(
+        outside=pl.when(pl.col("control") == "none").then(0.31), nearest_control=pl.lit("untrained")
+    )
+    table = evidence_table(scores)
+    assert [name for name, *_ in table.columns] == ["seed", "variable", "IIA", "nearest control", "outside"]
+    assert len(table.rows) == 4
+    assert [cell.text for cell in table.rows[0]][-2:] == ["untrained", "31%"]
+    assert table.caption.startswith("4 found alignments. In all of them: multi-object, gru, ")
+    assert evidence_table(synthetic.scores()) is None
+    assert len(score_table(scores).rows) == scores.height
+    many = pl.concat([synthetic.scores(task=f"t{i}") for i in range(20)])
+    assert len(score_table(many).rows) == 300
+    assert "400 scores, the first 300 shown" in score_table(many).caption
 
 
 def test_scores_alone_make_a_report(synthetic, tmp_path):
@@ -197,9 +278,9 @@ def test_how_many_networks_learned_is_counted(pairs, summary):
 def test_which_networks_did_not_learn_is_said_and_no_share_is_rounded_up():
     learned = learning_of(accuracies((1, 1), (0.99999, 0.99989)), None)
     assert learned.detail[0] == "Below 99.99%: gru on t1 (trained 99.99%, held-out 99.98%)."
-    assert [cell.text for cell in learned.rows[0][4:7]] == ["100.00%", "100.00%", "–"]
-    assert [cell.missed for cell in learned.rows[1][4:7]] == [False, True, False]
-    assert "95% interval" in learned.rows[0][4].told
+    assert [cell.text for cell in learned.table.rows[0][4:7]] == ["100.00%", "100.00%", "–"]
+    assert [cell.missed for cell in learned.table.rows[1][4:7]] == [False, True, False]
+    assert "95% interval" in learned.table.rows[0][4].told
 
 
 def test_networks_that_all_failed_still_make_a_report(synthetic, tmp_path):

@@ -133,9 +133,10 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     """One row a question: the chosen alignment with its IIA, interval, best null control, ceiling, and the verdict.
 
     Columns: those of `selectivity`, ceiling (IIA of the whole-state swap in the same networks, null when not measured),
-    seeds_above (seeds whose interval lies above every null control), the least favourable seed's cause, isolation,
-    outside and dormant (null when not measured), p (of being above every null control in every seed) and p_holm (that,
-    corrected for the number of questions), and verdict (one of `VERDICTS`).
+    seeds_above (seeds whose interval lies above every null control), lowest (lower end of the lowest seed's interval),
+    the least favourable seed's cause, isolation, outside and dormant (null when not measured), p (of being above every
+    null control in every seed) and p_holm (that, corrected for the number of questions), and verdict (one of
+    `VERDICTS`).
     """
     chosen = chosen_alignments(scores)
     rows = chosen.join(selectivity(scores), on=ALIGNMENT, how="left", maintain_order="left")
@@ -161,7 +162,7 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
         .when(pl.col("seeds_above") > 0)
         .then(pl.lit("in some seeds"))
         .otherwise(pl.lit("not found"))
-    ).drop("null_high", "lowest")
+    ).drop("null_high")
 
 
 def _seed_facts(scores: pl.DataFrame) -> pl.DataFrame:

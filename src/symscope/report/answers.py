@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,7 +16,7 @@ from symscope.analysis.summary import (
     pooled_scores,
     trial_accuracies,
 )
-from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
+from symscope.report.checks import Check, checks, number_of
 
 _NETWORK = ("task", "network", "d", "algorithm")
 SHORT = {
@@ -46,20 +48,21 @@ class Measure:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one variable: verdict, sentence, how sure, and the controls."""
+    """The answer for one variable: verdict, what was done, the checks behind the verdict, and the controls."""
 
     variable: str
     verdict: str
     short: str
     sentence: str
-    certainty: str
+    checks: tuple[Check, ...]
     measures: tuple[Measure, ...]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked of one kind of network, with the answers."""
+    """What was asked of one kind of network, with the answers; `asked` is task, network, size and algorithm."""
 
+    asked: tuple[str, str, int, str]
     question: str
     network: str
     summary: str
@@ -73,11 +76,12 @@ def questions(scores: pl.DataFrame, behaviour: pl.DataFrame | None) -> list[Ques
     found = []
     for key, part in rows.group_by(_NETWORK, maintain_order=True):
         where: dict[str, object] = dict(zip(_NETWORK, key, strict=True))
-        given = tuple(_answer(row, pooled, scores) for row in part.iter_rows(named=True))
+        given = tuple(_answer(row, pooled) for row in part.iter_rows(named=True))
         names = _listed([answer.variable for answer in given])
         subject = _subject(where, several=rows.n_unique(_NETWORK[:3]) > 1)
         found.append(
             Question(
+                asked=key,
                 question=f"Does {subject} compute with {names} of the algorithm {where['algorithm']}?",
                 network=_network_text(where, scores, behaviour),
                 summary=_summary(given),
@@ -87,11 +91,40 @@ def questions(scores: pl.DataFrame, behaviour: pl.DataFrame | None) -> list[Ques
     return found
 
 
+@dataclass(frozen=True)
+class Overview:
+    """All answers of many questions: a row a network, a column a variable; `None` where it was not asked."""
+
+    summary: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, tuple[Answer | None, ...]], ...]
+
+
+def overview(asked: Sequence[Question]) -> Overview:
+    """The answers to several questions side by side."""
+    given = {(*question.asked, answer.variable): answer for question in asked for answer in question.answers}
+    columns = tuple(dict.fromkeys(key[3:] for key in given))
+    networks = tuple(dict.fromkeys(key[:3] for key in given))
+    counts = Counter(answer.verdict for answer in given.values())
+    told = [f"{counts[verdict]} “{short.lower()}”" for verdict, short in SHORT.items() if counts[verdict]]
+    return Overview(
+        summary=f"Of {len(given)} questions: {', '.join(told)}.",
+        columns=columns,
+        rows=tuple(
+            (
+                f"{task}, {network}, d\u00a0=\u00a0{d}",
+                tuple(given.get((task, network, d, *column)) for column in columns),
+            )
+            for task, network, d in networks
+        ),
+    )
+
+
 def _subject(where: dict[str, object], *, several: bool) -> str:
     return f"the {where['network']} (d = {where['d']}, {where['task']})" if several else "this network"
 
 
-def _answer(row: dict[str, object], pooled: pl.DataFrame, scores: pl.DataFrame) -> Answer:
+def _answer(row: dict[str, object], pooled: pl.DataFrame) -> Answer:
     same = pl.all_horizontal(pl.col(column) == row[column] for column in ALIGNMENT)
     ceiling = pl.all_horizontal(pl.col(column) == row[column] for column in _NETWORK) & (
         (pl.col("variable") == ALL_VARIABLES) & (pl.col("control") == "none")
@@ -107,8 +140,11 @@ def _answer(row: dict[str, object], pooled: pl.DataFrame, scores: pl.DataFrame) 
         variable=str(row["variable"]),
         verdict=verdict,
         short=SHORT[verdict],
-        sentence=_sentence(row, verdict),
-        certainty=_certainty(row, scores.filter(same & (pl.col("control") == "none"))),
+        sentence=(
+            f"With {row['k']} of {row['d']} dimensions ({row['function']}) overwritten by those of another sequence, "
+            f"the network goes on as the algorithm says in {number_of(row, 'iia'):.1%} of interventions."
+        ),
+        checks=checks(row),
         measures=tuple(measures),
     )
 
@@ -118,78 +154,12 @@ def _measure(entry: dict[str, object], label: str) -> Measure:
     return Measure(label, main=entry["control"] == "none" and entry["variable"] != ALL_VARIABLES, **numbers)
 
 
-def _sentence(row: dict[str, object], verdict: str) -> str:
-    iia, seeds, above = float(str(row["iia"])), row["seeds"], row["seeds_above"]
-    swap = (
-        f"Overwriting {row['k']} of {row['d']} dimensions ({row['function']}) with those of another sequence does what "
-        f"the algorithm predicts for {row['variable']} in {iia:.1%} of interventions"
-    )
-    if verdict == "no control":
-        return f"{swap}. No null control was measured, so this says nothing yet."
-    control = CONTROLS[str(row["best_null"])]
-    against = f"the best null control ({control}) in {float(str(row['null_iia'])):.1%}"
-    tail = {
-        "holds": f"; {against}.",
-        "off natural states": f"; {against}. {_unnatural(row)}",
-        "partly": f"; {against}. Every seed's interval lies above it, but not every one wholly above {HIGH_IIA:g}.",
-        "in some seeds": f"; {against}. The intervals of only {above} of {seeds} seeds lie above all null controls.",
-        "not found": f"; {against}, and the interval of no seed lies above all null controls.",
-    }
-    return swap + tail[verdict]
-
-
-def _unnatural(row: dict[str, object]) -> str:
-    """Why a high IIA is not yet a yes: what lies beyond the natural span in the worst seed, or that nobody looked."""
-    if row["outside"] is None:
-        return "But how far rewritten states lie from natural ones was not measured."
-    said = {
-        "outside": "of the rewritten states' norm lies outside the span of natural states",
-        "dormant": "of the effect is lost when only that span is written",
-    }
-    beyond = [
-        f"{share:.0%} {what}"
-        for name, what in said.items()
-        if row[name] is not None and (share := float(str(row[name]))) > SURE_DIVERGENCE
-    ]
-    return (
-        f"But in the worst seed {_listed(beyond)} (natural is at most {SURE_DIVERGENCE:.0%}): the network can be "
-        "steered this way; that it computes this way by itself is not shown."
-    )
-
-
-def _certainty(row: dict[str, object], seeds: pl.DataFrame) -> str:
-    low, high, n = float(str(row["low"])), float(str(row["high"])), int(str(row["n"]))
-    text = f"95% interval {low:.3f} to {high:.3f} over {n:,} interventions"
-    if seeds.height == 1:
-        return f"{text} in one network; how far other seeds would lie from it is not known. {_company(row)}".strip()
-    lowest, highest = float(str(row["seed_low"])), float(str(row["seed_high"]))
-    return (
-        f"{text} in {seeds.height} networks and over these, which lie between {lowest:.3f} and {highest:.3f}. "
-        f"{_company(row)}"
-    ).strip()
-
-
-def _company(row: dict[str, object]) -> str:
-    """What must be known beside an IIA, where it was measured; of several seeds the worst."""
-    parts = [
-        f"{label} {float(str(row[name])):{form}}"
-        for name, label, form in (
-            ("outside", "of the rewritten states' norm outside the span of natural states:", ".0%"),
-            ("dormant", "of the effect lost within that span:", ".0%"),
-            ("cause", "IIA where only the variable differs:", ".3f"),
-            ("isolation", "IIA where only the rest differs:", ".3f"),
-            ("p_holm", "p of being above every null control, corrected for all questions:", ".2g"),
-        )
-        if row[name] is not None
-    ]
-    return f"In the worst seed, {'; '.join(parts)}." if parts else ""
-
-
 def _summary(given: tuple[Answer, ...]) -> str:
     """The verdicts in one sentence, those with the same words together."""
     words = {
         "holds": "Yes for {}",
-        "off natural states": "{} can be rewritten as predicted, but not shown with states like the network's own",
+        "off natural states": "{} can be rewritten as predicted, but not shown to be by states like the network's own: "
+        "that it can be steered so does not say that it computes so",
     }
     parts = []
     for verdict, text in words.items():
@@ -197,7 +167,8 @@ def _summary(given: tuple[Answer, ...]) -> str:
         if held:
             parts.append(text.format(_listed(held)))
     parts += [f"{answer.variable}: {answer.short.lower()}" for answer in given if answer.verdict not in words]
-    return "; ".join(parts) + "."
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _network_text(where: dict[str, object], scores: pl.DataFrame, behaviour: pl.DataFrame | None) -> str:

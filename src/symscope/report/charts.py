@@ -16,28 +16,15 @@ from symscope.figures.theme import SCHEMES, chart_spec, theme_config
 
 _ARIA = re.compile(r' (?:aria-[a-z]+|role)="[^"]*"')
 
-_FIGURES = {
-    "behaviour": ("Behaviour", "behaviour"),
-    "iia_bars": ("IIA and controls", "scores"),
-    "iia_by_k": ("Subspace size", "scores"),
-    "gradience": ("By count", "gradience"),
-    "whole_state": ("Whole-state swap", "whole_state"),
-    "aligned_states": ("States", "aligned_states"),
-    "training": ("Training", "training"),
-}
-# A figure (its name up to the first `-`) with its short name and the table that it is drawn from.
-
 
 @dataclass(frozen=True)
 class PageFigure:
-    """One figure of the page: short name, heading, caption, alt text, its table, and its image as a `data:` URI."""
+    """One figure of the page: name, heading, caption, alt text, and its image as a `data:` URI."""
 
     name: str
-    short: str
     title: str
     caption: str
     description: str
-    table: str
     image: str
 
 
@@ -51,15 +38,11 @@ def _page_figure(name: str, chart: ChartType) -> PageFigure:
     title = spec.pop("title")
     svg = _ARIA.sub("", vl_convert.vegalite_to_svg(json.dumps(spec)))
     encoded = base64.b64encode(svg.encode()).decode()
-    kind, _, which = name.partition("-")
-    short, table = _FIGURES[kind]
     return PageFigure(
         name=name,
-        short=f"{short}: {which}" if which else short,
         title=title["text"],
         caption=" ".join(title["subtitle"]),
         description=spec["description"],
-        table=table,
         image=f"data:image/svg+xml;base64,{encoded}",
     )
 

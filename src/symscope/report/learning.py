@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from symscope.analysis.summary import learning
+from symscope.report.tables import Cell, PageTable
 from symscope.statistics import wilson
 
 WANTED = 0.9999
@@ -20,23 +21,12 @@ _KINDS = {"trained": "trained", "held_out": "held-out", "extrapolated": "extrapo
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One value of the table: its text, what a pointer is told about it, and whether it misses `WANTED`."""
-
-    text: str
-    told: str = ""
-    missed: bool = False
-    number: bool = True
-
-
-@dataclass(frozen=True)
 class Learning:
     """What learned what: the answer in one sentence, what lies behind it, and a table with a row a network."""
 
     summary: str
     detail: tuple[str, ...]
-    columns: tuple[tuple[str, bool], ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    table: PageTable
 
 
 def learning_of(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> Learning:
@@ -47,8 +37,14 @@ def learning_of(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -
     return Learning(
         summary=_summary(measured) if rows.height else "No network was trained.",
         detail=tuple(text for text in (_missed(measured), _unmeasured(rows, measured), _trials(measured)) if text),
-        columns=tuple((name, name not in ("task", "network")) for name in columns),
-        rows=tuple(_row(row) for row in rows.iter_rows(named=True)),
+        table=PageTable(
+            label="Table of trial accuracies",
+            caption="Trial accuracy: the share of trials in which every determined token is predicted, on trained, "
+            "held-out and extrapolated quantities (beyond every trained one). Updates and seconds until training "
+            "ended, at its goal or at its cap.",
+            columns=tuple((name, "", name not in ("task", "network")) for name in columns),
+            rows=tuple(_row(row) for row in rows.iter_rows(named=True)),
+        ),
     )
 
 

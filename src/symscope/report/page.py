@@ -14,20 +14,27 @@ from altair.typing import ChartType
 from markupsafe import Markup
 
 from symscope.analysis.files import replace_file
-from symscope.analysis.schemas import SCORES, TABLES
 from symscope.analysis.summary import VERDICTS
 from symscope.analysis.tables import make_table
 from symscope.figures import draw_figures, save_figure
-from symscope.figures.panels import fact
 from symscope.figures.theme import NARROW
-from symscope.report.answers import SHORT, null_control_labels, questions
+from symscope.report.answers import SHORT, null_control_labels, overview, questions
 from symscope.report.charts import drawing_data, page_figures, scheme_variables
+from symscope.report.claims import page_claims
+from symscope.report.downloads import table_downloads
 from symscope.report.inputs import Fact, ReportInputs
 from symscope.report.learning import learning_of
 from symscope.report.swaps import meaning, whole_state_sentences
+from symscope.report.tables import evidence_table, score_table
 
 PAGE_FILE = "report.html"
 FIGURES_FOLDER = "figures"
+
+MOST_OPEN = 2
+"""Questions whose answers stand open on the page; of more, an overview stands first, and each opens at a click."""
+
+MOST_FACTS = 12
+"""Values of a group on what was run that stand open."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +71,27 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
     scores = inputs.tables.get("scores", make_table("scores", []))
     asked = questions(scores, inputs.tables.get("behaviour")) if len(scores) else []
     learned = learning_of(inputs.tables.get("behaviour"), inputs.tables.get("training"))
+    claims = inputs.tables.get("claims")
     return templates.get_template("report.html").render(
         title=inputs.title,
         questions=asked,
+        overview=overview(asked) if len(asked) > MOST_OPEN else None,
         learned=learned,
         # The answer itself where nothing was looked for in the networks; else beside how they behave.
         learned_first=not asked,
-        learned_beside=bool(asked) and len(learned.rows) > 1,
+        learned_beside=bool(asked) and len(learned.table.rows) > 1,
+        claims=None if claims is None else page_claims(claims),
         said=_said(inputs.tables),
         notes=inputs.notes,
         null_controls=null_control_labels(),
         verdicts=[(SHORT[name], rule) for name, rule in VERDICTS.items()],
         figures=page_figures(charts),
-        scores=_score_table(scores) if len(scores) else None,
+        evidence=evidence_table(scores),
+        scores=score_table(scores),
         command=inputs.command,
         facts={group: {name: _shown(value) for name, value in facts.items()} for group, facts in inputs.facts.items()},
-        tables=[{"name": n, "rows": f"{t.height:,}", "row": TABLES[n].row} for n, t in inputs.tables.items()],
+        most_facts=MOST_FACTS,
+        downloads=table_downloads(inputs.tables),
         drawing=drawing_data(charts, narrow),
         vega=_vega_bundle(),
         light=Markup(scheme_variables("light")),
@@ -100,30 +112,9 @@ def _vega_bundle() -> Markup:
     return Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"))
 
 
-def _score_table(scores: pl.DataFrame) -> dict[str, Any]:
-    """The table of all scores: what is the same in every row goes into the caption."""
-    labels = [column.name for column in SCORES.columns if column.name not in ("iia", "low", "high")]
-    same = [n for n in labels if scores.height > 1 and scores.get_column(n).n_unique() == 1 and n != "control"]
-    columns = [column for column in SCORES.columns if column.name not in same]
-    constant = [f"{n} {scores.get_column(n)[0]:,}" if n == "n" else fact(n, scores.get_column(n)[0]) for n in same]
-    caption = (
-        f"{scores.height:,} scores. In all of them: {', '.join(constant)}."
-        if constant
-        else f"{scores.height:,} scores."
-    )
-    return {
-        "caption": caption,
-        "columns": [{"name": c.name, "meaning": c.meaning, "number": c.dtype.is_numeric()} for c in columns],
-        "rows": [
-            [_shown(value, decimals=".4f") for value in row]
-            for row in scores.select(c.name for c in columns).iter_rows()
-        ],
-    }
-
-
-def _shown(value: Fact, *, decimals: str = "g") -> str:
+def _shown(value: Fact) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return format(value, decimals) if isinstance(value, float) else str(value)
+    return format(value, "g") if isinstance(value, float) else str(value)
