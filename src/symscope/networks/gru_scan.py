@@ -6,7 +6,7 @@ steps at once, and the weights' gradient is one product over all steps, left out
 `GRUCell.step` is the plain second version; the tests show that both agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 import torch
@@ -32,6 +32,24 @@ def gru_scan(
     return _GRUScan.apply(start, drives, weight, bias, tokens, running)
 
 
+def _looked_up(
+    table: Tensor, new: Tensor, tokens: Tensor, running: Sequence[int], *, keep: bool
+) -> tuple[tuple[Tensor, ...], Iterable[Sequence[Tensor]]]:
+    """What is kept for the way back, and for each step the gates, the parts of them that the loop works on, and new.
+
+    Without a way back, steps are looked up one at a time: what a step takes then stays in the cache.
+    """
+    d = new.shape[1]
+
+    def parts(gates: Tensor, new: Tensor) -> tuple[Tensor, ...]:
+        return gates, gates[:, : 2 * d], *gates.split(d, 1), new
+
+    if keep:
+        kept = table.index_select(0, tokens), new.index_select(0, tokens)
+        return kept, zip(*(part.split(running) for part in parts(*kept)), strict=True)
+    return (), (parts(table.index_select(0, some), new.index_select(0, some)) for some in tokens.split(running))
+
+
 @final
 class _GRUScan(torch.autograd.Function):
     @staticmethod
@@ -41,15 +59,14 @@ class _GRUScan(torch.autograd.Function):
         d = weight.shape[1]
         # `gates` starts as what tokens and biases contribute and ends as reset, update and the recurrent part of new.
         table = torch.cat([drives[:, : 2 * d] + bias[: 2 * d], bias[2 * d :].expand(len(drives), d)], 1)
-        gates, new = table.index_select(0, tokens), drives[:, 2 * d :].index_select(0, tokens)
-        after, transposed, states = torch.empty_like(new), weight.T, start
-        by_step = [part.split(running) for part in (gates, gates[:, : 2 * d], *gates.split(d, 1), new, after)]
-        for g, sigmoids, reset, update, recurrent, n, h in zip(*by_step, strict=True):
+        after, transposed, states = drives.new_empty(len(tokens), d), weight.T, start
+        kept, by_step = _looked_up(table, drives[:, 2 * d :], tokens, running, keep=any(ctx.needs_input_grad))
+        for (g, sigmoids, reset, update, recurrent, n), h in zip(by_step, after.split(running), strict=True):
             g.addmm_(states[: len(g)], transposed)
             sigmoids.sigmoid_()
             n.addcmul_(reset, recurrent).tanh_()
             states = torch.lerp(n, states[: len(g)], update, out=h)
-        ctx.save_for_backward(start, weight, tokens, gates, new, after)
+        ctx.save_for_backward(start, weight, tokens, *kept, after)
         ctx.running, ctx.vocabulary = running, len(drives)
         return after
 
