@@ -2,6 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from symscope.analysis.gradience import AXES, gradience_along
 from symscope.analysis.summary import (
     answers,
     chosen_alignments,
@@ -195,3 +196,19 @@ def test_claims_are_corrected_for_their_number_and_the_worst_seed_speaks(synthet
     assert rows["outside"].to_list() == [0.25, 0.25]
     assert rows["dormant"].to_list() == [None, None]
     assert answers(synthetic.scores())["p_holm"].to_list() == [None, None]
+
+
+def test_gradience_along_an_axis_counts_every_intervention_once(synthetic):
+    cells = synthetic.gradience(seeds=(0, 1, 2))
+    along = gradience_along(cells)
+    for axis in AXES:
+        for kind in ("pooled", "seed"):
+            rows = along.filter((pl.col("axis") == axis) & (pl.col("kind") == kind))
+            assert rows["n"].sum() == cells["n"].sum()
+    mine = cells.filter(variable="Count", seed=1).filter((pl.col("base_value") - pl.col("source_value")).abs() == 3)
+    told = along.filter(variable="Count", axis="difference", at=3, seed=1).row(0, named=True)
+    assert told["iia"] == pytest.approx((mine["iia"] * mine["n"]).sum() / mine["n"].sum())
+    pooled = along.filter(variable="Count", axis="difference", at=3, kind="pooled").row(0, named=True)
+    of_seeds = along.filter(variable="Count", axis="difference", at=3, kind="seed")["iia"]
+    assert pooled["iia"] == pytest.approx(of_seeds.mean())
+    assert pooled["low"] < pooled["iia"] < pooled["high"]

@@ -15,11 +15,17 @@ NAMES = [
     "behaviour",
     "iia_bars",
     "gradience",
+    "gradience_by_value",
     "whole_state",
     "aligned_states-count",
     "aligned_states-phase",
     "training",
+    "development",
 ]
+
+
+SEVERAL = ["iia_by_k", "iia_by_function", "iia_by_size"]
+"""Figures of several subspaces, functions and sizes."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,10 @@ def several(synthetic):
         synthetic.scores(ks=(1, 8, 24)),
         synthetic.scores(network="lstm", seeds=(0, 1, 2)),
         synthetic.scores(task="same-object", d=20, ks=(10,)),
+        synthetic.scores(d=96, ks=(48,)),
     ]
+    linear = parts[0].filter(pl.col("function") == "orthogonal").with_columns(function=pl.lit("linear"))
+    parts.append(linear)
     return {**synthetic.tables(), "scores": pl.concat(parts)}
 
 
@@ -52,7 +61,7 @@ def walk(node):
 def test_every_table_has_its_figure_and_every_figure_is_drawn(synthetic, several, width):
     assert list(draw_figures(synthetic.tables(), width=width)) == NAMES
     charts = draw_figures(several, width=width)
-    assert "iia_by_k" in charts
+    assert {*SEVERAL} <= set(charts)
     for name, chart in charts.items():
         spec = chart_spec(chart)
         svg = vl_convert.vegalite_to_svg(json.dumps(spec))
@@ -62,7 +71,7 @@ def test_every_table_has_its_figure_and_every_figure_is_drawn(synthetic, several
         assert "NaN" not in svg
 
 
-@pytest.mark.parametrize("name", [*NAMES, "iia_by_k"])
+@pytest.mark.parametrize("name", [*NAMES, *SEVERAL])
 def test_a_figure_has_title_alt_text_tooltips_and_axis_titles(drawn, name):
     spec = chart_spec(drawn[name])
     assert spec["title"]["text"]

@@ -12,9 +12,13 @@ from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import ALIGNMENT, GROUP, chosen_alignments
 from symscope.figures.aligned_states import aligned_states
 from symscope.figures.behaviour import behaviour
+from symscope.figures.development import development
 from symscope.figures.gradience import gradience
+from symscope.figures.gradience_by_value import gradience_by_value
 from symscope.figures.iia_bars import iia_bars
+from symscope.figures.iia_by_function import iia_by_function
 from symscope.figures.iia_by_k import iia_by_k
+from symscope.figures.iia_by_size import iia_by_size
 from symscope.figures.theme import WIDTH
 from symscope.figures.training import training
 from symscope.figures.whole_state import whole_state
@@ -43,8 +47,14 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
         draw("iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole]))
         if parts.get_column("k").n_unique() > 1:
             draw("iia_by_k", iia_by_k, scores)
+        if parts.get_column("function").n_unique() > 1:
+            draw("iia_by_function", iia_by_function, scores)
+        if _of_several_sizes(parts):
+            draw("iia_by_size", iia_by_size, _chosen(parts, scores))
     if "gradience" in present:
-        draw("gradience", gradience, _chosen(present["gradience"], tables.get("scores")))
+        cells = _chosen(present["gradience"], tables.get("scores"))
+        draw("gradience", gradience, cells)
+        draw("gradience_by_value", gradience_by_value, cells)
     if "whole_state" in present:
         draw("whole_state", whole_state, present["whole_state"])
     if "aligned_states" in present:
@@ -53,7 +63,15 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
             draw(f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part)
     if "training" in present:
         draw("training", training, present["training"])
+    if "development" in present:
+        draw("development", development, present["development"])
     return figures
+
+
+def _of_several_sizes(frame: pl.DataFrame) -> bool:
+    """Is there an architecture that learned a task at several sizes?"""
+    sizes = frame.group_by("task", "network").agg(pl.col("d").n_unique() > 1)
+    return bool(sizes.get_column("d").any())
 
 
 def _chosen(frame: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:

@@ -15,10 +15,13 @@ from symscope.seeds import generator
 from symscope.studies.declaration import (
     AlignmentGrid,
     BehaviourCounts,
+    Development,
     InterventionCounts,
     NetworkChoice,
+    Observations,
     Study,
     TaskChoice,
+    Theory,
     build_algorithm,
     subspace_size,
 )
@@ -39,6 +42,9 @@ SECTIONS: Mapping[str, type] = {
     "search": SearchOptions,
     "interventions": InterventionCounts,
     "behaviour": BehaviourCounts,
+    "development": Development,
+    "observe": Observations,
+    "theory": Theory,
 }
 
 

@@ -169,21 +169,68 @@ class BehaviourCounts(_Section):
     extrapolate_to: int = Field(default=0, ge=0, description="also measure quantities beyond the task's, up to this")
 
 
+class Development(_Section):
+    """The alignments searched again in the network as it was along its training."""
+
+    moments: int = Field(default=6, ge=2, description="how many, from the fresh network to the trained one")
+    starts: int = Field(default=1, ge=1, description="of each search")
+    steps: int = Field(default=1_000, ge=1, description="the most of each search")
+
+
+class Observations(_Section):
+    """What is looked at in a trained network without any search."""
+
+    states: int = Field(default=0, ge=0, description="sequences for each quantity whose states are shown")
+    attention: int = Field(
+        default=0, ge=0, description="sequences over which the attention of transformers is averaged"
+    )
+    strength: int = Field(
+        default=0, ge=0, description="trials of the strength-value test of one-layer NoPE transformers"
+    )
+
+
+class Theory(_Section):
+    """What theory says, shown in networks written by hand: no training."""
+
+    sizes: tuple[Annotated[int, Field(ge=3)], ...] = Field(
+        default=(3, 16),
+        min_length=1,
+        description="of the state in a linear disguise; the algorithm needs three dimensions",
+    )
+    layers: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(
+        default=(1, 2, 3, 4), description="of the transformers whose reach is shown"
+    )
+
+
 class Study(_Section):
     """A declared study. `title` is the question that its report answers."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    tasks: tuple[TaskChoice, ...] = Field(min_length=1)
-    networks: tuple[NetworkChoice, ...] = Field(min_length=1)
+    tasks: tuple[TaskChoice, ...] = ()
+    networks: tuple[NetworkChoice, ...] = ()
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(min_length=1)
     device: str = "cpu"
     training: TrainingOptions = TrainingOptions()
     alignments: tuple[AlignmentGrid, ...] = ()
     whole_state_swaps: int = Field(default=0, ge=0, description="swaps within one phase, at every site")
+    development: Development | None = None
+    observe: Observations = Observations()
+    theory: Theory | None = None
     search: SearchOptions = SearchOptions()
     interventions: InterventionCounts = InterventionCounts()
     behaviour: BehaviourCounts = BehaviourCounts()
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "Study":
+        if self.theory is None and not (self.tasks and self.networks):
+            raise ValueError("nothing to do: name at least one task and one network, or ask for theory")
+        if self.development is not None and not (self.training.keep_every and self.alignments):
+            raise ValueError(
+                "development needs checkpoints and something to look for in them: set keep_every of training, and "
+                "name alignments"
+            )
+        return self
 
 
 def build_network(kind: str, d: int, vocabulary: int, generator: Generator, options: Mapping[str, int]) -> Network:

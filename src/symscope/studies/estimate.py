@@ -1,6 +1,7 @@
 """How long will a study take? From what has ended, or from shortened jobs that are timed.
 
-Jobs that differ only in their seed take about as long as each other; that is all that is assumed. A training or a
+Jobs that differ only in their seed, or in the moment of training that they look at, take about as long as each other;
+that is all that is assumed. A training or a
 search may stop before its cap, and how soon is not known beforehand: what is timed is told as "at most".
 """
 
@@ -18,7 +19,7 @@ from symscope.runner import Event, Job, Plan, Store, local, open_store, run
 from symscope.runner.canonical import canonical_json
 
 Kind = str
-"""What jobs have in common that take as long as each other: stage and arguments, the seed left out."""
+"""What jobs have in common that take as long as each other: stage and arguments, but for seed and moment."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Estimate:
 
 def kind_of(job: Job) -> Kind:
     """The kind of a job."""
-    return canonical_json({"stage": job.stage, **{k: v for k, v in job.arguments.items() if k != "seed"}})
+    alike = {name: value for name, value in job.arguments.items() if name not in ("seed", "moment")}
+    return canonical_json({"stage": job.stage, **alike})
 
 
 def from_results(plan: Plan, store: Store, whole: Iterable[str]) -> dict[Kind, Estimate]:

@@ -17,6 +17,7 @@ RESULT_VERSION = "1"
 _STAGES = "symscope.studies"
 TRAIN, ALIGN = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_stage"
 CEILING, SWAP = f"{_STAGES}.swap:ceiling_stage", f"{_STAGES}.swap:swap_stage"
+DEVELOP = f"{_STAGES}.develop:develop_stage"
 
 
 def plan_study(study: Study) -> Plan:
@@ -80,6 +81,24 @@ class _Subject:
                 swaps["algorithm"] = self.searches[0].algorithm
             code = _own_code(*own, swaps.get("algorithm", ""))
             yield Job(f"swap/{name}", SWAP, {**common, **code, **swaps}, needs)
+        if self.study.development and self.searches:
+            yield from self._development(name, needs, common)
+
+    def _development(self, name: str, needs: tuple[str, ...], common: Mapping[str, Any]) -> Iterator[Job]:
+        """One job a moment of training; each looks for all that the study looks for."""
+        wanted = self.study.development
+        assert wanted is not None
+        names = (self.task.name, self.network.kind, *(s.algorithm for s in self.searches))
+        code = _own_code(*dict.fromkeys(names), *(s.function.name for s in self.searches))
+        asked = {
+            "asked": [search.model_dump(mode="json") for search in self.searches],
+            "search": {**self.declared["search"], "starts": wanted.starts, "steps": wanted.steps},
+            "interventions": self.declared["interventions"],
+            "behaviour": {"each": self.study.behaviour.each},
+            "moments": wanted.moments,
+        }
+        for moment in range(wanted.moments):
+            yield Job(f"develop/{name}/{moment}", DEVELOP, {**common, **code, **asked, "moment": moment}, needs)
 
 
 def _own_code(*names: str) -> dict[str, dict[str, str]]:

@@ -1,0 +1,81 @@
+"""Development: checkpoints in order, and at the last of them what a search in the trained network finds."""
+
+import polars as pl
+import pytest
+
+from symscope.algorithms import make_algorithm
+from symscope.alignment import SearchOptions, find
+from symscope.analysis import validate
+from symscope.errors import ConfigurationError
+from symscope.studies import plan_study, read_study
+from symscope.studies.common import Subject, part_file
+from symscope.studies.develop import checkpoints, develop_stage
+from symscope.studies.train import train_stage
+
+STUDY = """
+name: small
+title: How does a tiny network learn to count?
+tasks:
+  - {name: multi-object, quantities: [1, 4], held_out: [3]}
+networks:
+  - {kind: gru, sizes: [12]}
+seeds: [0]
+training: {learning_rate: 1.0e-2, batch: 32, epochs: 30, validate_every: 5, validate_each: 4, keep_every: 10}
+alignments:
+  - {algorithm: up-down, variables: [count, phase], k: [d/2]}
+development: {moments: 6, steps: 60}
+search: {learning_rate: 1.0e-2, batch: 32, validate_every: 20}
+interventions: {train: 200, validation: 60, test: 60}
+behaviour: {each: 5}
+"""
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    plan = plan_study(read_study(STUDY, "small"))
+    return {job.name.partition("/")[0] + job.name[-2:] * job.name.startswith("develop"): job for job in plan}
+
+
+@pytest.fixture(scope="module")
+def trained(jobs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train")
+    train_stage(jobs["train"].arguments, {}, folder, lambda _: None)
+    return folder
+
+
+def developed(job, trained, folder):
+    folder.mkdir()
+    develop_stage(job.arguments, {"train": trained}, folder, lambda _: None)
+    return validate("development", pl.read_parquet(folder / part_file("development")))
+
+
+def test_checkpoints_go_from_the_fresh_to_the_trained_network(trained):
+    assert [epoch for epoch, _ in checkpoints(trained)] == [0, 10, 20, 30]
+    assert [path and path.name for _, path in checkpoints(trained)] == [
+        None, "epoch-00010.safetensors", "epoch-00020.safetensors", "network.safetensors",
+    ]  # fmt: skip
+
+
+def test_every_moment_is_looked_at_once_and_the_last_is_the_trained_network(jobs, trained, tmp_path):
+    parts = [developed(jobs[f"develop/{place}"], trained, tmp_path / str(place)) for place in range(6)]
+    told = [part["epoch"].unique().to_list() for part in parts]
+    assert sorted(epoch for epochs in told for epoch in epochs) == [0, 10, 20, 30]  # two of six have none of their own
+    table = validate("development", pl.concat(parts))
+    assert table.height == 4 * 2
+    first, last = parts[0], parts[-1]
+    assert first["trial_accuracy"][0] < last["trial_accuracy"][0]
+    arguments = jobs["train"].arguments
+    subject = Subject.of(arguments)
+    network = subject.trained_network({"train": trained})
+    options = SearchOptions(learning_rate=1e-2, batch=32, validate_every=20, starts=1, steps=60)
+    found = find(
+        network, make_algorithm("up-down", subject.task), ["count", "phase"], 6, counts=(200, 60, 60), options=options
+    )
+    assert last["iia"].to_list() == [evidence.row()["iia"] for evidence in found]
+
+
+def test_development_without_checkpoints_is_a_fault():
+    with pytest.raises(ConfigurationError, match="development needs checkpoints"):
+        read_study(STUDY.replace("keep_every: 10", "keep_every: 0"), "small")
+    with pytest.raises(ConfigurationError, match="known: moments, starts, steps"):
+        read_study(STUDY.replace("moments", "momments"), "small")
