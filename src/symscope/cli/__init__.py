@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from symscope.cli.console import errors_told, out
+from symscope.cli.console import errors_told, out, say
 from symscope.cli.store import store_app
 from symscope.cli.study import study_app
 
@@ -51,3 +51,26 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folde
         from symscope.report import load_inputs
 
         write_report_and_tell(load_inputs(folder), folder)
+
+
+@app.command("figures")
+def figures(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study that was run.")],
+    formats: Annotated[str, typer.Option("--format", help="Formats, with commas between.")] = "svg,png,pdf",
+    columns: Annotated[int, typer.Option(help="Columns of text to span: 1 (3.25 in) or 2 (6.75 in).")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="This figure alone; repeat it for several.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to (default: DIR/paper).")] = None,
+) -> None:
+    """Write the figures of a study as a paper takes them: a column wide, without titles, fonts embedded in PDF."""
+    with errors_told():
+        from symscope.figures import save_paper_figures
+        from symscope.report import load_inputs
+
+        wanted = [ending.strip() for ending in formats.split(",")]
+        tables = load_inputs(folder).tables
+        for path in save_paper_figures(
+            tables, to or folder / "paper", columns=columns, formats=wanted, only=only or []
+        ):
+            say(str(path))

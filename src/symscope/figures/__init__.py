@@ -6,6 +6,7 @@ from symscope.figures.catalogue import draw_figures
 from symscope.figures.gradience import gradience
 from symscope.figures.iia_bars import iia_bars
 from symscope.figures.iia_by_k import iia_by_k
+from symscope.figures.paper import save_paper_figure, save_paper_figures
 from symscope.figures.save import chart_svg, save_figure
 from symscope.figures.training import training
 from symscope.figures.whole_state import whole_state
@@ -19,6 +20,8 @@ __all__ = [
     "iia_bars",
     "iia_by_k",
     "save_figure",
+    "save_paper_figure",
+    "save_paper_figures",
     "training",
     "whole_state",
 ]

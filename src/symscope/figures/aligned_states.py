@@ -76,7 +76,7 @@ def _pair(base: alt.Chart, axes: tuple[alt.X, alt.Y], side: int, panel: str) -> 
     x, y = axes
     lines = base.transform_filter("datum.traced").mark_line(strokeWidth=0.8, opacity=0.7)
     lines = lines.encode(x=x, y=y, detail="sequence:N", order="step:Q")
-    points = base.mark_point(filled=True, size=26, opacity=0.9).encode(
+    points = base.mark_point(filled=True, size=26, opacity=1).encode(
         x=x,
         y=y,
         tooltip=[

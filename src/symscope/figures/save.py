@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 
 import vl_convert
@@ -15,9 +17,19 @@ PNG_SCALE = 2
 """Pixels of a PNG for each px of the chart."""
 
 
-def chart_svg(chart: ChartType, scheme: SchemeName = "light") -> str:
-    """The chart as the text of an SVG file, in the house style of `scheme`."""
-    return vl_convert.vegalite_to_svg(json.dumps(chart_spec(chart, scheme)))
+_OF_EACH_MARK = re.compile(r'(<(?:path|text|line)) (?:(?:aria-[a-z]+|role)="[^"]*" ?)+')
+
+
+def chart_svg(chart: ChartType, scheme: SchemeName = "light", *, titled: bool = True) -> str:
+    """The chart as the text of an SVG file, in the house style of `scheme`, with or without its title.
+
+    The alt text stands at the root; what Vega says of every single mark is left out, being most of the file.
+    """
+    spec = chart_spec(chart, scheme)
+    if not titled:
+        spec.pop("title")
+    svg = _OF_EACH_MARK.sub(r"\1 ", vl_convert.vegalite_to_svg(json.dumps(spec)))
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(spec["description"])}" ', 1)
 
 
 def save_figure(chart: ChartType, folder: Path, name: str) -> tuple[Path, Path]:

@@ -16,7 +16,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-SchemeName = Literal["light", "dark"]
+SchemeName = Literal["light", "dark", "paper"]
 
 WIDTH = 720
 """Width of a figure in px: that of a page's text column."""
@@ -53,16 +53,10 @@ class Scheme:
 
 
 # Both ramps are viridis without the end that would vanish in the background.
+_ON_WHITE = ("#440154", "#3b528b", "#21918c", "#3dbc74", "#a0da39")
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {
-        "light": Scheme(
-            "#ffffff",
-            "#1b1f24",
-            "#59636e",
-            "#e4e7eb",
-            "#eef1f4",
-            ("#440154", "#3b528b", "#21918c", "#3dbc74", "#a0da39"),
-        ),
+        "light": Scheme("#ffffff", "#1b1f24", "#59636e", "#e4e7eb", "#eef1f4", _ON_WHITE),
         "dark": Scheme(
             "#15191e",
             "#e8eaed",
@@ -71,12 +65,13 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
             "#20262c",
             ("#5b4fa2", "#3f7fb0", "#27a58c", "#7ad151", "#fde725"),
         ),
+        "paper": Scheme("#ffffff", "#000000", "#333333", "#dddddd", "#eeeeee", _ON_WHITE),
     }
 )
 
 
 def theme_config(scheme: SchemeName = "light") -> dict[str, Any]:
-    """The Vega-Lite configuration of the house style on a light or dark background."""
+    """The Vega-Lite configuration of the house style on a light or dark background, or in print."""
     tone = SCHEMES[scheme]
     axis = {
         "labelColor": tone.muted,
@@ -95,7 +90,7 @@ def theme_config(scheme: SchemeName = "light") -> dict[str, Any]:
     return {
         "background": tone.background,
         "font": FONT,
-        "padding": 8,
+        "padding": 1 if scheme == "paper" else 8,
         "axis": axis,
         "axisX": {"grid": False},
         "axisY": {"domain": False, "ticks": False},

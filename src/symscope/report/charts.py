@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import vl_convert
 from altair.typing import ChartType
 
+from symscope.figures.save import chart_svg
 from symscope.figures.theme import SCHEMES, chart_spec, theme_config
-
-_ARIA = re.compile(r' (?:aria-[a-z]+|role)="[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -35,9 +31,8 @@ def page_figures(wide: Mapping[str, ChartType]) -> list[PageFigure]:
 
 def _page_figure(name: str, chart: ChartType) -> PageFigure:
     spec = chart_spec(chart)
-    title = spec.pop("title")
-    svg = _ARIA.sub("", vl_convert.vegalite_to_svg(json.dumps(spec)))
-    encoded = base64.b64encode(svg.encode()).decode()
+    title = spec["title"]
+    encoded = base64.b64encode(chart_svg(chart, titled=False).encode()).decode()
     return PageFigure(
         name=name,
         title=title["text"],

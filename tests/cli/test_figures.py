@@ -1,0 +1,40 @@
+import pytest
+from typer.testing import CliRunner
+
+from symscope.cli import app
+from symscope.report import ReportInputs, save_inputs
+
+
+@pytest.fixture(scope="module")
+def results(synthetic, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    save_inputs(ReportInputs("Results", synthetic.tables()), folder)
+    return folder
+
+
+def test_figures_of_a_folder_are_written_and_named(results):
+    done = CliRunner().invoke(app, ["figures", str(results), "--format", "svg, pdf", "--only", "iia_bars"])
+    assert done.exit_code == 0, done.output
+    names = ["iia_bars.svg", "iia_bars.pdf", "captions.md"]
+    assert done.output.split() == [str(results / "paper" / name) for name in names]
+    assert sorted(path.name for path in (results / "paper").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "iia_barz"], "did you mean 'iia_bars'"),
+        (["--format", "gif"], "give some of svg, png, pdf"),
+        (["--columns", "4"], "1 or 2 columns"),
+    ],
+)
+def test_a_wrong_wish_is_told(results, options, message):
+    done = CliRunner().invoke(app, ["figures", str(results), *options])
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_a_folder_without_results_is_told(tmp_path):
+    done = CliRunner().invoke(app, ["figures", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds no results" in done.output
