@@ -159,6 +159,33 @@ def test_a_seed_is_chosen_in_the_legend(reader):
     assert reader.value(faint) > 0
 
 
+def test_states_are_zoomed_with_the_wheel_and_ctrl_alone_and_come_back(reader):
+    labels = """[...figure("aligned_states-count").querySelectorAll(".role-axis-label text")]
+      .map((label) => label.textContent).sort().join(" ")"""
+    wheel = """(async (ctrlKey, kind) => {
+      const plot = figure("aligned_states-count").querySelector(".role-scope .mark-symbol path");
+      const box = plot.getBoundingClientRect();
+      const where = { bubbles: true, cancelable: true, clientX: box.x, clientY: box.y, deltaY: -400, ctrlKey };
+      plot.dispatchEvent(kind === "wheel" ? new WheelEvent(kind, where) : new MouseEvent(kind, where));
+      await new Promise((done) => setTimeout(done, 300));
+    })"""
+    before = reader.value(labels)
+    reader.value(f"{wheel}(false, 'wheel')")
+    assert reader.value(labels) == before
+    reader.value(f"{wheel}(true, 'wheel')")
+    assert reader.value(labels) != before
+    reader.value(f"{wheel}(false, 'dblclick')")
+    assert reader.value(labels) == before
+
+
+def test_one_network_of_several_is_shown_alone(reader):
+    plots = """figure("aligned_states-count").querySelectorAll(".live .role-legend-title").length"""
+    every = reader.value(plots)
+    reader.value("""choose(figure("aligned_states-count"), "panel", "seed 1")""")
+    assert reader.value(plots) == every // 2
+    assert "seed 0" not in reader.value("""figure("aligned_states-count").querySelector(".live").textContent""")
+
+
 def test_a_pointer_is_told_the_value_and_its_interval(reader):
     reader.value("""touch(figure("iia_bars").querySelector(".mark-rect.role-mark path"), "pointermove", "mousemove")""")
     told = reader.value("""document.querySelector("#vg-tooltip-element").innerText""")

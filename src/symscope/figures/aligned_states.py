@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.figures.panels import with_panels
+from symscope.figures.panels import with_panels, zoomable
 from symscope.figures.theme import BLUE, VERMILLION, WIDTH, finished, inline_data
 
 _WHERE = ("task", "network", "d", "algorithm", "variable", "function", "k")
@@ -26,6 +26,7 @@ def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     for (panel,), part in frame.group_by("panel", maintain_order=True):
         base = alt.Chart(inline_data(_shown(part)))
         plots = _pair(base, _axes(part), side, str(panel))
+        plots = [zoomable(plot, f"zoom_{len(rows)}_{number}") for number, plot in enumerate(plots)]
         row = alt.hconcat(*plots, spacing=24) if width > 480 else alt.vconcat(*plots, spacing=16)
         rows.append(row.resolve_scale(color="independent", shape="independent"))
     sequences = states.get_column("quantity").n_unique()
@@ -49,6 +50,7 @@ def _shown(part: pl.DataFrame) -> pl.DataFrame:
     traced = [sequences.get_column("sequence")[i] for i in sorted(picked)]
     one_dimension = part.get_column("c2").null_count() == len(part)
     return part.select(
+        "panel",
         "quantity",
         "sequence",
         "step",

@@ -58,9 +58,13 @@ def share_lines(
     ]
     null = base.transform_filter("datum.kind == 'null'")
     pooled, seeds = base.transform_filter("datum.kind == 'pooled'"), base.transform_filter("datum.kind == 'seed'")
-    return alt.layer(
+    controls = [
         null.mark_line(strokeWidth=1.2, strokeDash=[4, 3], color=alt.Undefined),
         null.mark_point(size=24, strokeWidth=1.2).encode(tooltip=[alt.Tooltip("control:N"), *told]),
+    ]
+    # A layer without rows has no extent, of which Vega complains.
+    return alt.layer(
+        *(controls if "null" in frame.get_column("kind") else []),
         pooled.mark_line(strokeWidth=2, color=alt.Undefined),
         pooled.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q"),
         pooled.mark_point(filled=True, size=44).encode(tooltip=told),

@@ -106,6 +106,21 @@ def seeds_text(frame: pl.DataFrame) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
+def zoomable(chart: ChartType, name: str) -> ChartType:
+    """The chart with axes that a reader moves and zooms; not with the plain wheel or a finger, which move the page.
+
+    `name` is unlike that of any other in the figure.
+    """
+    mouse = "pointerdown[event.pointerType === 'mouse']"
+    zoom = alt.selection_interval(
+        bind="scales",
+        name=name,
+        zoom="wheel![event.ctrlKey || event.shiftKey]",
+        translate=f"[{mouse}, window:pointerup] > window:pointermove!",
+    )
+    return chart.add_params(zoom)
+
+
 def block_title(text: str) -> alt.TitleParams:
     """The heading of one of several charts of a figure, smaller than the figure's own."""
     return alt.TitleParams(text=text, fontSize=12, frame="group", offset=8)

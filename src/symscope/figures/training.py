@@ -177,7 +177,7 @@ def _x() -> alt.X:
 
 
 def _loss(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> alt.Chart:
-    shown = part.select("seed", "update", "epoch", "loss", "learning_rate", "seconds").drop_nulls("loss")
+    shown = part.select("panel", "seed", "update", "epoch", "loss", "learning_rate", "seconds").drop_nulls("loss")
     return (
         alt.Chart(inline_data(shown))
         .mark_line(strokeWidth=1.6)
@@ -201,8 +201,8 @@ def _loss(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> 
 
 def _accuracy(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> alt.Chart:
     shown = (
-        part.select("seed", "update", *_KINDS)
-        .unpivot(index=["seed", "update"], on=list(_KINDS), variable_name="kind", value_name="accuracy")
+        part.select("panel", "seed", "update", *_KINDS)
+        .unpivot(index=["panel", "seed", "update"], on=list(_KINDS), variable_name="kind", value_name="accuracy")
         .with_columns(pl.col("kind").replace(_KINDS))
         .drop_nulls("accuracy")
     )
