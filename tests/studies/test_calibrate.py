@@ -1,20 +1,21 @@
-"""Calibration: what it takes for the right answer is right, and its rows fit their table and figure."""
+"""Calibration: what it takes for the right answer is right, and it is a study like any other."""
 
+import polars as pl
 import pytest
-import torch
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import SearchOptions, Subspace, score
-from symscope.analysis import make_table
+from symscope.alignment import Subspace, score
+from symscope.errors import ConfigurationError
 from symscope.figures.calibration import calibration
 from symscope.figures.theme import chart_spec
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED
+from symscope.report import write_report
+from symscope.runner import local, open_store, run
 from symscope.seeds import generator
-from symscope.studies.calibrate import HELD, PARTS, Budget
+from symscope.studies import check_study, collect, plan_study, preset
+from symscope.studies.calibrate import HELD
 from symscope.tasks import multi_object
-
-TINY = Budget(SearchOptions(learning_rate=1e-2, batch=16, steps=4, validate_every=2, starts=1), (60, 30, 40))
 
 
 @pytest.mark.parametrize("network", HELD)
@@ -33,23 +34,61 @@ def test_what_is_said_to_be_held_is_held(network):
             assert score(constructed.network, known, prepare(constructed.network, drawn, "h")).iia == 1
 
 
-def test_rows_fit_their_table_and_the_figure_shows_all_parts():
-    rows = [
-        *PARTS["known"](TINY, 0, network="magnitude", hide="invertible", d=4, k=1, function="oblique"),
-        *PARTS["null"](TINY, 0, d=4, function="orthogonal"),
-        *PARTS["curve"](TINY, 0, d=4, k=1, function="orthogonal", latent_weight=1.0, view="spanned"),
-    ]
-    table = make_table("calibration", rows)
-    assert table.height == 5 + 2 + 1
-    assert table.filter("held")["variable"].to_list() == ["count", "phase", "phase", "count"]
-    assert table["untrained_iia"].null_count() == 3
-    assert table.select("neurons_iia", "shuffled_values_iia", "outside", "cause_iia").null_count().row(0) == (
-        0,
-        0,
-        0,
-        0,
-    )
+TINY = {
+    "name": "tiny",
+    "title": "Where the answer is known",
+    "seeds": [0],
+    "calibration": {
+        "networks": ["magnitude"], "disguises": ["invertible"], "functions": ["oblique"], "d": 4, "k": 1,
+        "null_sizes": [4], "curve_d": 4, "curve_k": [1], "curve_functions": ["orthogonal"], "latent_weights": [1.0],
+    },
+    "search": {"learning_rate": 1e-2, "batch": 16, "steps": 4, "validate_every": 2, "starts": 1},
+    "interventions": {"train": 60, "validation": 30, "test": 40},
+}  # fmt: skip
+
+
+def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
+    study = check_study(TINY, "a test")
+    plan, store = plan_study(study), open_store(tmp_path, study="tiny")
+    assert [job.name.split("/")[1] for job in plan] == ["known", "null", "curve", "curve"]
+    assert run(plan, store, local(0)).done == tuple(job.name for job in plan)
+    outcome = run(plan, store, local(0))
+    assert not outcome.done
+
+    inputs = collect(study, plan, store, outcome, "symscope study run tiny.yaml")
+    table = inputs.tables["calibration"]
+    assert table.height == 5 + 2 + 1 + 1
+    assert table.filter("held")["variable"].to_list() == ["count", "phase", "phase", "count", "count"]
+    assert table["untrained_iia"].null_count() == 4
+    shown = table.select("neurons_iia", "shuffled_values_iia", "outside", "cause_iia").null_count()
+    assert shown.row(0) == (0, 0, 0, 0)
+    assert set(table.filter(pl.col("part") == "curve")["view"]) == {"none", "spanned"}
     spec = chart_spec(calibration(table))
     assert len(spec["vconcat"]) == 3
     assert "held: 3 questions" in spec["description"]
-    assert torch.get_num_threads() >= 1
+    page = write_report(inputs, tmp_path).page.read_text("utf-8")
+    assert "false positive" in page
+    assert "Untrained networks, which hold nothing, reach at most" in page
+    assert "What learned what?" not in page
+
+
+def test_the_preset_is_the_whole_grid():
+    asked = preset("calibration").calibration.questions()
+    assert [sum(entry["part"] == part for entry in asked) for part in ("known", "null", "curve")] == [36, 16, 20]
+
+
+def test_what_a_calibration_cannot_ask_is_told():
+    wrong = {**TINY, "calibration": {"functions": ["orthogonl"], "k": 9, "curve_k": [17], "networks": ["gru"]}}
+    with pytest.raises(ConfigurationError) as error:
+        check_study(wrong, "a test")
+    assert "calibration.networks[0]: input should be 'magnitude', 'two-counts' or 'angle'" in str(error.value)
+    with pytest.raises(ConfigurationError) as error:
+        check_study({**wrong, "calibration": {**wrong["calibration"], "networks": ["magnitude"]}}, "a test")
+    for told in (
+        "unknown alignment function 'orthogonl': did you mean 'orthogonal'",
+        "calibration.k: a variable takes 1 to d = 8 dimensions",
+        "calibration.curve_k: a variable takes 1 to d = 16 dimensions",
+    ):
+        assert told in str(error.value)
+    with pytest.raises(ConfigurationError, match="nothing to do: name at least one task and one network, or ask"):
+        check_study({"name": "empty", "title": "?", "seeds": [0]}, "a test")

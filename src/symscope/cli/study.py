@@ -44,7 +44,7 @@ def list_studies() -> None:
         study = preset(name)
         sizes = "; ".join(f"{network.kind} d = {', '.join(map(str, network.sizes))}" for network in study.networks)
         seeds = f"{len(study.seeds)} seed{'s' if len(study.seeds) > 1 else ''}"
-        table.add_row(name, study.title, f"{sizes}; {seeds}")
+        table.add_row(name, study.title, f"{sizes or 'none trained'}; {seeds}")
     whole_lines(out).print(table)
 
 

@@ -12,6 +12,7 @@ from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import ALIGNMENT, GROUP, chosen_alignments
 from symscope.figures.aligned_states import aligned_states
 from symscope.figures.behaviour import behaviour
+from symscope.figures.calibration import calibration
 from symscope.figures.development import development
 from symscope.figures.gradience import gradience
 from symscope.figures.gradience_by_value import gradience_by_value
@@ -57,6 +58,8 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
         draw("gradience_by_value", gradience_by_value, cells)
     if "whole_state" in present:
         draw("whole_state", whole_state, present["whole_state"])
+    if "calibration" in present:
+        draw("calibration", calibration, present["calibration"])
     if "aligned_states" in present:
         states = _chosen(present["aligned_states"], tables.get("scores"))
         for (variable,), part in states.group_by("variable", maintain_order=True):

@@ -19,6 +19,7 @@ from symscope.analysis.tables import make_table
 from symscope.figures import draw_figures, save_figure
 from symscope.figures.theme import NARROW
 from symscope.report.answers import SHORT, null_control_labels, overview, questions
+from symscope.report.calibration import MEANING, calibration_sentences
 from symscope.report.charts import drawing_data, page_figures, scheme_variables
 from symscope.report.claims import page_claims
 from symscope.report.downloads import table_downloads
@@ -78,7 +79,7 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         overview=overview(asked) if len(asked) > MOST_OPEN else None,
         learned=learned,
         # The answer itself where nothing was looked for in the networks; else beside how they behave.
-        learned_first=not asked,
+        learned_first=not asked and "calibration" not in inputs.tables,
         learned_beside=bool(asked) and len(learned.table.rows) > 1,
         claims=None if claims is None else page_claims(claims),
         said=_said(inputs.tables),
@@ -101,10 +102,13 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
 
 def _said(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
     """What stands above a figure: what it means, and sentences that say what it shows."""
-    if "whole_state" not in tables:
-        return {}
-    swaps = tables["whole_state"]
-    return {"whole_state": {"meaning": meaning(swaps), "found": whole_state_sentences(swaps)}}
+    told = {}
+    if "whole_state" in tables:
+        swaps = tables["whole_state"]
+        told["whole_state"] = {"meaning": meaning(swaps), "found": whole_state_sentences(swaps)}
+    if "calibration" in tables:
+        told["calibration"] = {"meaning": MEANING, "found": calibration_sentences(tables["calibration"])}
+    return told
 
 
 def _vega_bundle() -> Markup:

@@ -5,8 +5,9 @@ not, by every alignment function. *null*: untrained GRUs of growing width, which
 network with spare dimensions, searched under rising pull to natural states: IIA against divergence.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Evidence, SearchOptions, find
 from symscope.alignment.controls import kind_of
+from symscope.alignment.starts import RANDOM
 from symscope.analysis import table_schema
 from symscope.networks import (
     CONSTRUCTED,
@@ -27,8 +29,11 @@ from symscope.networks import (
 from symscope.networks.constructed import LinearCell
 from symscope.networks.readouts import LinearReadout
 from symscope.networks.recurrent import RecurrentNetwork
+from symscope.runner import Progress
 from symscope.seeds import generator
-from symscope.tasks import NumericTask, multi_object
+from symscope.studies.common import Subject, save_part
+from symscope.studies.declaration import FunctionChoice, InterventionCounts
+from symscope.tasks import NumericTask, Task
 
 Row = dict[str, Any]
 
@@ -44,80 +49,88 @@ CONDITION = 5.0
 """Of the invertible disguises."""
 
 
+def calibrate_stage(
+    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    """Asks one network what it holds; leaves a part of the table `calibration`."""
+    del needs  # of no other job
+    subject = Subject.of(arguments)
+    options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
+    asked = dict(arguments["asked"])
+    part, function = asked.pop("part"), FunctionChoice(**asked.pop("function"))
+    function.check()
+
+    def tell(on: str, step: int, best: list[float]) -> None:
+        report(Progress(step, options.steps, f"search: {on}", {"worst IIA": min(best), "best IIA": max(best)}))
+
+    ask = _Asker(subject, function, (counts.train, counts.validation, counts.test), options, tell)
+    save_part("calibration", PARTS[part](ask, **asked), folder)
+    return subject.facts
+
+
 @dataclass(frozen=True)
-class Budget:
-    """What every question of a calibration gets; the same for all, right or wrong."""
+class _Asker:
+    """How every question of a calibration is asked; the same for all, right or wrong."""
 
-    search: SearchOptions
+    subject: Subject
+    choice: FunctionChoice
     counts: tuple[int, int, int]
+    options: SearchOptions
+    tell: Callable[[str, int, list[float]], None]
+
+    def __call__(
+        self, network: Network, algorithm: str, variables: Sequence[str], k: int, *, view: str = "none", **more: Any
+    ) -> list[Evidence]:
+        """Looks for variables in one network."""
+        looked_through = {} if view == "none" else {"view": view}
+        return find(
+            network.to(self.subject.device),
+            make_algorithm(algorithm, self.subject.task),
+            variables,
+            k,
+            function=self.choice.name,
+            function_options={**self.choice.options, **looked_through},
+            seed=self.subject.seed,
+            counts=self.counts,
+            on_validation=self.tell,
+            **{"options": self.options, **more},
+        )
 
 
-def known(budget: Budget, seed: int, *, network: str, hide: str, d: int, k: int, function: str) -> Iterator[Row]:
+def known(ask: _Asker, *, network: str, disguise: str, d: int, k: int) -> Iterator[Row]:
     """A constructed network, asked for the variables of two algorithms."""
-    task = multi_object()
-    constructed = _hidden(network, hide, d, task, seed)
-    fresh = _untrained_like(constructed.network, generator(seed, "calibration", "untrained"))
+    seed = ask.subject.seed
+    constructed = _hidden(network, disguise, d, ask.subject.task, seed)
+    fresh = _untrained_like(constructed.network, generator(seed, "calibration", "untrained")).to(ask.subject.device)
     for algorithm in ("up-down", "up-up"):
-        made = make_algorithm(algorithm, task)
-        variables = [variable.name for variable in made.variables]
-        found = find(
-            constructed.network, made, variables, k, function=function, seed=seed, untrained=fresh,
-            counts=budget.counts, options=budget.search,
-        )  # fmt: skip
-        for one in found:
+        variables = [variable.name for variable in make_algorithm(algorithm, ask.subject.task).variables]
+        for one in ask(constructed.network, algorithm, variables, k, untrained=fresh):
             held = one.variable in HELD[network][algorithm]
-            yield {
-                "part": "known",
-                "network": network,
-                "disguise": hide,
-                "d": d,
-                "seed": seed,
-                "held": held,
-                **_row(one),
-            }
+            yield _row("known", network, disguise, ask, one, held=held)
 
 
-def null(budget: Budget, seed: int, *, d: int, function: str) -> Iterator[Row]:
-    """An untrained GRU, asked for the variables of Up-Down in half of its dimensions."""
-    task = multi_object()
-    fresh = make_network("gru", d, len(task.vocabulary), generator(seed, "calibration", "null", d))
-    algorithm = make_algorithm("up-down", task)
-    found = find(
-        fresh, algorithm, ["count", "phase"], d // 2, function=function, seed=seed, counts=budget.counts,
-        options=budget.search,
-    )  # fmt: skip
-    for one in found:
-        yield {
-            "part": "null",
-            "network": "untrained gru",
-            "disguise": "none",
-            "d": d,
-            "seed": seed,
-            "held": False,
-            **_row(one),
-        }
+def null(ask: _Asker, *, network: str, d: int, k: int) -> Iterator[Row]:
+    """An untrained network, asked for the variables of Up-Down."""
+    draws = generator(ask.subject.seed, "calibration", "null", d)
+    fresh = make_network(network, d, len(ask.subject.task.vocabulary), draws)
+    for one in ask(fresh, "up-down", ["count", "phase"], k):
+        yield _row("null", f"untrained {network}", "none", ask, one, held=False)
 
 
-def curve(
-    budget: Budget, seed: int, *, d: int, k: int, function: str, latent_weight: float, view: str
-) -> Iterator[Row]:
-    """The magnitude network with spare dimensions, from random starts, pulled to natural states more and more."""
-    task = multi_object()
-    constructed = _hidden("magnitude", "invertible", d, task, seed)
-    options = SearchOptions(**{**asdict(budget.search), "first": "random", "latent_weight": latent_weight})
-    found = find(
-        constructed.network, make_algorithm("up-down", task), ["count"], k, function=function, seed=seed,
-        function_options={} if view == "none" else {"view": view}, counts=budget.counts, options=options,
-    )  # fmt: skip
-    for one in found:
-        where = {"part": "curve", "network": "magnitude", "disguise": "invertible", "d": d, "seed": seed, "held": True}
-        yield {**where, **_row(one), "latent_weight": latent_weight, "view": view}
+def curve(ask: _Asker, *, network: str, d: int, k: int, latent_weight: float, view: str) -> Iterator[Row]:
+    """A constructed network with spare dimensions, from random starts, pulled to natural states more or less."""
+    constructed = _hidden(network, "invertible", d, ask.subject.task, ask.subject.seed)
+    options = replace(ask.options, first=RANDOM, latent_weight=latent_weight)
+    for one in ask(constructed.network, "up-down", ["count"], k, view=view, options=options):
+        row = _row("curve", network, "invertible", ask, one, held=True)
+        yield {**row, "function": ask.choice.label, "latent_weight": latent_weight, "view": view}
 
 
 PARTS: Mapping[str, Callable[..., Iterator[Row]]] = {"known": known, "null": null, "curve": curve}
 
 
-def _hidden(network: str, hide: str, d: int, task: NumericTask, seed: int) -> Constructed:
+def _hidden(network: str, hide: str, d: int, task: Task, seed: int) -> Constructed:
+    assert isinstance(task, NumericTask)
     constructed = CONSTRUCTED[network](**task.roles, d=d)
     draws = generator(seed, "calibration", network, hide)
     if hide == "none":
@@ -138,13 +151,14 @@ def _untrained_like(network: Network, draws: torch.Generator) -> Network:
     return RecurrentNetwork(LinearCell(weight, cell.kinds, drives), readout)
 
 
-def _row(one: Evidence) -> Row:
-    """The columns of the table `calibration` that a search fills."""
+def _row(part: str, network: str, hide: str, ask: _Asker, one: Evidence, *, held: bool) -> Row:
+    """A row of the table `calibration`."""
     columns = table_schema("calibration").dtypes
     figures = {name: value for name, value in one.row().items() if name in columns}
     best: dict[str, float] = {}
     for name, control in one.controls.items():
         column = f"{kind_of(name).replace('-', '_')}_iia"
         best[column] = max(best.get(column, 0.0), control.iia)
+    asked = {"part": part, "network": network, "disguise": hide, "d": ask.subject.d, "seed": ask.subject.seed}
     names = {"algorithm": one.algorithm, "variable": one.variable, "function": one.function.name, "k": one.k}
-    return {**names, "latent_weight": 0.0, "view": "none", **figures, **best}
+    return {**asked, **names, "held": held, "latent_weight": 0.0, "view": "none", **figures, **best}

@@ -15,6 +15,7 @@ from symscope.seeds import generator
 from symscope.studies.declaration import (
     AlignmentGrid,
     BehaviourCounts,
+    Calibration,
     Development,
     InterventionCounts,
     NetworkChoice,
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, type] = {
     "development": Development,
     "observe": Observations,
     "theory": Theory,
+    "calibration": Calibration,
 }
 
 
@@ -151,6 +153,7 @@ def _faults_beyond_types(declared: object) -> Iterator[Fault]:
         )
     yield from _faults_of_repetition(declared, tasks, networks, alignments)
     yield from _faults_of_swaps(declared, tasks, alignments)
+    yield from _faults_of_calibration(declared.get("calibration"))
     yield from _faults_of_device(declared.get("device", "cpu"))
 
 
@@ -199,6 +202,22 @@ def _faults_of_swaps(
             if is_import_path(choice.name):
                 told = "whole-state swaps need an algorithm that says what must follow: name one under alignments"
                 yield Fault(("tasks", index), told)
+
+
+def _faults_of_calibration(declared: object) -> Iterator[Fault]:
+    try:
+        asked = Calibration.model_validate(declared or {})
+    except ValidationError:
+        return  # told already
+    for key, functions in (("functions", asked.functions), ("curve_functions", asked.curve_functions)):
+        for function in functions:
+            try:
+                function.check()
+            except SymscopeError as error:
+                yield Fault(("calibration", key), str(error))
+    for key, k, d in (("k", asked.k, asked.d), ("curve_k", max(asked.curve_k, default=1), asked.curve_d)):
+        if k > d:
+            yield Fault(("calibration", key), f"a variable takes 1 to d = {d} dimensions of the state, got k = {k}")
 
 
 def _faults_of_device(device: object) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ A declaration is a short YAML file of these sections; `read_study` in `check.py`
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator
@@ -202,6 +202,53 @@ class Theory(_Section):
     )
 
 
+class Calibration(_Section):
+    """Networks whose answer is known, put through the whole instrument: no training."""
+
+    networks: tuple[Literal["magnitude", "two-counts", "angle"], ...] = Field(
+        default=("magnitude", "two-counts", "angle"), description="written by hand; what each holds is known"
+    )
+    disguises: tuple[Literal["none", "orthogonal", "invertible"], ...] = ("orthogonal", "invertible", "none")
+    functions: tuple[FunctionChoice, ...] = tuple(
+        FunctionChoice(name=name) for name in ("orthogonal", "oblique", "linear", "reversible")
+    )
+    d: Annotated[int, Field(ge=3)] = Field(default=8, description="size of the state of the networks written by hand")
+    k: Annotated[int, Field(ge=1)] = Field(default=2, description="dimensions given to each variable")
+    null_sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        default=(8, 16, 32, 64), description="of untrained GRUs, which hold nothing; half of it is given to a variable"
+    )
+    curve_d: Annotated[int, Field(ge=3)] = Field(default=16, description="size of the state of the curve's network")
+    curve_k: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2)
+    curve_functions: tuple[FunctionChoice, ...] = (FunctionChoice(name="orthogonal"), FunctionChoice(name="oblique"))
+    latent_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(0.0, 0.3, 1.0, 3.0), description="pulls to natural states, along the curve"
+    )
+
+    def questions(self) -> list[dict[str, Any]]:
+        """What is asked, one entry a job, as `calibrate_stage` takes it."""
+        known = [
+            {"part": "known", "network": network, "disguise": disguise, "d": self.d, "k": self.k, "function": function}
+            for disguise in self.disguises
+            for function in self.functions
+            for network in self.networks
+        ]
+        null = [
+            {"part": "null", "network": "gru", "d": d, "k": d // 2, "function": function}
+            for d in self.null_sizes
+            for function in self.functions
+        ]
+        searches = [*((weight, "none") for weight in self.latent_weights), (0.0, "spanned")]
+        curve = [
+            {"part": "curve", "network": "magnitude", "d": self.curve_d, "k": k, "function": function}
+            | {"latent_weight": weight, "view": view}
+            for k in self.curve_k
+            for function in self.curve_functions
+            for weight, view in searches
+        ]
+        asked = [*known, *null, *curve]
+        return [{**entry, "function": entry["function"].model_dump(mode="json")} for entry in asked]
+
+
 class Study(_Section):
     """A declared study. `title` is the question that its report answers."""
 
@@ -217,14 +264,17 @@ class Study(_Section):
     development: Development | None = None
     observe: Observations = Observations()
     theory: Theory | None = None
+    calibration: Calibration | None = None
     search: SearchOptions = SearchOptions()
     interventions: InterventionCounts = InterventionCounts()
     behaviour: BehaviourCounts = BehaviourCounts()
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "Study":
-        if self.theory is None and not (self.tasks and self.networks):
-            raise ValueError("nothing to do: name at least one task and one network, or ask for theory")
+        if self.theory is None and self.calibration is None and not (self.tasks and self.networks):
+            raise ValueError(
+                "nothing to do: name at least one task and one network, or ask for theory or a calibration"
+            )
         if self.development is not None and not (self.training.keep_every and self.alignments):
             raise ValueError(
                 "development needs checkpoints and something to look for in them: set keep_every of training, and "

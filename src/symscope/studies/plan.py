@@ -8,7 +8,7 @@ import yaml
 
 from symscope.runner import Job, Plan
 from symscope.seeds import generator
-from symscope.studies.declaration import NetworkChoice, Search, Study, TaskChoice
+from symscope.studies.declaration import FunctionChoice, NetworkChoice, Search, Study, TaskChoice
 from symscope.studies.named import fingerprint, is_import_path
 
 RESULT_VERSION = "1"
@@ -18,6 +18,7 @@ _STAGES = "symscope.studies"
 TRAIN, ALIGN = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_stage"
 CEILING, SWAP = f"{_STAGES}.swap:ceiling_stage", f"{_STAGES}.swap:swap_stage"
 DEVELOP = f"{_STAGES}.develop:develop_stage"
+CALIBRATE = f"{_STAGES}.calibrate:calibrate_stage"
 
 
 def plan_study(study: Study) -> Plan:
@@ -37,7 +38,24 @@ def plan_study(study: Study) -> Plan:
                 subject = _Subject(study, declared, task, network, d, searches)
                 for seed in study.seeds:
                     jobs += subject.jobs(seed)
+    jobs += _calibration(study, declared)
     return Plan(jobs, result_version=RESULT_VERSION)
+
+
+def _calibration(study: Study, declared: Mapping[str, Any]) -> Iterator[Job]:
+    """One job a question to a network whose answer is known."""
+    task = TaskChoice(name="multi-object").model_dump(mode="json")
+    for seed in study.seeds:
+        for asked in study.calibration.questions() if study.calibration else ():
+            function = FunctionChoice(**asked["function"])
+            hidden = [str(asked[name]) for name in ("disguise", "latent_weight", "view") if name in asked]
+            label = "-".join([asked["network"], *hidden, f"d{asked['d']}", f"k{asked['k']}", function.label])
+            network = {"kind": asked["network"], "options": {}, "label": asked["network"], "d": asked["d"]}
+            common = {"task": task, "network": network, "seed": seed, "device": study.device}
+            options = {"search": declared["search"], "interventions": declared["interventions"]}
+            code = _own_code(function.name)
+            name = f"calibrate/{asked['part']}/{label}-seed{seed}"
+            yield Job(name, CALIBRATE, {**common, **code, **options, "asked": asked})
 
 
 def declared_text(study: Study) -> str:

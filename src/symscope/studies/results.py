@@ -85,16 +85,16 @@ def _unsolved(name: str, manifest: Manifest) -> str:
 def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, str]]:
     any_manifest = next(iter(manifests.values()))
     where = sorted({f"{m.facts['device']}, {m.facts['threads']} threads a job" for m in manifests.values()})
-    declared = {
-        "name": study.name,
-        "tasks": ", ".join(task.name for task in study.tasks),
-        "networks": "; ".join(
+    declared = {"name": study.name, "seeds": ", ".join(map(str, study.seeds))}
+    if study.networks:
+        declared["tasks"] = ", ".join(task.name for task in study.tasks)
+        declared["networks"] = "; ".join(
             f"{network.label}, d = {', '.join(map(str, network.sizes))}" for network in study.networks
-        ),
-        "seeds": ", ".join(map(str, study.seeds)),
-        "training": _listed(vars(study.training)),
-    }
-    if study.alignments:
+        )
+        declared["training"] = _listed(vars(study.training))
+    if study.calibration:
+        declared["calibration"] = _listed(study.calibration.model_dump(mode="json"))
+    if study.alignments or study.calibration:
         declared["search"] = _listed(vars(study.search))
         declared["interventions"] = _listed(study.interventions.model_dump())
     return {
