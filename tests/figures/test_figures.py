@@ -17,6 +17,7 @@ NAMES = [
     "gradience",
     "gradience_by_value",
     "whole_state",
+    "calibration",
     "aligned_states-count",
     "aligned_states-phase",
     "training",
