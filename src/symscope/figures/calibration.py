@@ -9,9 +9,9 @@ from altair.typing import ChartType
 from symscope.figures.theme import SHARES, WIDTH, finished, inline_data, share_axis, top_legend
 
 PARTS = {
-    "known": "Constructed networks: does the network hold the variable?",
-    "null": "Untrained GRUs of growing width, which hold nothing (dimensions given: d/2)",
-    "curve": "One network, searched under rising pull to natural states",
+    "known": "Is the variable held by the network?",
+    "null": "Untrained GRUs, which hold nothing (k = d/2)",
+    "curve": "Pulled to natural states, so much",
 }
 _HEIGHT = 220
 
@@ -20,7 +20,9 @@ def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     """One panel for each part of the table `calibration` that is there; `width` is in px."""
     frame = table.with_columns(
         answer=pl.when("held").then(pl.lit("held")).otherwise(pl.lit("not held")),
-        question=pl.concat_str("variable", pl.lit(" in "), "network", pl.lit(", "), "disguise"),
+        question=pl.concat_str(
+            "variable", pl.lit(" of "), "algorithm", pl.lit(" in "), "network", pl.lit(", "), "disguise"
+        ),
     )
     inner = width - 90
     draw = {"known": _known, "null": _null, "curve": _curve}
@@ -29,7 +31,7 @@ def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     functions = ", ".join(frame.get_column("function").unique(maintain_order=True))
     return finished(
         alt.vconcat(*panels, spacing=28).resolve_scale(color="shared"),
-        title="What the instrument says where the answer is known",
+        title="Where the answer is known",
         subtitle=f"One point: one search ({functions}) for one variable; line: its 95% interval over interventions.",
         description=_spoken(frame),
         width=width,
@@ -51,18 +53,19 @@ def _tooltip() -> list[alt.Tooltip]:
 
 
 def _known(frame: pl.DataFrame, width: int) -> ChartType:
-    columns = ["answer", "question", "function", "iia", "low", "high", "outside", "dormant"]
-    base = alt.Chart(inline_data(frame.sort("iia").select(columns)))
+    columns = ["answer", "place", "question", "function", "iia", "low", "high", "outside", "dormant"]
+    placed = frame.with_columns(place=pl.concat_str("function", pl.lit(" "), "question"))  # functions in bands
+    base = alt.Chart(inline_data(placed.select(columns)))
     x = alt.X(
         "iia:Q", title="IIA (share of interventions)", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(values=SHARES)
     )
     y = alt.Y("answer:N", title=None, sort=["held", "not held"])
-    offset = alt.YOffset("question:N")
-    points = base.mark_circle(size=46, opacity=0.9).encode(
+    offset = alt.YOffset("place:N")
+    points = base.mark_circle(size=28, opacity=0.9).encode(
         x=x, y=y, yOffset=offset, color=_color(width), tooltip=_tooltip()
     )
     lines = base.mark_rule(opacity=0.5).encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
-    return alt.layer(lines, points).properties(width=width, height=_HEIGHT)
+    return alt.layer(lines, points).properties(width=width, height=2 * _HEIGHT)
 
 
 def _null(frame: pl.DataFrame, width: int) -> ChartType:
@@ -88,7 +91,7 @@ def _curve(frame: pl.DataFrame, width: int) -> ChartType:
     base = alt.Chart(inline_data(frame.sort("latent_weight").select(columns)))
     x = alt.X(
         "outside:Q",
-        title="share of the rewritten states' norm outside the span of natural states",
+        title="norm outside the span of natural states",
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(values=SHARES, format=".0%"),
     )
@@ -99,10 +102,11 @@ def _curve(frame: pl.DataFrame, width: int) -> ChartType:
         alt.Tooltip("view:N"),
     ]
     points = encoded.mark_point(filled=True, size=60).encode(
-        shape=alt.Shape("view:N", title="search"), size=alt.Size("latent_weight:Q", title="weight of the latent loss"),
+        shape=alt.Shape("view:N", title="search", legend=top_legend(width, title="searched through")),
         tooltip=[*told, *_tooltip()],
-    )  # fmt: skip
-    return points.properties(width=width, height=_HEIGHT)
+    )
+    pulls = encoded.mark_text(dx=7, dy=-7, align="left", fontSize=10).encode(text=alt.Text("latent_weight:Q"))
+    return alt.layer(points, pulls).properties(width=width, height=_HEIGHT)
 
 
 def _spoken(frame: pl.DataFrame) -> str:

@@ -245,7 +245,7 @@ class Calibration(_Section):
             for function in self.curve_functions
             for weight, view in searches
         ]
-        asked = [*known, *null, *curve]
+        asked = [*null, *curve, *known]  # the quick ones first
         return [{**entry, "function": entry["function"].model_dump(mode="json")} for entry in asked]
 
 
