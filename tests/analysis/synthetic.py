@@ -298,6 +298,19 @@ def claims() -> pl.DataFrame:
     return make_table("claims", (common | row for row in rows))
 
 
+def values(seeds=(0, 1)) -> pl.DataFrame:
+    """IIA by the value put in, falling with it; from the gradience, whatever the base."""
+    cells = gradience(seeds)
+    where = [name for name in cells.columns if name not in ("base_value", "source_value", "iia", "n")]
+    rows = cells.group_by(*where, "source_value", maintain_order=True).agg(
+        hits=(pl.col("iia") * pl.col("n")).sum(), n=pl.col("n").sum()
+    )
+    named = rows.rename({"source_value": "value"}).with_columns(iia=(pl.col("hits") / pl.col("n")).clip(0, 1))
+    ends = [wilson(round(iia * n), n) for iia, n in named.select("iia", "n").iter_rows()]
+    intervals = pl.DataFrame(ends, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
+    return make_table("values", pl.concat([named.drop("hits"), intervals], how="horizontal").iter_rows(named=True))
+
+
 def tables() -> dict[str, pl.DataFrame]:
     return {
         "claims": claims(),
@@ -305,6 +318,7 @@ def tables() -> dict[str, pl.DataFrame]:
         "behaviour": behaviour(),
         "whole_state": whole_state(),
         "gradience": gradience(),
+        "values": values(),
         "aligned_states": aligned_states(),
         "training": training(),
         "development": development(),

@@ -16,6 +16,7 @@ NAMES = [
     "iia_bars",
     "gradience",
     "gradience_by_value",
+    "iia_by_value",
     "whole_state",
     "calibration",
     "aligned_states-count",

@@ -50,7 +50,7 @@ TINY = {
 def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
     study = check_study(TINY, "a test")
     plan, store = plan_study(study), open_store(tmp_path, study="tiny")
-    assert [job.name.split("/")[1] for job in plan] == ["null", "curve", "curve", "known"]
+    assert [job.name.split("/")[1] for job in plan] == ["curve", "curve", "known", "null"]
     assert run(plan, store, local(0)).done == tuple(job.name for job in plan)
     outcome = run(plan, store, local(0))
     assert not outcome.done
@@ -58,7 +58,7 @@ def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
     inputs = collect(study, plan, store, outcome, "symscope study run tiny.yaml")
     table = inputs.tables["calibration"]
     assert table.height == 5 + 2 + 1 + 1
-    assert table.filter("held")["variable"].to_list() == ["count", "phase", "phase", "count", "count"]
+    assert table.filter("held")["variable"].to_list() == ["count", "count", "count", "phase", "phase"]
     assert table["untrained_iia"].null_count() == 4
     shown = table.select("neurons_iia", "shuffled_values_iia", "outside", "cause_iia").null_count()
     assert shown.row(0) == (0, 0, 0, 0)
@@ -74,7 +74,7 @@ def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
 
 def test_the_preset_is_the_whole_grid():
     asked = preset("calibration").calibration.questions()
-    assert [sum(entry["part"] == part for entry in asked) for part in ("known", "null", "curve")] == [36, 16, 20]
+    assert [sum(entry["part"] == part for entry in asked) for part in ("known", "null", "curve")] == [36, 12, 20]
 
 
 def test_what_a_calibration_cannot_ask_is_told():

@@ -235,6 +235,25 @@ DEVELOPMENT = TableSchema(
     key=(*ALIGNMENT_KEY, "epoch"),
 )
 
+VALUES = TableSchema(
+    name="values",
+    row="the test interventions that put one value of a variable in",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        VARIABLE,
+        SITE,
+        FUNCTION,
+        K,
+        integer("value", "the value put in; of a variable with named values, the place of its name, from 0"),
+        IIA,
+        share("low", "lower end of the 95% interval of iia, over interventions"),
+        share("high", "upper end of that interval"),
+        integer("n", "test interventions with this value", least=1),
+    ),
+    key=(*ALIGNMENT_KEY, "value"),
+)
+
 STRENGTH = TableSchema(
     name="strength",
     row="one way of changing the attention sum of one network",
@@ -284,6 +303,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             BEHAVIOUR,
             WHOLE_STATES,
             GRADIENCE,
+            VALUES,
             ALIGNED_STATES,
             TRAINING,
             DEVELOPMENT,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 from altair.typing import ChartType
@@ -20,6 +19,7 @@ from symscope.figures.iia_bars import iia_bars
 from symscope.figures.iia_by_function import iia_by_function
 from symscope.figures.iia_by_k import iia_by_k
 from symscope.figures.iia_by_size import iia_by_size
+from symscope.figures.iia_by_value import iia_by_value
 from symscope.figures.theme import WIDTH
 from symscope.figures.training import training
 from symscope.figures.whole_state import whole_state
@@ -33,42 +33,48 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
     that is missing or empty gives no figure. `width` is in px.
     """
     present = {name: frame for name, frame in tables.items() if not frame.is_empty()}
-    figures: dict[str, ChartType] = {}
+    return {name: figure(frame, width=width) for name, figure, frame in _drawn(present) if not frame.is_empty()}
 
-    def draw(name: str, figure: Callable[..., Any], frame: pl.DataFrame) -> None:
-        if not frame.is_empty():
-            figures[name] = figure(frame, width=width)
+
+def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:
+    """Name, figure and rows of every chart."""
+    scores = present.get("scores")
+
+    def rows(name: str) -> Iterator[pl.DataFrame]:
+        """Those of the chosen alignments, where the table is there."""
+        if name in present:
+            yield _chosen(present[name], scores)
 
     if "behaviour" in present:
-        draw("behaviour", behaviour, present["behaviour"])
-    if "scores" in present:
-        scores = present["scores"]
-        whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
-        parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
-        draw("iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole]))
-        if parts.get_column("k").n_unique() > 1:
-            draw("iia_by_k", iia_by_k, scores)
-        if parts.get_column("function").n_unique() > 1:
-            draw("iia_by_function", iia_by_function, scores)
-        if _of_several_sizes(parts):
-            draw("iia_by_size", iia_by_size, _chosen(parts, scores))
-    if "gradience" in present:
-        cells = _chosen(present["gradience"], tables.get("scores"))
-        draw("gradience", gradience, cells)
-        draw("gradience_by_value", gradience_by_value, cells)
-    if "whole_state" in present:
-        draw("whole_state", whole_state, present["whole_state"])
-    if "calibration" in present:
-        draw("calibration", calibration, present["calibration"])
-    if "aligned_states" in present:
-        states = _chosen(present["aligned_states"], tables.get("scores"))
+        yield "behaviour", behaviour, present["behaviour"]
+    if scores is not None:
+        yield from _of_scores(scores)
+    for cells in rows("gradience"):
+        yield "gradience", gradience, cells
+        yield "gradience_by_value", gradience_by_value, cells
+    for values in rows("values"):
+        yield "iia_by_value", iia_by_value, values
+    for name, figure in (("whole_state", whole_state), ("calibration", calibration)):
+        if name in present:
+            yield name, figure, present[name]
+    for states in rows("aligned_states"):
         for (variable,), part in states.group_by("variable", maintain_order=True):
-            draw(f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part)
-    if "training" in present:
-        draw("training", training, present["training"])
-    if "development" in present:
-        draw("development", development, present["development"])
-    return figures
+            yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part
+    for name, figure in (("training", training), ("development", development)):
+        if name in present:
+            yield name, figure, present[name]
+
+
+def _of_scores(scores: pl.DataFrame) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:
+    whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
+    parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
+    yield "iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole])
+    if parts.get_column("k").n_unique() > 1:
+        yield "iia_by_k", iia_by_k, scores
+    if parts.get_column("function").n_unique() > 1:
+        yield "iia_by_function", iia_by_function, scores
+    if _of_several_sizes(parts):
+        yield "iia_by_size", iia_by_size, _chosen(parts, scores)
 
 
 def _of_several_sizes(frame: pl.DataFrame) -> bool:

@@ -36,7 +36,7 @@ def align_stage(
 ) -> list[Mapping[str, Any] | Exception]:
     """Searches in one network and tests, as one batch as far as may be.
 
-    Each member leaves its alignment, and parts of the tables `scores`, `gradience` and `aligned_states`.
+    Each member leaves its alignment, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`.
     """
     arguments = members[0].arguments  # all members have the same but for `asked`
     subject = Subject.of(arguments)
@@ -71,6 +71,7 @@ def align_stage(
             continue
         tables = {
             "scores": _score_rows(found),
+            "values": _value_rows(found),
             "gradience": _gradience_rows(network, algorithm, found, counts, subject),
             "aligned_states": _state_rows(network, algorithm, found, subject),
         }
@@ -125,6 +126,13 @@ def _score_rows(found: Sequence[Evidence]) -> Iterator[Row]:
             best[kind] = max(best.get(kind, score), score, key=lambda one: one.iia)
         for control, score in best.items():
             yield {**_names(evidence), "control": control, **score.figures()}
+
+
+def _value_rows(found: Sequence[Evidence]) -> Iterator[Row]:
+    """IIA by the value that is put in."""
+    for evidence in found:
+        for value, score in evidence.examined.by_value.items():
+            yield {**_names(evidence), "value": value, **score.figures()}
 
 
 def _gradience_rows(

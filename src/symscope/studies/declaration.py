@@ -215,7 +215,7 @@ class Calibration(_Section):
     d: Annotated[int, Field(ge=3)] = Field(default=8, description="size of the state of the networks written by hand")
     k: Annotated[int, Field(ge=1)] = Field(default=2, description="dimensions given to each variable")
     null_sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
-        default=(8, 16, 32, 64), description="of untrained GRUs, which hold nothing; half of it is given to a variable"
+        default=(8, 16, 32), description="of untrained GRUs, which hold nothing; half of it is given to a variable"
     )
     curve_d: Annotated[int, Field(ge=3)] = Field(default=16, description="size of the state of the curve's network")
     curve_k: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2)
@@ -245,7 +245,7 @@ class Calibration(_Section):
             for function in self.curve_functions
             for weight, view in searches
         ]
-        asked = [*null, *curve, *known]  # the quick ones first
+        asked = [*curve, *known, *null]
         return [{**entry, "function": entry["function"].model_dump(mode="json")} for entry in asked]
 
 
