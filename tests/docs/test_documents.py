@@ -36,6 +36,15 @@ def test_what_is_shown_of_networks_is_what_comes_out() -> None:
     assert "up-down h" in ended.stdout
 
 
+def test_what_is_shown_of_checks_is_what_comes_out() -> None:
+    page = ROOT / "docs/how-to/checks.md"
+    (code,) = EXAMPLES[page]
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/")
+    assert ended.returncode == 0, ended.stderr
+    (shown,) = re.findall(r"It prints\n\n```\n(.*?)```", page.read_text(), re.DOTALL)
+    assert ended.stdout == shown
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from symscope.alignment.functions.through import VARIES
+from symscope.alignment.functions.axes import principal_axes
 from symscope.errors import InvalidArgumentError
 
 SAME = 1e-4
@@ -45,18 +45,14 @@ class NaturalStates:
         Raises:
             InvalidArgumentError: they are all the same, so nothing can be said of others.
         """
-        states = states.detach().double()
-        mean = states.mean(0)
-        variances, directions = torch.linalg.eigh(torch.cov(states.T).reshape(len(mean), -1))
-        spreads = variances.clamp(min=0).sqrt()
-        if not len(states) > 1 or not spreads[-1] > SAME * states.abs().max():
+        states, axes = states.detach().double(), principal_axes(states)
+        if not len(states) > 1 or not axes.spreads[0] > SAME * states.abs().max():
             raise InvalidArgumentError("natural states are all the same: nothing varies, so no distance means anything")
-        vary = (spreads >= VARIES * spreads[-1]).flip(0)
         some = states[:MOST_COMPARED]
         apart = torch.cdist(some, some)
-        others = apart.masked_fill(apart < SAME * variances.clamp(min=0).sum().sqrt(), torch.inf).min(1).values
-        spacing = float(others[others.isfinite()].median()) if others.isfinite().any() else float(spreads[-1])
-        return cls(states, mean, directions.flip(1)[:, vary], spreads.flip(0)[vary], spacing)
+        others = apart.masked_fill(apart < SAME * axes.spreads.norm(), torch.inf).min(1).values
+        spacing = float(others[others.isfinite()].median()) if others.isfinite().any() else float(axes.spreads[0])
+        return cls(states, *axes.in_use(), spacing)
 
     def within(self, change: Float[Tensor, "batch state"]) -> Float[Tensor, "batch state"]:
         """The part of a change of states that runs along directions in which natural states vary."""

@@ -15,6 +15,7 @@ from symscope.alignment.functions import (
     Orthogonal,
     Reversible,
     Through,
+    View,
     principal_directions,
     random_subspace,
 )
@@ -90,6 +91,7 @@ class Starts:
 
     def __init__(self, natural: Float[Tensor, "samples state"]) -> None:
         self._natural = natural
+        self._views: dict[str | None, View | None] = {None: None}
         self._directions: dict[str | None, Float[Tensor, "coordinates coordinates"]] = {}
 
     def make(
@@ -112,7 +114,9 @@ class Starts:
         check_function(name, options)
         rest = {option: value for option, value in options.items() if option != "view"}
         key = options.get("view")
-        view = None if key is None else VIEWS[key](self._natural)
+        if key is not None and key not in self._views:
+            self._views[key] = VIEWS[key](self._natural)
+        view = self._views[key]
         seen = self._natural if view is None else (self._natural - view.mean) @ view.into.T
         d = seen.shape[1]
         check_size(d, k)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from symscope.alignment.functions.axes import principal_axes
 from symscope.alignment.functions.base import LinearFunction, check_size
 from symscope.errors import InvalidArgumentError
 
@@ -87,9 +88,7 @@ def random_subspace(d: int, k: int, generator: Generator) -> Subspace:
 
 def principal_directions(states: Float[Tensor, "samples state"]) -> Float[Tensor, "state state"]:
     """All principal directions of some states, as columns, the one of most variance first."""
-    centred = (states - states.mean(0)).double()
-    _, directions = torch.linalg.eigh(centred.T @ centred)
-    return directions.flip(1).to(states.dtype)
+    return principal_axes(states).directions.to(states.dtype)
 
 
 def principal_components(states: Float[Tensor, "samples state"], k: int) -> Subspace:

@@ -11,13 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symscope.alignment.functions.axes import VARIES, principal_axes
 from symscope.alignment.functions.base import AlignmentFunction, LinearFunction, Mask
-from symscope.alignment.functions.fixed import Subspace, principal_directions
+from symscope.alignment.functions.fixed import Subspace
 from symscope.errors import InvalidArgumentError
-
-VARIES = 0.01
-"""Natural states vary in a direction when their spread there is at least this share of the largest. Trained networks
-use every direction a little; what is below counts as not in use."""
 
 
 class View(NamedTuple):
@@ -43,10 +40,9 @@ def standardised(natural: Float[Tensor, "samples state"]) -> View:
 
 def spanned(natural: Float[Tensor, "samples state"]) -> View:
     """Coordinates of the span of natural states: no swap then leaves it."""
-    directions, mean = principal_directions(natural), natural.mean(0)
-    spread = ((natural - mean) @ directions).std(0)
-    within = directions[:, spread >= VARIES * spread.max()]
-    return View(within.T.contiguous(), within, mean)
+    axes = principal_axes(natural).in_use()
+    within = axes.directions.to(natural)
+    return View(within.T.contiguous(), within, axes.mean.to(natural))
 
 
 VIEWS: dict[str, Callable[[Float[Tensor, "samples state"]], View]] = {
