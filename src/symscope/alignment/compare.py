@@ -16,6 +16,7 @@ from torch import Generator
 from symscope.algorithms import Algorithm
 from symscope.alignment.evidence import Evidence
 from symscope.alignment.find import find
+from symscope.display import card
 from symscope.errors import InvalidArgumentError
 from symscope.interventions import Interventions, contradicts, draw_interventions
 from symscope.interventions.draw import values_at
@@ -59,6 +60,21 @@ class Comparison:
     def same(self) -> list[tuple[Place, Place]]:
         """Variables that are causally the same on these interventions."""
         return [pair for pair, share in self.told_apart.items() if share == 0]
+
+    def _repr_html_(self) -> str:
+        bars = [
+            rival.weakest.score.bar(f"{rival.algorithm}: {rival.weakest.variable}", main=rival is self.rivals[0])
+            for rival in self.rivals
+        ]
+        facts = [
+            f"{rival} is behind by {behind.value:.3f} ({behind.low:.3f} to {behind.high:.3f})."
+            for rival, behind in self.ahead.items()
+        ]
+        facts += [f"Causally the same here: {v} of {one}, {w} of {other}." for (one, v), (other, w) in self.same]
+        return card("Competing algorithms", "each by that of its variables which is followed least", bars, facts)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("..." if cycle else str(self))
 
     def __str__(self) -> str:
         lines = []

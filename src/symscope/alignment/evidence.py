@@ -14,6 +14,7 @@ from symscope.alignment.files import load_functions, save_functions
 from symscope.alignment.functions import AlignmentFunction
 from symscope.alignment.score import Score, share
 from symscope.alignment.unseen import Examined
+from symscope.display import card
 from symscope.errors import CheckpointError
 from symscope.statistics import Difference, above_all, difference, paired_difference
 from symscope.thresholds import SURE_DIVERGENCE
@@ -110,6 +111,42 @@ class Evidence:
             shown |= {"selectivity": above.value, "selectivity_low": above.low, "selectivity_high": above.high}
             shown |= {"selectivity_p": above.p, "nearest_control": kind_of(nearest)}
         return shown
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The found alignment and each kind of control as rows of the table `scores`, but for whose network it is.
+
+        Of several untrained networks it is the one that scores highest.
+        """
+        names = {"algorithm": self.algorithm, "variable": self.variable, "site": self.site}
+        names |= {"function": self.function.name, "k": self.k}
+        best: dict[str, Score] = {}
+        for name, score in self.controls.items():
+            kind = kind_of(name)
+            best[kind] = max(best.get(kind, score), score, key=lambda one: one.iia)
+        controls = [{**names, "control": control, **score.figures()} for control, score in best.items()]
+        return [{**names, "control": "none", **self.row()}, *controls]
+
+    def _repr_html_(self) -> str:
+        seen = self.examined
+        bars = [self.score.bar("found alignment", main=True)]
+        bars += [control.bar(f"control: {name}") for name, control in self.controls.items()]
+        parts = {
+            "matters": "where neither base nor source would do as it is",
+            "cause": "cause: only the variable differs",
+            "isolation": "isolation: only the rest differs",
+        }
+        bars += [part.bar(told) for name, told in parts.items() if (part := getattr(seen, name)) is not None]
+        facts = [f"Rewritten states: {seen.divergence}."]
+        if seen.dormant is not None:
+            facts.append(f"Dormant: {seen.dormant:.0%} of the effect is lost within the natural span.")
+        below = (
+            f"of {self.algorithm} at {self.site}, k = {self.k} ({self.function.name}), {self.score.n:,} interventions"
+        )
+        return card(self.variable, below, bars, facts, self.warnings)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        # In a list, too: a notebook shows a list as text, and the tensors of the functions would drown it.
+        printer.text("..." if cycle else str(self))
 
     def __str__(self) -> str:
         seen = self.examined

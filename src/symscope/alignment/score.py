@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from symscope.alignment.functions import AlignmentFunction
+from symscope.display import Bar, card
 from symscope.interventions import Prepared, follows, rewritten
 from symscope.networks import Network
 from symscope.statistics import wilson
@@ -26,6 +27,13 @@ class Score:
     def figures(self) -> dict[str, float | int]:
         """The score by the columns that tables have for it."""
         return {"iia": self.iia, "low": self.low, "high": self.high, "n": self.n}
+
+    def bar(self, name: str, *, main: bool = False) -> Bar:
+        """The score as a notebook shows it."""
+        return Bar(name, self.iia, self.low, self.high, main)
+
+    def _repr_html_(self) -> str:
+        return card("IIA", f"share of {self.n:,} interventions, with its 95% interval", [self.bar("", main=True)])
 
     def __str__(self) -> str:
         return f"{self.iia:.3f} (95% interval {self.low:.3f} to {self.high:.3f}, n = {self.n})"

@@ -12,6 +12,7 @@ import polars as pl
 from symscope.analysis.files import replace_file
 from symscope.analysis.schemas import TABLES
 from symscope.analysis.tables import read_tables, validate, write_table
+from symscope.display import card
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 
 TABLES_FOLDER = "tables"
@@ -41,6 +42,10 @@ class ReportInputs:
         if not self.tables:
             raise InvalidArgumentError(f"a report needs at least one table, got none; known: {', '.join(TABLES)}")
         object.__setattr__(self, "tables", {name: validate(name, frame) for name, frame in self.tables.items()})
+
+    def _repr_html_(self) -> str:
+        facts = [f"{name}: {frame.height:,} rows, each {TABLES[name].row}" for name, frame in self.tables.items()]
+        return card(self.title, self.command, facts=facts, warnings=self.notes)
 
 
 def save_inputs(inputs: ReportInputs, folder: Path) -> None:

@@ -10,7 +10,6 @@ import torch
 from symscope.algorithms import Algorithm, Integer, Real
 from symscope.alignment import (
     Evidence,
-    Score,
     SearchOptions,
     find,
     follows_swap,
@@ -18,7 +17,6 @@ from symscope.alignment import (
     save_evidence,
     save_functions,
 )
-from symscope.alignment.controls import kind_of
 from symscope.errors import NonFiniteError
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import Network
@@ -70,7 +68,7 @@ def align_stage(
                 save_functions(members[place].folder / "scratch" / ALIGNMENT, {"alignment": one.function})
             continue
         tables = {
-            "scores": _score_rows(found),
+            "scores": (row for one in found for row in one.rows()),
             "values": _value_rows(found),
             "gradience": _gradience_rows(network, algorithm, found, counts, subject),
             "aligned_states": _state_rows(network, algorithm, found, subject),
@@ -115,17 +113,6 @@ def _names(evidence: Evidence) -> Row:
         "function": evidence.function.name,
         "k": evidence.k,
     }
-
-
-def _score_rows(found: Sequence[Evidence]) -> Iterator[Row]:
-    for evidence in found:
-        yield {**_names(evidence), "control": "none", **evidence.row()}
-        best: dict[str, Score] = {}  # of several untrained networks the one that scores highest
-        for name, score in evidence.controls.items():
-            kind = kind_of(name)
-            best[kind] = max(best.get(kind, score), score, key=lambda one: one.iia)
-        for control, score in best.items():
-            yield {**_names(evidence), "control": control, **score.figures()}
 
 
 def _value_rows(found: Sequence[Evidence]) -> Iterator[Row]:

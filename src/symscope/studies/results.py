@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from symscope.analysis import TABLES
+from symscope.analysis.claims import claims
 from symscope.errors import UnknownNameError
 from symscope.report import ReportInputs
 from symscope.runner import Manifest, Outcome, Plan, Store, existing_store
@@ -35,6 +36,9 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
     folders = [store.fetch(plan.location(name)) for name in there]
     shown = {name: _chosen(folders) if name == "aligned_states" else folders for name in TABLES}
     tables = {name: table for name in TABLES if (table := read_parts(name, shown[name])) is not None}
+    told = claims(tables)
+    if told.get_column("value").count():  # what the paper claims is no matter of every study
+        tables["claims"] = told
     notes = [
         _unsolved(name, manifest) for name, manifest in manifests.items() if not manifest.facts.get("solved", True)
     ]
