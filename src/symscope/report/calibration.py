@@ -20,7 +20,7 @@ def calibration_sentences(calibration: pl.DataFrame) -> list[str]:
     """One sentence for each rule by which one would say that a variable is there, and one on untrained networks."""
     rates = error_rates(calibration)
     told = [_sentence(row) for row in rates.filter(pl.col("function") == "all").iter_rows(named=True)]
-    null = null_curve(calibration)
+    null = null_curve(calibration).drop_nulls("iia")  # neurons may not have been asked
     if null.height:
         highest = null.group_by("function", maintain_order=True).agg(pl.col("iia").max())
         parts = [f"{function} {iia:.3f}" for function, iia in highest.iter_rows()]
