@@ -285,6 +285,40 @@ def theory(seeds=(0, 1, 2)) -> pl.DataFrame:
     return make_table("theory", rows)
 
 
+def reach(layers=(1, 2), time=4) -> pl.DataFrame:
+    rows = []
+    for most in layers:
+        places = [(layer, position) for layer in range(most + 1) for position in range(time)]
+        for first in places:
+            for other in places:
+                reaches = first[0] < other[0] and first[1] <= other[1]
+                named = {"from_layer": first[0], "from_position": first[1], "layer": other[0], "position": other[1]}
+                found = {"reaches": reaches, "change": 0.3 * reaches, "updates": min(other)}
+                rows.append({"network": "transformer-rope", "layers": most, **named, **found})
+    return make_table("reach", rows)
+
+
+def state_space() -> pl.DataFrame:
+    states = aligned_states(variables=("Count",)).drop("algorithm", "variable", "function", "k")
+    return make_table("state_space", ({**row, "site": "h", "c3": 0.1, "variance": 0.9} for row in states.to_dicts()))
+
+
+def attention(quantity=3, seeds=(0, 1)) -> pl.DataFrame:
+    """The first layer attends evenly, the second to the trigger."""
+    rows = []
+    for seed in seeds:
+        where = {"task": "multi-object", "network": "transformer-rope", "d": 48, "seed": seed, "quantity": quantity}
+        for layer in (1, 2):
+            for query in range(-quantity - 1, quantity + 2):
+                seen = range(-quantity - 1, query + 1)
+                for key in seen:
+                    weight = 1 / len(seen) if layer == 1 or query < 0 else float(key == 0)
+                    rows.append(
+                        {**where, "layer": layer, "head": 1, "query": query, "key": key, "weight": weight, "n": 9}
+                    )
+    return make_table("attention", rows)
+
+
 def claims() -> pl.DataFrame:
     """Three claims, one for each verdict."""
     common = {"source": "a paper: a section", "measure": "what was measured, in which networks", "rule": "above 0.1"}
@@ -320,9 +354,12 @@ def tables() -> dict[str, pl.DataFrame]:
         "gradience": gradience(),
         "values": values(),
         "aligned_states": aligned_states(),
+        "state_space": state_space(),
+        "attention": attention(),
         "training": training(),
         "development": development(),
         "strength": strength(),
         "theory": theory(),
+        "reach": reach(),
         "calibration": calibration(),
     }

@@ -21,8 +21,13 @@ NAMES = [
     "calibration",
     "aligned_states-count",
     "aligned_states-phase",
+    "state_space",
+    "attention",
     "training",
     "development",
+    "strength",
+    "theory",
+    "reach",
 ]
 
 

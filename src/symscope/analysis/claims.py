@@ -168,7 +168,17 @@ CLAIMS = (
         "IIA of LAF less that of OAF in constructed networks in a linear disguise; a seed is a disguise",
         CLEARLY,
         ("theory",),
-        effects.linear_disguise,
+        partial(effects.linear_disguise, function="linear", view="none"),
+    ),
+    Claim(
+        "linear-disguise-needs-oblique",
+        "In a linear disguise without spare dimensions the oblique projectors isolate the variables and OAF cannot.",
+        "theory",
+        "IIA of Oblique, within the span of natural states, less that of OAF in constructed networks in a linear "
+        "disguise; a seed is a disguise",
+        CLEARLY,
+        ("theory",),
+        partial(effects.linear_disguise, function="oblique", view="spanned"),
     ),
     Claim(
         "nope-sums",

@@ -282,10 +282,10 @@ def sums_one_each(tables: Tables) -> Effect | None:
     return _contrast(_estimates(rows.rename({"exact": "iia"}), 1 / pl.len().over(NETWORK)), _mean)
 
 
-def linear_disguise(tables: Tables) -> Effect | None:
-    """How much better LAF finds what a constructed network holds than OAF does, without spare dimensions."""
+def linear_disguise(tables: Tables, *, function: str, view: str) -> Effect | None:
+    """How much better a function finds what a constructed network holds than OAF does, without spare dimensions."""
     if "theory" not in tables:
         return None
-    rows = tables["theory"].filter(pl.col("spare") == 0, pl.col("view") == "none").with_columns(task=pl.col("disguise"))
-    units = _paired(rows, pl.col("function") == "linear", pl.col("function") == "orthogonal")
-    return _contrast(units, _mean)
+    rows = tables["theory"].filter(pl.col("spare") == 0).with_columns(task=pl.col("disguise"))
+    mine = (pl.col("function") == function) & (pl.col("view") == view)
+    return _contrast(_paired(rows, mine, pl.col("function") == "orthogonal"), _mean)

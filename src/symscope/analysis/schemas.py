@@ -123,6 +123,42 @@ ALIGNED_STATES = TableSchema(
     key=(*NETWORK_KEY, "algorithm", "variable", "function", "k", "sequence", "step"),
 )
 
+STATE_SPACE = TableSchema(
+    name="state_space",
+    row="one position of one sequence, in the principal components of the network's natural states",
+    columns=(
+        *WHERE,
+        SITE,
+        integer("quantity", "number of demo tokens of the sequence"),
+        integer("sequence", "number of the sequence, from 0; each holds its positions in order"),
+        integer("step", "position in the sequence, from 0"),
+        text("token", "token read at this position"),
+        integer("count", "Count after this token"),
+        text("phase", "Phase after this token: `demo` or `resp`"),
+        real("c1", "first principal component, in units of the state"),
+        real("c2", "second principal component; null where the state has one dimension", nullable=True),
+        real("c3", "third principal component; null where the state has two dimensions", nullable=True),
+        share("variance", "share of the variance of the states that lies along these components"),
+    ),
+    key=(*NETWORK_KEY, "site", "sequence", "step"),
+)
+
+ATTENTION = TableSchema(
+    name="attention",
+    row="one query and one key of one head, averaged over sequences",
+    columns=(
+        *WHERE,
+        integer("quantity", "number of demo tokens of the sequences"),
+        integer("layer", "layer, from 1", least=1),
+        integer("head", "head, from 1", least=1),
+        integer("query", "position that attends, counted from the trigger: below 0 demo phase, above 0 resp phase"),
+        integer("key", "position that is attended to, counted from the trigger"),
+        share("weight", "mean attention weight"),
+        integer("n", "sequences that have both positions", least=1),
+    ),
+    key=(*NETWORK_KEY, "quantity", "layer", "head", "query", "key"),
+)
+
 TRAINING = TableSchema(
     name="training",
     row="one validation during training",
@@ -190,6 +226,23 @@ CALIBRATION = TableSchema(
         *(share(f"{name}_iia", f"IIA of the control: {label}", nullable=True) for name, label in _CONTROL_COLUMNS),
     ),
     key=("part", "network", "disguise", "d", "seed", "algorithm", "variable", "function", "k", "latent_weight", "view"),
+)
+
+REACH = TableSchema(
+    name="reach",
+    row="one activation of a transformer, and another that it may reach",
+    columns=(
+        text("network", "architecture"),
+        integer("layers", "layers of the network", least=1),
+        integer("from_layer", "layer after which the first activation is; 0 is the embedding", least=0),
+        integer("from_position", "its position, from 0", least=0),
+        integer("layer", "layer after which the other is", least=0),
+        integer("position", "its position", least=0),
+        Column("reaches", pl.Boolean(), "can the first reach the other, by the causal structure"),
+        real("change", "largest change of the other when the first is changed at random, in units of its size"),
+        integer("updates", "the most updates, from position to later position, that the other can have had", least=0),
+    ),
+    key=("network", "layers", "from_layer", "from_position", "layer", "position"),
 )
 
 CLAIM_VERDICTS = ("holds", "does not hold", "not decided by this run")
@@ -305,10 +358,13 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             GRADIENCE,
             VALUES,
             ALIGNED_STATES,
+            STATE_SPACE,
+            ATTENTION,
             TRAINING,
             DEVELOPMENT,
             STRENGTH,
             THEORY,
+            REACH,
             CALIBRATION,
         )
     }

@@ -24,8 +24,8 @@ def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     side = min(300, (width - 140) // 2) if width > 480 else width - 90
     rows = []
     for (panel,), part in frame.group_by("panel", maintain_order=True):
-        base = alt.Chart(inline_data(_shown(part)))
-        plots = _pair(base, _axes(part), side, str(panel))
+        base = alt.Chart(inline_data(shown(part)))
+        plots = pair(base, axes(part), side, str(panel))
         plots = [zoomable(plot, f"zoom_{len(rows)}_{number}") for number, plot in enumerate(plots)]
         row = alt.hconcat(*plots, spacing=24) if width > 480 else alt.vconcat(*plots, spacing=16)
         rows.append(row.resolve_scale(color="independent", shape="independent"))
@@ -42,7 +42,7 @@ def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     )
 
 
-def _shown(part: pl.DataFrame) -> pl.DataFrame:
+def shown(part: pl.DataFrame) -> pl.DataFrame:
     """What a plot needs, with `traced` for the sequences that get a line: from the least to the largest quantity."""
     sequences = part.group_by("sequence").agg(pl.col("quantity").first()).sort("quantity", "sequence")
     wanted = min(_TRACES, len(sequences))
@@ -63,7 +63,8 @@ def _shown(part: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _axes(part: pl.DataFrame) -> tuple[alt.X, alt.Y]:
+def axes(part: pl.DataFrame) -> tuple[alt.X, alt.Y]:
+    """Both components, or one and the position."""
     quiet = alt.Axis(grid=True, tickCount=5)
     second = (
         "position in the sequence" if part.get_column("c2").null_count() == len(part) else "component 2 (state units)"
@@ -74,7 +75,8 @@ def _axes(part: pl.DataFrame) -> tuple[alt.X, alt.Y]:
     )
 
 
-def _pair(base: alt.Chart, axes: tuple[alt.X, alt.Y], side: int, panel: str) -> list[ChartType]:
+def pair(base: alt.Chart, axes: tuple[alt.X, alt.Y], side: int, panel: str) -> list[ChartType]:
+    """The same states by count and by phase, with the ways of some sequences."""
     x, y = axes
     lines = base.transform_filter("datum.traced").mark_line(strokeWidth=0.8, opacity=0.7)
     lines = lines.encode(x=x, y=y, detail="sequence:N", order="step:Q")

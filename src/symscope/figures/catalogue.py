@@ -10,6 +10,7 @@ from altair.typing import ChartType
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import ALIGNMENT, GROUP, chosen_alignments
 from symscope.figures.aligned_states import aligned_states
+from symscope.figures.attention import attention
 from symscope.figures.behaviour import behaviour
 from symscope.figures.calibration import calibration
 from symscope.figures.development import development
@@ -20,9 +21,24 @@ from symscope.figures.iia_by_function import iia_by_function
 from symscope.figures.iia_by_k import iia_by_k
 from symscope.figures.iia_by_size import iia_by_size
 from symscope.figures.iia_by_value import iia_by_value
+from symscope.figures.reach import reach
+from symscope.figures.state_space import state_space
+from symscope.figures.strength import strength
 from symscope.figures.theme import WIDTH
+from symscope.figures.theory import theory
 from symscope.figures.training import training
 from symscope.figures.whole_state import whole_state
+
+_OF_WHOLE_TABLES: Mapping[str, Callable[..., ChartType]] = {
+    "state_space": state_space,
+    "attention": attention,
+    "training": training,
+    "development": development,
+    "strength": strength,
+    "theory": theory,
+    "reach": reach,
+}
+"""Figures that show all rows of the table that they are named after."""
 
 
 def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> dict[str, ChartType]:
@@ -60,7 +76,7 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
     for states in rows("aligned_states"):
         for (variable,), part in states.group_by("variable", maintain_order=True):
             yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part
-    for name, figure in (("training", training), ("development", development)):
+    for name, figure in _OF_WHOLE_TABLES.items():
         if name in present:
             yield name, figure, present[name]
 

@@ -8,6 +8,7 @@ from symscope.interventions.memory import BlockMemory, block_memory, peak_bytes,
 from symscope.interventions.prepare import Prepared, join, prepare
 from symscope.interventions.rewrite import follows, losses_after, rewritten
 from symscope.interventions.same_phase import SamePhase, draw_same_phase
+from symscope.interventions.strength import Strength, strength_test
 from symscope.interventions.wanted import wanted_states
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Labels",
     "Prepared",
     "SamePhase",
+    "Strength",
     "arbitrary_labels",
     "block_memory",
     "continue_from",
@@ -34,5 +36,6 @@ __all__ = [
     "relabel",
     "rewritten",
     "rows_within",
+    "strength_test",
     "wanted_states",
 ]

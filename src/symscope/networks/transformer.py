@@ -11,7 +11,7 @@ from typing import cast, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from symscope.errors import InvalidArgumentError
 from symscope.networks.attention import Layer, Rotation, rotation
@@ -84,6 +84,37 @@ class Transformer(Network):
             queries, keys = (ragged.spread(x, *tokens.shape).transpose(1, 2) for x in (layer.queries, layer.keys))
             scores.append((queries @ keys.mT / self.head_width**0.5).masked_fill(later, -torch.inf))
         return torch.stack(scores, 1).softmax(-1)
+
+    @torch.no_grad()
+    def features_counting(
+        self, tokens: Int[Tensor, "batch time"], counts: Float[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time feature"]:
+        """`features`, each position's contribution to every attention sum counted so many times over.
+
+        0 takes a position out of what others see, 2 puts it in once more; the sum is normed by its weights, as always.
+        The first position must count.
+        """
+        self.check_tokens(tokens, None)
+        return self.final_norm(self.onwards(self.embedding[tokens], 0, counts)[-1])
+
+    def onwards(
+        self, residual: Float[Tensor, "batch time d"], below: int, counts: Float[Tensor, "batch time"] | None = None
+    ) -> list[Float[Tensor, "batch time d"]]:
+        """The residual stream after each layer above `below` layers, from that of whole sequences there.
+
+        Every position may be rewritten, which a cut does to one. For `counts` see `features_counting`.
+        """
+        time, device = residual.shape[1], residual.device
+        later = torch.ones(time, time, dtype=torch.bool, device=device).triu(1)
+        weights = torch.zeros(len(residual), time, device=device) if counts is None else counts.log()
+        mask = weights[:, None, None, :].expand(-1, 1, time, -1).masked_fill(later, -torch.inf)
+        by, after = self._rotation(torch.arange(time, device=device)), []
+        for layer in self._stack()[below:]:
+            heads = (x.transpose(1, 2) for x in layer.project(residual, by))
+            attended = scaled_dot_product_attention(*heads, attn_mask=mask)
+            residual = layer.update(residual, attended.transpose(1, 2).flatten(2))
+            after.append(residual)
+        return after
 
     def cut(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> Cut:
         """See `Network.cut`; the context holds every layer's keys and values, and the positions."""

@@ -192,13 +192,11 @@ class Observations(_Section):
 class Theory(_Section):
     """What theory says, shown in networks written by hand: no training."""
 
-    sizes: tuple[Annotated[int, Field(ge=3)], ...] = Field(
-        default=(3, 16),
-        min_length=1,
-        description="of the state in a linear disguise; the algorithm needs three dimensions",
+    sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        default=(2, 16), min_length=1, description="of a state in a linear disguise; 2 dimensions are needed"
     )
     layers: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(
-        default=(1, 2, 3, 4), description="of the transformers whose reach is shown"
+        default=(1, 2, 3, 4), min_length=1, description="of the transformers whose reach is shown"
     )
 
 

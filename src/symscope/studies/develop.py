@@ -1,6 +1,6 @@
 """The development stage of a study: how well is a variable aligned at one moment of a network's training?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ Row = dict[str, Any]
 def develop_stage(
     arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    """Searches in the network as it was at one moment of its training; leaves a part of the table `development`.
+    """Searches in the network as it was at one moment of its training; leaves a row of the table `development`.
 
     The moments are spread evenly over the checkpoints, from the fresh network to the trained one. Where training was
-    too short for so many, those that have no checkpoint of their own leave no rows.
+    too short for so many, those that have no checkpoint of their own leave none.
     """
     subject = Subject.of(arguments)
     (trained,) = needs.values()
@@ -37,7 +37,7 @@ def develop_stage(
         network = subject.fresh_network("trained")
         if weights is not None:
             load_network(weights, network)
-        rows = list(_rows(network, epoch, arguments, subject, report))
+        rows = [_row(network, epoch, arguments, subject, report)]
     save_part("development", rows, folder)
     return subject.facts
 
@@ -49,60 +49,47 @@ def checkpoints(trained: Path) -> list[tuple[int, Path | None]]:
     return [(0, None), *((epoch, kept[epoch]) for epoch in sorted(kept) if epoch < last), (last, trained / WEIGHTS)]
 
 
-def _rows(
+def _row(
     network: Network, epoch: int, arguments: Mapping[str, Any], subject: Subject, report: Callable[[Progress], None]
-) -> Iterator[Row]:
+) -> Row:
     each = arguments["behaviour"]["each"]
     shown = behaviour(network, subject.task, generator(subject.seed, "behaviour"), each=each)
     right, trials = sum(row.trial_accuracy * row.n for row in shown), sum(row.n for row in shown)
     moment = {"epoch": epoch, "trial_accuracy": right / trials, "trials": trials}
-    for one, reached in searched(network, subject, arguments, report):
-        named = {"algorithm": one.algorithm, "variable": one.variable, "site": one.site}
-        found = {"function": one.function.label, "k": one.k, **reached.figures()}
-        yield {**subject.columns, **moment, **named, **found}
+    asked = Search.model_validate(arguments["asked"])
+    found = searched(network, subject, asked, arguments, report)
+    named = {"algorithm": asked.algorithm, "variable": asked.variable, "site": asked.site}
+    named |= {"function": asked.function.label, "k": asked.k}
+    return {**subject.columns, **moment, **named, **found.figures()}
 
 
 def searched(
-    network: Network, subject: Subject, arguments: Mapping[str, Any], report: Callable[[Progress], None]
-) -> Iterator[tuple[Search, Score]]:
-    """Each search that the arguments ask for, and the IIA of what it found on interventions drawn apart.
-
-    Those of one algorithm and site are one program. The draws are those of `find`, the same at every moment.
-    """
+    network: Network,
+    subject: Subject,
+    asked: Search,
+    arguments: Mapping[str, Any],
+    report: Callable[[Progress], None],
+) -> Score:
+    """The IIA of what a search finds, on interventions drawn apart; the draws are those of `find`, at every moment."""
     options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
-    alike: dict[tuple[str, str], list[Search]] = {}
-    for asked in map(Search.model_validate, arguments["asked"]):
-        asked.function.check()
-        alike.setdefault((asked.algorithm, asked.site), []).append(asked)
-    for (name, site), asked in alike.items():
-        algorithm = build_algorithm(name, subject.task)
-        sets = {}
-        for variable in dict.fromkeys(one.variable for one in asked):
-            for purpose in ("train", "validation", "test"):
-                chance = generator(subject.seed, "interventions", algorithm.name, variable, purpose)
-                drawn = draw_interventions(algorithm, [variable], getattr(counts, purpose), chance)
-                sets[variable, purpose] = prepare(network, drawn, site)
-        found = search(network, _questions(asked, sets, subject.seed), options, _told(options, report))
-        for one, best in zip(asked, found, strict=True):
-            yield one, score(network, best.function, sets[one.variable, "test"])
+    asked.function.check()
+    algorithm = build_algorithm(asked.algorithm, subject.task)
+    sets = {}
+    for purpose in ("train", "validation", "test"):
+        chance = generator(subject.seed, "interventions", algorithm.name, asked.variable, purpose)
+        drawn = draw_interventions(algorithm, [asked.variable], getattr(counts, purpose), chance)
+        sets[purpose] = prepare(network, drawn, asked.site)
+    question = Question(
+        {asked.variable: sets["train"]},
+        {asked.variable: sets["validation"]},
+        Blocks({asked.variable: asked.k}),
+        subject.seed,
+        asked.function.name,
+        asked.function.options,
+    )
 
-
-def _questions(asked: Sequence[Search], sets: Mapping[tuple[str, str], Any], seed: int) -> list[Question]:
-    return [
-        Question(
-            train={one.variable: sets[one.variable, "train"]},
-            validation={one.variable: sets[one.variable, "validation"]},
-            mask=Blocks({one.variable: one.k}),
-            seed=seed,
-            function=one.function.name,
-            options=one.function.options,
-        )
-        for one in asked
-    ]
-
-
-def _told(options: SearchOptions, report: Callable[[Progress], None]) -> Callable[[int, list[float]], None]:
     def tell(step: int, best: list[float]) -> None:
-        report(Progress(step, options.steps, "search", {"worst IIA": min(best), "best IIA": max(best)}))
+        report(Progress(step, options.steps, f"search: {asked.variable}", {"best IIA": max(best)}))
 
-    return tell
+    (found,) = search(network, [question], options, tell)
+    return score(network, found.function, sets["test"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import yaml
@@ -17,8 +18,17 @@ RESULT_VERSION = "1"
 _STAGES = "symscope.studies"
 TRAIN, ALIGN = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_stage"
 CEILING, SWAP = f"{_STAGES}.swap:ceiling_stage", f"{_STAGES}.swap:swap_stage"
-DEVELOP = f"{_STAGES}.develop:develop_stage"
 CALIBRATE = f"{_STAGES}.calibrate:calibrate_stage"
+DISGUISE, REACH = f"{_STAGES}.theory:disguise_stage", f"{_STAGES}.theory:reach_stage"
+DEVELOP, STRENGTH = f"{_STAGES}.develop:develop_stage", f"{_STAGES}.observe:strength_stage"
+STATES, ATTENTION = f"{_STAGES}.observe:states_stage", f"{_STAGES}.observe:attention_stage"
+
+
+EQUAL_TASKS = ("multi-object", "single-object", "same-object")
+"""Tasks that answer n demo tokens with n responses."""
+
+COUNTED_TASKS = (*EQUAL_TASKS, "modulo", "rounding", "square")
+"""Tasks with a trigger, whose algorithms have a count and a phase."""
 
 
 def plan_study(study: Study) -> Plan:
@@ -27,7 +37,7 @@ def plan_study(study: Study) -> Plan:
     Each search is a job; those on one network are a group, since they share the network and so a batch.
     """
     declared = study.model_dump(mode="json")
-    jobs: list[Job] = []
+    jobs: list[Job] = list(_theory_jobs(study, declared))
     for network in study.networks:
         for d in network.sizes:
             made = network.make(d, 4, generator(0))
@@ -56,6 +66,18 @@ def _calibration(study: Study, declared: Mapping[str, Any]) -> Iterator[Job]:
             code = _own_code(function.name)
             name = f"calibrate/{asked['part']}/{label}-seed{seed}"
             yield Job(name, CALIBRATE, {**common, **code, **options, "asked": asked})
+
+
+def _theory_jobs(study: Study, declared: Mapping[str, Any]) -> Iterator[Job]:
+    """Each disguise with all functions, and the reach of each depth."""
+    if study.theory is None:
+        return
+    options = {"search": declared["search"], "interventions": declared["interventions"]}
+    for d in study.theory.sizes:
+        for seed in study.seeds:
+            yield Job(f"disguise/d{d}-seed{seed}", DISGUISE, {"d": d, "seed": seed, **options})
+    for layers in study.theory.layers:
+        yield Job(f"reach/layers{layers}", REACH, {"layers": layers, "seed": study.seeds[0]})
 
 
 def declared_text(study: Study) -> str:
@@ -101,22 +123,38 @@ class _Subject:
             yield Job(f"swap/{name}", SWAP, {**common, **code, **swaps}, needs)
         if self.study.development and self.searches:
             yield from self._development(name, needs, common)
+        yield from self._observations(name, needs, {**common, **_own_code(*own)})
 
     def _development(self, name: str, needs: tuple[str, ...], common: Mapping[str, Any]) -> Iterator[Job]:
-        """One job a moment of training; each looks for all that the study looks for."""
+        """One job a search and moment of training."""
         wanted = self.study.development
         assert wanted is not None
-        names = (self.task.name, self.network.kind, *(s.algorithm for s in self.searches))
-        code = _own_code(*dict.fromkeys(names), *(s.function.name for s in self.searches))
-        asked = {
-            "asked": [search.model_dump(mode="json") for search in self.searches],
+        options = {
             "search": {**self.declared["search"], "starts": wanted.starts, "steps": wanted.steps},
             "interventions": self.declared["interventions"],
             "behaviour": {"each": self.study.behaviour.each},
             "moments": wanted.moments,
         }
-        for moment in range(wanted.moments):
-            yield Job(f"develop/{name}/{moment}", DEVELOP, {**common, **code, **asked, "moment": moment}, needs)
+        for search, moment in product(self.searches, range(wanted.moments)):
+            code = _own_code(self.task.name, self.network.kind, search.algorithm, search.function.name)
+            asked = {"asked": search.model_dump(mode="json"), "moment": moment, **options}
+            yield Job(f"develop/{name}/{search.label}/{moment}", DEVELOP, {**common, **code, **asked}, needs)
+
+    def _observations(self, name: str, needs: tuple[str, ...], common: Mapping[str, Any]) -> Iterator[Job]:
+        """What is looked at without any search, as far as this kind of network has it."""
+        wanted = self.study.observe
+        counted = self.task.name.removesuffix("-void") in COUNTED_TASKS
+        if wanted.states and counted:
+            yield Job(f"states/{name}", STATES, {**common, "each": wanted.states}, needs)
+        if wanted.attention and counted and self.network.kind.startswith("transformer"):
+            yield Job(f"attention/{name}", ATTENTION, {**common, "sequences": wanted.attention}, needs)
+        if wanted.strength and self._has_strength_values():
+            yield Job(f"strength/{name}", STRENGTH, {**common, "trials": wanted.strength}, needs)
+
+    def _has_strength_values(self) -> bool:
+        """Whether it is a one-layer NoPE transformer of a task that answers a quantity with itself."""
+        one_layer = self.network.kind == "transformer-nope" and self.network.options.get("layers", 2) == 1
+        return one_layer and self.task.name.removesuffix("-void") in EQUAL_TASKS
 
 
 def _own_code(*names: str) -> dict[str, dict[str, str]]:

@@ -1,0 +1,72 @@
+"""Reach: which activation of a transformer can reach which, and how often a carried state can have been updated."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from symscope.figures.panels import in_panels, panel_width
+from symscope.figures.theme import ORANGE, WIDTH, finished, inline_data
+
+_CELL = 26  # px high
+_FROM = ("from_layer", "from_position")
+
+
+def reach(reach_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+    """A grid of layers and positions for each depth, from the table of reach.
+
+    The number in a cell, and its colour, is the most updates that a state carried from token to token can have had
+    there. A click on a cell frames those that it can reach; the embedding at position 2 is chosen at first.
+    `width` is in px.
+    """
+    frame = reach_table.with_columns(panel=_panel("layers"))
+    panels = frame.sort("layers").get_column("panel").unique(maintain_order=True).to_list()
+    columns, inner = panel_width(width, len(panels), least=240)
+    deepest = frame.group_by("panel", maintain_order=True).agg(pl.col("updates").max())
+    positions = frame.get_column("position").max()
+    return finished(
+        in_panels(_grid(frame, inner), panels, columns),
+        title="What can reach what in a transformer",
+        subtitle="Number: how often a state that is carried from token to token can have been updated at most; it "
+        "climbs a layer each time, so a count updated at every token does not fit. Frame: what the chosen activation "
+        "reaches (choose another with a click). Checked by changing each activation of a fresh network at random.",
+        description="Grids of layers by positions with the most updates a carried state can have had. "
+        + "; ".join(f"{panel}: at most {updates} updates" for panel, updates in deepest.iter_rows())
+        + f", with {positions} needed at the last position.",
+        width=width,
+    )
+
+
+def _panel(column: str) -> pl.Expr:
+    layers = pl.when(pl.col(column) == 1).then(pl.lit(" layer")).otherwise(pl.lit(" layers"))
+    return pl.concat_str(column, layers)
+
+
+def _grid(frame: pl.DataFrame, inner: int) -> ChartType:
+    chosen = alt.selection_point(
+        fields=[*_FROM], name="from", value=[{"from_layer": 0, "from_position": 2}], toggle=False, empty=False
+    )
+    names = "datum.value == 0 ? 'embedding' : 'layer ' + datum.value"
+    own = (pl.col("from_layer") == pl.col("layer")) & (pl.col("from_position") == pl.col("position"))
+    shown = frame.filter(own | pl.col("reaches")).drop("network", "layers")
+    layers = sorted(frame.get_column("layer").unique().to_list(), reverse=True)
+    x = alt.X("position:O", title="position", axis=alt.Axis(labelAngle=0, ticks=False, domain=False))
+    y = alt.Y(
+        "layer:O", sort=layers, title=None, axis=alt.Axis(labelExpr=names, ticks=False, domain=False),
+        scale=alt.Scale(domain=layers, padding=0.06),
+    )  # fmt: skip
+    told = [alt.Tooltip("layer:O"), alt.Tooltip("position:O"), alt.Tooltip("updates:Q", title="most updates")]
+    every = alt.Chart(inline_data(shown)).encode(x=x, y=y)
+    base = every.transform_filter("!datum.reaches")  # each activation once
+    legend = alt.Legend(title="updates", orient="top", gradientLength=120, gradientThickness=10, tickMinStep=1)
+    grid = base.mark_rect().encode(color=alt.Color("updates:Q", legend=legend), tooltip=told).add_params(chosen)
+    numbers = base.mark_text(fontSize=11, fontWeight=600, color="white", stroke="#00000055", strokeWidth=0.4)
+    reached = (
+        every.transform_filter("datum.reaches")
+        .transform_filter(chosen)
+        .mark_rect(fillOpacity=0, stroke=ORANGE, strokeWidth=2.5)
+        .encode(tooltip=[*told[:2], alt.Tooltip("change:Q", title="measured change", format=".3f")])
+    )
+    height = _CELL * len(layers)
+    return alt.layer(grid, numbers.encode(text="updates:Q"), reached).properties(width=inner, height=height)

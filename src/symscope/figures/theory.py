@@ -1,0 +1,85 @@
+"""Theory: IIA against divergence for each alignment function, in a linear disguise, with spare dimensions and none."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from symscope.figures.iia_by_function import function_colours
+from symscope.figures.panels import block_title, in_panels, panel_names, panel_width, seeds_text, with_panels
+from symscope.figures.theme import SHARES, WIDTH, finished, inline_data, share_axis, top_legend
+
+_AXES = {"outside": "By norm outside the natural span", "dormant": "By dormant share of the effect"}
+_SHAPES = ("circle", "square", "triangle-up", "diamond")
+
+
+def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+    """Two blocks of scatter plots from the table of theory: IIA against either divergence, one panel a number of spare
+    dimensions, one point a variable and seed. `width` is in px.
+    """
+    spare = theory_table.select(pl.concat_str("spare", pl.lit(" spare dimensions")).alias("panel"))
+    frame, constant = with_panels(theory_table.drop("spare"), ("network", "disguise"))
+    frame = frame.with_columns(spare.get_column("panel"), series=_series(theory_table))
+    panels = panel_names(frame)
+    columns, inner = panel_width(width, len(panels), least=190)
+    blocks = []
+    for axis, title in _AXES.items():
+        chart = _points(frame, axis, inner, width)
+        blocks.append(in_panels(chart, panels, columns).properties(title=block_title(title)))
+    means = frame.group_by("series", "panel", maintain_order=True).agg(pl.col("iia", "outside", "dormant").mean())
+    return finished(
+        alt.vconcat(*blocks, spacing=28),
+        title="IIA against divergence in a linear disguise",
+        subtitle=f"{constant}, {seeds_text(theory_table)}. The variables are there, behind a random invertible matrix. "
+        "Point: one search, random starts; best at the upper left. Outside: share of the rewritten states' norm "
+        "outside the span of natural ones; dormant: share of the effect that is lost when only that span is written "
+        "(none where nothing was followed). Spanned: the projector stays within that span.",
+        description="Scatter plots of interchange intervention accuracy against the divergence of rewritten states. "
+        + "; ".join(
+            f"{series}, {panel}: IIA {iia:.3f}, outside {outside:.3f}"
+            + ("" if dormant is None else f", dormant {dormant:.3f}")
+            for series, panel, iia, outside, dormant in means.iter_rows()
+        )
+        + ".",
+        width=width,
+    )
+
+
+def _series(frame: pl.DataFrame) -> pl.Series:
+    view = pl.when(pl.col("view") == "none").then(pl.col("function"))
+    return frame.select(view.otherwise(pl.concat_str("function", "view", separator=", "))).to_series()
+
+
+def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType:
+    colours = function_colours(frame)
+    names = list(colours)
+    legend = top_legend(width, per_row=150)
+    columns = ["panel", "series", "variable", "seed", "k", "iia", "low", "high", *_AXES, "n"]
+    base = alt.Chart(inline_data(frame.select(columns).drop_nulls(axis)))
+    return (
+        base.mark_point(size=70, strokeWidth=2, filled=False)
+        .encode(
+            x=alt.X(f"{axis}:Q", title=axis, scale=alt.Scale(domain=[-0.03, 1.03], nice=False), axis=_axis()),
+            y=share_axis("iia:Q", "IIA"),
+            color=alt.Color("series:N", scale=alt.Scale(domain=names, range=list(colours.values())), legend=legend),
+            shape=alt.Shape(
+                "series:N", scale=alt.Scale(domain=names, range=list(_SHAPES[: len(names)])), legend=legend
+            ),
+            tooltip=[
+                alt.Tooltip("series:N", title="function"),
+                alt.Tooltip("variable:N"),
+                alt.Tooltip("seed:Q"),
+                alt.Tooltip("iia:Q", title="IIA", format=".3f"),
+                alt.Tooltip("low:Q", title="95% from", format=".3f"),
+                alt.Tooltip("high:Q", title="95% to", format=".3f"),
+                alt.Tooltip("outside:Q", format=".3f"),
+                alt.Tooltip("dormant:Q", format=".3f"),
+            ],
+        )
+        .properties(width=inner, height=190)
+    )
+
+
+def _axis() -> alt.Axis:
+    return alt.Axis(grid=True, values=SHARES, format=".2~f", labelFlush=False)
