@@ -114,8 +114,6 @@ def find(  # noqa: PLR0913  (the whole question in one call; all but four have a
     )
     fewer = max(ask.options.starts // (1 + len(others)), 1)
 
-    fewer = max(ask.options.starts // (1 + len(others)), 1)
-
     draws = {name: _draw(algorithm, name, seed, counts) for name in names}
     sets = ask.sets(network, draws)
     labelled = ask.sets(network, {name: _relabelled(algorithm, draws[name], seed) for name in names})
