@@ -47,7 +47,7 @@ def _bars(frame: pl.DataFrame, names: list[str], inner: int, width: int) -> Char
         y=alt.Y("name:N", sort=names, title=None, scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(labelLimit=190)),
     )
     bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.85).encode(
-        x=alt.X("mean(exact):Q"),
+        x=alt.X("mean(exact):Q", stack=None),
         color=alt.Color("change:N", scale=scale, legend=top_legend(width, title="contribution")),
     )
     tooltip = [
