@@ -74,7 +74,7 @@ WHERE = (
     integer("d", "state size", least=1),
     integer("seed", "seed of the network's training"),
 )
-NETWORK_KEY = ("task", "network", "d", "seed")
+NETWORK_KEY = tuple(column.name for column in WHERE)
 
 ALGORITHM = text("algorithm", "symbolic algorithm")
 VARIABLE = text("variable", "swapped variable; `all` for the whole state")
@@ -82,7 +82,9 @@ SITE = text("site", "place in the network whose state is swapped")
 FUNCTION = text("function", "alignment function; `whole-state` for the whole state")
 K = integer("k", "dimensions given to the variable", least=1)
 IIA = share("iia", "interchange intervention accuracy, 0 to 1")
-ALIGNMENT_KEY = (*NETWORK_KEY, "algorithm", "variable", "site", "function", "k")
+ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K)
+"""What names one alignment in one network."""
+ALIGNMENT_KEY = tuple(column.name for column in ALIGNED)
 
 EVIDENCE = (
     *part("matters", "interventions that contradict base and source as they are"),
