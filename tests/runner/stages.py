@@ -50,9 +50,15 @@ def chain(arguments, needs, folder, report):
         temporary = checkpoint.with_suffix(".tmp")
         temporary.write_text(json.dumps(state))
         temporary.replace(checkpoint)
-        report(Progress(step, arguments["steps"], "chaining"))
+        report(Progress(step, arguments["steps"], _where()))
     (folder / "digest.txt").write_text(state["digest"])
     (folder / "large.bin").write_bytes(state["digest"].encode() * 20_000)
+
+
+def _where():
+    """The Ray node that this runs on, so that a test can kill the right one."""
+    ray = sys.modules.get("ray")
+    return ray.get_runtime_context().get_node_id() if ray and ray.is_initialized() else "here"
 
 
 def fail(arguments, needs, folder, report):

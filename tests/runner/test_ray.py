@@ -60,27 +60,25 @@ def digests(store, plan):
 
 
 def test_a_node_that_is_killed_loses_only_what_it_was_doing(cluster, tmp_path, log):
-    plan = chains(6, steps=40, seconds=0.05)
+    plan = chains(6, steps=50, seconds=0.05)
     store, calm = (open_store(tmp_path / name, study="test") for name in ("store", "calm"))
     doomed = cluster.add_node(num_cpus=2)
     killed = []
 
     def kill_in_the_middle(event):
         log(event)
-        # On the doomed node there are two of the three places for jobs, so it has work by then.
-        if not killed and event.kind == "progress" and event.progress.done >= 5 and len(started()) >= 3:
+        # Well before the end of a job that is known to be on the doomed node: progress is heard of a second late.
+        if not killed and event.kind == "progress" and event.progress.text == doomed.node_id:
             killed.append(event.job)
             cluster.remove_node(doomed, allow_graceful=False)
-
-    def started():
-        return {event.job for event in log if event.kind == "started"}
 
     outcome = run(plan, store, RayExecutor(cluster.address), on_event=kill_in_the_middle)
     assert killed
     assert outcome.ok, outcome.failed
     assert outcome.done == tuple(dict.fromkeys(outcome.done))  # each once
     lost = {event.job for event in log if event.kind == "lost"}
-    assert 1 <= len(lost) <= 2
+    assert killed[0] in lost
+    assert len(lost) <= 2  # it has two places
     assert store.verify() == {}
     resumed = {job.name for job in plan if store.manifest(plan.location(job.name)).resumed}
     assert resumed <= lost  # whatever was done elsewhere was not touched
