@@ -266,3 +266,11 @@ def test_panels_leave_no_gap_where_a_column_less_fills_the_rows(synthetic):
     assert panel_width(720, 3, least=270)[0] == 2
     chart = whole_state(synthetic.whole_state())
     assert in_panels(chart, ["one"], 1) is chart
+
+
+def test_states_of_many_networks_are_the_first_and_the_figure_says_so(synthetic):
+    one = synthetic.aligned_states(variables=("Count",)).with_columns(seed=pl.lit(0))
+    many = pl.concat([one.with_columns(seed=pl.lit(seed)) for seed in range(13)])
+    spec = chart_spec(draw_figures({"aligned_states": many})["aligned_states-count"])
+    assert len(spec["vconcat"]) == 12
+    assert "first 12 of" in " ".join(spec["title"]["subtitle"])

@@ -6,21 +6,25 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.figures.panels import with_panels, zoomable
+from symscope.figures.panels import panel_names, with_panels, zoomable
 from symscope.figures.theme import BLUE, VERMILLION, WIDTH, finished, inline_data
 
 _WHERE = ("task", "network", "d", "algorithm", "variable", "function", "k")
 _TRACES = 5  # trajectories that are drawn as lines: enough to see the way, few enough to see the points
+_MOST_ROWS = 12  # networks and alignments: each is a thousand points, drawn twice
 PHASES = {"demo": (BLUE, "circle"), "resp": (VERMILLION, "triangle-up")}
 
 
 def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     """Two scatter plots for each network from the table of aligned states: coloured by count, and by phase.
 
-    The states of one alignment or several; each network and alignment has a row of its own. Thin lines join the
-    positions of some sequences. `width` is in px.
+    The states of one alignment or several; each network and alignment has a row of its own, the first twelve of more,
+    which the subtitle then says. Thin lines join the positions of some sequences. `width` is in px.
     """
     frame, constant = with_panels(states, (*_WHERE, "seed"))
+    panels = panel_names(frame)
+    frame = frame.filter(pl.col("panel").is_in(panels[:_MOST_ROWS]))
+    left_out = f" The first {_MOST_ROWS} of {len(panels)}; the table has all." if len(panels) > _MOST_ROWS else ""
     side = min(300, (width - 140) // 2) if width > 480 else width - 90
     rows = []
     for (panel,), part in frame.group_by("panel", maintain_order=True):
@@ -34,7 +38,7 @@ def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         alt.vconcat(*rows, spacing=24).resolve_scale(color="independent", shape="independent"),
         title=f"States in the subspace of {' and '.join(states.get_column('variable').unique(maintain_order=True))}",
         subtitle=f"{constant}. Point: the state after one token, {sequences} quantities; line: the way of one "
-        "sequence. Axes: leading components of the aligned coordinates.",
+        f"sequence. Axes: leading components of the aligned coordinates.{left_out}",
         description="Scatter plots of network states in aligned coordinates, coloured by count and by phase, for "
         + ", ".join(part.get_column("panel")[0] or constant for _, part in frame.group_by("panel", maintain_order=True))
         + ".",
