@@ -23,11 +23,11 @@ def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     """
     frame, constant = with_panels(states, (*_WHERE, "seed"))
     panels = panel_names(frame)
-    frame = frame.filter(pl.col("panel").is_in(panels[:_MOST_ROWS]))
-    left_out = f" The first {_MOST_ROWS} of {len(panels)}; the table has all." if len(panels) > _MOST_ROWS else ""
+    drawn = panels[:_MOST_ROWS]
+    left_out = f" The first {_MOST_ROWS} of {len(panels)}; the table has all." if len(panels) > len(drawn) else ""
     side = min(300, (width - 140) // 2) if width > 480 else width - 90
     rows = []
-    for (panel,), part in frame.group_by("panel", maintain_order=True):
+    for (panel,), part in frame.filter(pl.col("panel").is_in(drawn)).group_by("panel", maintain_order=True):
         base = alt.Chart(inline_data(shown(part)))
         plots = pair(base, axes(part), side, str(panel))
         plots = [zoomable(plot, f"zoom_{len(rows)}_{number}") for number, plot in enumerate(plots)]
@@ -40,7 +40,7 @@ def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         subtitle=f"{constant}. Point: the state after one token, {sequences} quantities; line: the way of one "
         f"sequence. Axes: leading components of the aligned coordinates.{left_out}",
         description="Scatter plots of network states in aligned coordinates, coloured by count and by phase, for "
-        + ", ".join(part.get_column("panel")[0] or constant for _, part in frame.group_by("panel", maintain_order=True))
+        + ", ".join(panel or constant for panel in drawn)
         + ".",
         width=width,
     )
