@@ -44,7 +44,7 @@ class Plain:
         swapped = torch.cat([theirs[:, : self.k], turned[:, self.k :]], 1)
         states = swapped @ self.rotation.weight
         continuation = drawn.continuation[index].to(states.device)
-        drives, features = cell.drives(), [states]
+        drives, features = cell.token_inputs(), [states]
         for token in continuation[:, :-1].unbind(1):
             states = cell.step(states, drives[token])
             features.append(states)
@@ -55,7 +55,7 @@ class Plain:
     def _state_at(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """The network over the whole sequence, and its state at one position."""
         cell = self.network.cell
-        drives, tokens = cell.drives(), tokens.to(self.rotation.weight.device)
+        drives, tokens = cell.token_inputs(), tokens.to(self.rotation.weight.device)
         states, after = drives.new_zeros(len(tokens), cell.width), []
         for token in tokens.unbind(1):
             states = cell.step(states, drives[token])

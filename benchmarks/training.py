@@ -78,7 +78,7 @@ def _features(network: Network, tokens: Tensor) -> Tensor:
     if not isinstance(network, RecurrentNetwork):
         return network.features(tokens)
     cell, after = network.cell, []
-    drives = cell.drives()
+    drives = cell.token_inputs()
     states = drives.new_zeros(len(tokens), cell.width)
     for column in tokens.unbind(1):
         states = cell.step(states, drives[column])

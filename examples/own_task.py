@@ -16,7 +16,7 @@ from symscope.algorithms import Algorithm, Category, Integer, Values
 from symscope.interventions import draw_interventions
 from symscope.networks import make_network
 from symscope.seeds import generator
-from symscope.tasks import Sequences, Task, Vocabulary
+from symscope.tasks import Task, TokenBatch, Vocabulary
 from symscope.training import TrainingOptions, train
 
 DEMO, RESP = 0, 1
@@ -33,7 +33,7 @@ class LargerGroup(Task):
         self.vocabulary = Vocabulary(["A", "B", "T", "R"])
         self.a, self.b, self.trigger, self.response = self.vocabulary.encode(["A", "B", "T", "R"])
 
-    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> Sequences:
+    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> TokenBatch:
         self.check_quantities(quantities)
         larger, batch = quantities[:, None], len(quantities)
         smaller = (torch.rand(batch, 1, generator=generator) * (larger + 1)).long()  # 0 to as many
@@ -53,15 +53,15 @@ class LargerGroup(Task):
         tokens[(place > trigger) & (place < end)] = self.response
         tokens[place == end] = self.vocabulary.eos
         tokens[place > end] = self.vocabulary.pad
-        return Sequences(tokens, end[:, 0] + 1, (place > trigger) & (place <= end), quantities)
+        return TokenBatch(tokens, end[:, 0] + 1, (place > trigger) & (place <= end), quantities)
 
-    def environment(
+    def sample_free_tokens(
         self, allowed: Bool[Tensor, "batch vocabulary"], remaining: Int[Tensor, " batch"], generator: Generator
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
         member = torch.where(torch.rand(remaining.shape, generator=generator) < 0.5, self.a, self.b)
         return torch.where(remaining > 0, member, self.trigger), (remaining - 1).clamp(min=0)
 
-    def remaining(self, sequences: Sequences, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def remaining_demo_tokens(self, sequences: TokenBatch, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         trigger = (sequences.tokens == self.trigger).int().argmax(1)
         return (trigger - 1 - positions).clamp(min=0)
 
@@ -82,7 +82,7 @@ class CountBoth(Algorithm):
         self.answer, self.end = token == task.response, token == task.vocabulary.eos
 
     @classmethod
-    def claims(cls, task: Task) -> bool:
+    def solves(cls, task: Task) -> bool:
         return isinstance(task, LargerGroup)
 
     def start(self, batch: int) -> Values:
@@ -98,7 +98,7 @@ class CountBoth(Algorithm):
             "phase": torch.where(tokens == self.trigger, RESP, values["phase"]),
         }
 
-    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+    def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
         over = (values["a"] == 0) & (values["b"] == 0)
         answer = torch.where(over[:, None], self.end, self.answer)
         return torch.where((values["phase"] == RESP)[:, None], answer, self.free)

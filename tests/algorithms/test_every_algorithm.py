@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from tests.algorithms.reference import allowed_names, plain, value
 
-from symscope.algorithms import ALGORITHMS, combinations, make_algorithm
+from symscope.algorithms import ALGORITHMS, make_algorithm, supported_variables
 from symscope.interventions import continue_from
 from symscope.seeds import generator
 from symscope.tasks import make_task
 
-CLAIMS = sorted({(entry.algorithm, entry.task) for entry in combinations()})
+CLAIMS = sorted({(entry.algorithm, entry.task) for entry in supported_variables()})
 few = settings(max_examples=12)
 small = st.lists(st.integers(1, 20), min_size=1, max_size=5)
 seeds = st.integers(0, 10_000)
@@ -33,7 +33,7 @@ def test_it_solves_the_task(name, task_name, quantities, seed):
     algorithm, sequences = drawn(name, task_name, quantities, seed)
     values = algorithm.run(sequences.tokens)
     batch, time = sequences.tokens.shape
-    allowed = algorithm.allowed({key: column.flatten() for key, column in values.items()}).view(batch, time, -1)
+    allowed = algorithm.next_token_mask({key: column.flatten() for key, column in values.items()}).view(batch, time, -1)
     there = torch.arange(1, time) < sequences.lengths[:, None]  # of the tokens that come next, those that do come
     allowed, tokens = allowed[:, :-1], sequences.tokens[:, 1:]
     assert allowed.gather(2, tokens[..., None])[..., 0][there].all()
@@ -55,7 +55,7 @@ def test_it_agrees_with_the_plain_one_at_every_position(name, task_name, quantit
             here = {key: column[row : row + 1, place] for key, column in values.items()}
             for variable in algorithm.variables:
                 assert value(variable, here[variable.name]) == some.state[variable.name]
-            allowed = {names[index] for index in algorithm.allowed(here)[0].nonzero()[:, 0]}
+            allowed = {names[index] for index in algorithm.next_token_mask(here)[0].nonzero()[:, 0]}
             assert allowed == allowed_names(algorithm, some)
 
 
@@ -63,12 +63,14 @@ def test_it_agrees_with_the_plain_one_at_every_position(name, task_name, quantit
 def test_a_batch_is_its_rows_one_by_one(name, task_name):
     algorithm, sequences = drawn(name, task_name, [1, 2, 4, 9, 6, 3], 0)
     values = algorithm.run(sequences.tokens)
-    allowed = algorithm.allowed({key: column[:, 3] for key, column in values.items()})
+    allowed = algorithm.next_token_mask({key: column[:, 3] for key, column in values.items()})
     for row in range(len(sequences)):
         alone = algorithm.run(sequences.tokens[row : row + 1, : sequences.lengths[row]])
         for key, column in alone.items():
             assert torch.equal(column[0], values[key][row, : sequences.lengths[row]])
-        assert torch.equal(algorithm.allowed({key: column[:, 3] for key, column in alone.items()})[0], allowed[row])
+        assert torch.equal(
+            algorithm.next_token_mask({key: column[:, 3] for key, column in alone.items()})[0], allowed[row]
+        )
 
 
 @pytest.mark.parametrize(("name", "task_name"), CLAIMS)
@@ -89,7 +91,7 @@ def test_overwriting_variables_with_their_own_values_changes_nothing(name, task_
         for key, column in swapped.items():
             assert torch.equal(column, base[key][:, place])
     # ... and left alone it goes on as long as the sequence itself, where that is no matter of chance.
-    remaining = algorithm.task.remaining(sequences, torch.tensor([cut]))
+    remaining = algorithm.task.remaining_demo_tokens(sequences, torch.tensor([cut]))
     then = continue_from(algorithm, here, remaining, generator(seed))
     assert then.ends.all()
     if "void" not in task_name:

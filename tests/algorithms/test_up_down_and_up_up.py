@@ -21,7 +21,7 @@ def test_alike_without_interventions(quantities, seed):
     assert torch.equal(down["count"], up["demo_count"] - up["resp_count"])
     for place in range(tokens.shape[1]):
         one, other = ({key: column[:, place] for key, column in values.items()} for values in (down, up))
-        assert torch.equal(UP_DOWN.allowed(one), UP_UP.allowed(other))
+        assert torch.equal(UP_DOWN.next_token_mask(one), UP_UP.next_token_mask(other))
 
 
 def responses(algorithm, values, swaps):

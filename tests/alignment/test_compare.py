@@ -6,7 +6,7 @@ from symscope.algorithms import CtxDistr, Increment, UpDown, UpUp, make_algorith
 from symscope.alignment import SearchOptions, compare
 from symscope.alignment.compare import told_apart
 from symscope.errors import InvalidArgumentError
-from symscope.networks import disguise, magnitude_network, random_orthogonal, two_counts_network
+from symscope.networks import change_basis, magnitude_network, random_orthogonal, two_counts_network
 from symscope.seeds import generator
 from symscope.tasks import make_task, multi_object
 
@@ -32,7 +32,7 @@ def test_variables_that_do_the_same_are_causally_the_same():
 )
 def test_the_algorithm_that_the_network_holds_comes_first(make, right):
     constructed = make(**TASK.roles, d=4)
-    hidden = disguise(constructed, random_orthogonal(4, generator(0)))
+    hidden = change_basis(constructed, random_orthogonal(4, generator(0)))
     found = compare(hidden.network, [UP_UP, UP_DOWN], 1, counts=FEW, options=QUICK)
     assert {rival.algorithm: rival.weakest.score.iia > 0.9 for rival in found.rivals}[right], str(found)
     (behind,) = found.ahead.values()

@@ -12,7 +12,7 @@ from symscope.alignment import Subspace, score, whole_state
 from symscope.alignment.divergence import NaturalStates, divergence, earth_mover, sliced_earth_mover
 from symscope.errors import InvalidArgumentError
 from symscope.interventions import draw_interventions, prepare
-from symscope.networks import disguise, magnitude_network, random_invertible
+from symscope.networks import change_basis, magnitude_network, random_invertible
 from symscope.seeds import generator
 from symscope.tasks import multi_object
 
@@ -84,7 +84,7 @@ def test_spacing_leaves_out_repetitions():
 @pytest.mark.parametrize("condition", [1.0, 5.0])
 def test_a_swap_that_writes_where_no_state_lies_is_seen_and_the_known_one_is_clean(condition):
     matrix = random_invertible(6, condition, generator(0))
-    constructed = disguise(magnitude_network(**TASK.roles, d=6), matrix)
+    constructed = change_basis(magnitude_network(**TASK.roles, d=6), matrix)
     prepared = prepare(constructed.network, draw_interventions(ALGORITHM, ["count"], 800, generator(0)), "h")
     natural = NaturalStates.of(prepared.natural_states())
     assert natural.directions.shape[1] == 2

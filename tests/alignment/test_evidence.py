@@ -13,7 +13,7 @@ from symscope.alignment.unseen import Unseen, draw_unseen
 from symscope.analysis import summary
 from symscope.errors import CheckpointError, InvalidArgumentError
 from symscope.interventions import draw_interventions, prepare
-from symscope.networks import disguise, magnitude_network, random_orthogonal, two_counts_network
+from symscope.networks import change_basis, magnitude_network, random_orthogonal, two_counts_network
 from symscope.seeds import generator
 from symscope.statistics import paired_difference
 from symscope.tasks import multi_object
@@ -27,7 +27,7 @@ D = 6
 
 
 def hidden(d=D, seed=0):
-    return disguise(magnitude_network(**TASK.roles, d=d), random_orthogonal(d, generator(seed, "disguise")))
+    return change_basis(magnitude_network(**TASK.roles, d=d), random_orthogonal(d, generator(seed, "disguise")))
 
 
 def scrambled(seed):
@@ -107,7 +107,7 @@ def test_dormant_directions_are_seen(hide):
         constructed.network.output.weight[:, 2] = constructed.network.output.weight[:, 0]
     if hide:
         matrix = random_orthogonal(D, generator(0))
-        constructed = disguise(constructed, matrix)
+        constructed = change_basis(constructed, matrix)
     count, spare = matrix[:, :1], matrix[:, 2:3]
     known = examine(constructed, ALGORITHM, "count", Subspace(count))
     assert (known.score.iia, known.dormant) == (1, 0)

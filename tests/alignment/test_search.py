@@ -27,7 +27,7 @@ from symscope.alignment.functions import random_subspace
 from symscope.alignment.program import Alignment, Program
 from symscope.errors import InvalidArgumentError, NonFiniteError, UnknownNameError
 from symscope.interventions import block_memory, draw_interventions, losses_after, peak_bytes, prepare
-from symscope.networks import Constructed, disguise, gru, magnitude_network, random_invertible, random_orthogonal
+from symscope.networks import Constructed, change_basis, gru, magnitude_network, random_invertible, random_orthogonal
 from symscope.seeds import generator
 from symscope.tasks import multi_object
 
@@ -38,7 +38,7 @@ FEW = (2000, 500, 500)
 
 
 def hidden(d: int, seed: int = 0) -> Constructed:
-    return disguise(magnitude_network(**TASK.roles, d=d), random_orthogonal(d, generator(seed, "disguise")))
+    return change_basis(magnitude_network(**TASK.roles, d=d), random_orthogonal(d, generator(seed, "disguise")))
 
 
 def question(sets, *variables: str, k: int, seed: int = 0, **more) -> Question:
@@ -81,7 +81,7 @@ def test_search_does_not_find_the_variables_of_another_algorithm() -> None:
 def test_search_does_not_find_a_count_in_a_network_that_does_not_count() -> None:
     constructed = hidden(16)
     with torch.no_grad():
-        constructed.network.cell.token_drives[TASK.demo] = 0
+        constructed.network.cell.token_bias[TASK.demo] = 0
     (evidence,) = find(constructed.network, ALGORITHM, ["count"], 4, counts=FEW, options=QUICK)
     assert evidence.score.high < 0.5
 
@@ -253,7 +253,7 @@ def test_a_fit_that_diverges_leaves_those_beside_it_as_they_would_be() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_function_finds_two_variables_in_one_map(function: str) -> None:
-    constructed = disguise(magnitude_network(**TASK.roles, d=6), random_invertible(6, 3.0, generator(1)))
+    constructed = change_basis(magnitude_network(**TASK.roles, d=6), random_invertible(6, 3.0, generator(1)))
     sets = {
         v: (prepared(constructed.network, v, 2000, "train"), prepared(constructed.network, v, 500, "validation"))
         for v in ("count", "phase")

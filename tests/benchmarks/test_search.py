@@ -26,7 +26,7 @@ def test_routes_that_differ_are_not_timed(monkeypatch):
 def test_the_floor_of_the_gru_is_what_a_step_row_by_row_multiplies():
     """Each intervention alone, step by step, nothing padded, only scored tokens read out: torch counts the products."""
     case = untrained_case("gru", 20, "cpu", 24)
-    drives = case.network.cell.drives()
+    drives = case.network.cell.token_inputs()
     with FlopCounterMode(display=False) as counter:
         for row in range(len(case.drawn)):
             scored = case.drawn.determined[row].nonzero()[:, 0]

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from symscope.algorithms import UpDown, combinations, make_algorithm
+from symscope.algorithms import UpDown, make_algorithm, supported_variables
 from symscope.algorithms.up_down import _CountsDown
 from symscope.checks import check_algorithm, check_network, check_task
 from symscope.errors import BrokenLawError
-from symscope.networks import CONSTRUCTED, NETWORKS, Cut, Network, gru, make_network
+from symscope.networks import CONSTRUCTED, NETWORKS, Network, RunState, gru, make_network
 from symscope.seeds import generator
 from symscope.tasks import TASKS, Task, make_task
 
-CLAIMS = sorted({(entry.algorithm, entry.task) for entry in combinations()})
+CLAIMS = sorted({(entry.algorithm, entry.task) for entry in supported_variables()})
 TASK = make_task("multi-object", quantities=range(1, 7), held_out=[2])
 
 
@@ -53,11 +53,11 @@ class Broken(Task):
     def draw(self, quantities, generator):
         return self.spoil("draw", TASK.draw(quantities, generator), quantities)
 
-    def environment(self, allowed, remaining, generator):
-        return self.spoil("environment", TASK.environment(allowed, remaining, generator), remaining)
+    def sample_free_tokens(self, allowed, remaining, generator):
+        return self.spoil("environment", TASK.sample_free_tokens(allowed, remaining, generator), remaining)
 
-    def remaining(self, sequences, positions):
-        return self.spoil("remaining", TASK.remaining(sequences, positions), positions)
+    def remaining_demo_tokens(self, sequences, positions):
+        return self.spoil("remaining", TASK.remaining_demo_tokens(sequences, positions), positions)
 
 
 def on(what, change):
@@ -156,8 +156,8 @@ class Spoiled(_CountsDown):
     def step(self, values, tokens):
         return self.spoil.get("step", lambda before, after, tokens: after)(values, super().step(values, tokens), tokens)
 
-    def allowed(self, values):
-        return self.spoil.get("allowed", lambda values, allowed: allowed)(values, super().allowed(values))
+    def next_token_mask(self, values):
+        return self.spoil.get("allowed", lambda values, allowed: allowed)(values, super().next_token_mask(values))
 
     def can_end(self, values):
         return self.spoil.get("can_end", lambda able: able)(super().can_end(values))
@@ -253,20 +253,20 @@ class Wrapped(Network):
     def states(self, tokens, site):
         return self._do("states", tokens, site)
 
-    def cut(self, tokens, positions, site):
-        cut = self._do("cut", tokens, positions, site)
-        return Cut(site, cut.states, {"natural": cut.states})
+    def run_until(self, tokens, positions, site):
+        cut = self._do("run_until", tokens, positions, site)
+        return RunState(site, cut.states, {"natural": cut.states})
 
-    def resume(self, cut, continuation, wanted):
-        return self._do("resume", cut, continuation, wanted)
+    def resume(self, cut, fed, wanted):
+        return self._do("resume", cut, fed, wanted)
 
-    def prefeed(self, cut, continuation, lengths):
-        return self._do("prefeed", cut, continuation, lengths)
+    def precompute(self, cut, fed, lengths):
+        return self._do("precompute", cut, fed, lengths)
 
 
-def hooked(net, result, cut, continuation, wanted):
+def hooked(net, result, cut, fed, wanted):
     """The well-known trap: the rewritten state changes the first output, and the recurrence goes on as it was."""
-    unchanged = net.inner.resume(Cut("h", cut.of("natural")), continuation, wanted)
+    unchanged = net.inner.resume(RunState("h", cut.context["natural"]), fed, wanted)
     return torch.where((wanted.nonzero()[:, 1] == 0)[:, None], result, unchanged)
 
 
@@ -274,8 +274,8 @@ def straight_through(net, result, cut, *_):
     return result + (cut.states - cut.states.detach()).sum()
 
 
-def ignores(net, result, cut, continuation, wanted):
-    return net.inner.resume(Cut("h", cut.of("natural")), continuation, wanted)
+def ignores(net, result, cut, fed, wanted):
+    return net.inner.resume(RunState("h", cut.context["natural"]), fed, wanted)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def ignores(net, result, cut, continuation, wanted):
             {"resume": lambda net, result, cut, *_: result + 0.1 * (len(cut) < 2)},
             "rows beside it",
         ),
-        ({"cut": lambda net, cut, *_: cut.rewrite(2 * cut.states)}, "states of a cut are those of the whole run"),
+        ({"run_until": lambda net, cut, *_: cut.rewrite(2 * cut.states)}, "states of a cut are those of the whole run"),
         ({"states": lambda net, states, *_: states[..., :3]}, "as wide as the site says"),
         (
             {"features": lambda net, seen, *_: seen + seen.sum(1, keepdim=True)},
@@ -305,7 +305,7 @@ def ignores(net, result, cut, continuation, wanted):
         ({"features": lambda net, features, *_: features + features.mean(0)}, "do not depend on other rows"),
         ({"features": lambda net, features, *_: features / 0}, "features are finite"),
         ({"readout": lambda net, logits, *_: nn.functional.dropout(logits)}, "only when it is given a generator"),
-        ({"prefeed": lambda net, cut, *_: cut.rewrite(0 * cut.states)}, "fed beforehand"),
+        ({"precompute": lambda net, cut, *_: cut.rewrite(0 * cut.states)}, "fed beforehand"),
     ],
 )
 def test_a_broken_network_is_caught(spoil, law):

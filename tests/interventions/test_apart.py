@@ -4,17 +4,23 @@ import pytest
 import torch
 from tests.algorithms.reference import allowed_names, plain
 
-from symscope.algorithms import CtxDistr, UpDown, combinations, make_algorithm
+from symscope.algorithms import CtxDistr, UpDown, make_algorithm, supported_variables
 from symscope.alignment import Subspace, score, whole_state
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.interventions import contradicts, draw_apart, draw_interventions, follows, matters, prepare
-from symscope.networks import averaging_network, disguise, magnitude_network, random_invertible, two_counts_network
+from symscope.networks import (
+    averaging_network,
+    change_basis,
+    magnitude_network,
+    random_invertible,
+    two_counts_network,
+)
 from symscope.seeds import generator
 from symscope.tasks import make_task, multi_object
 
 TASK = multi_object()
 ALGORITHM = UpDown(TASK)
-CASES = sorted({(entry.task, entry.algorithm, entry.variable.name) for entry in combinations()})
+CASES = sorted({(entry.task, entry.algorithm, entry.variable.name) for entry in supported_variables()})
 SMALL = {"quantities": range(1, 8), "held_out": [4]}
 
 
@@ -84,7 +90,7 @@ def test_cause_and_isolation_have_their_known_values(make, hide):
     spare = torch.eye(6)[:, 5:]
     if hide:
         matrix = random_invertible(6, 5.0, generator(0))
-        constructed, spare = disguise(constructed, matrix), matrix[:, 5:]
+        constructed, spare = change_basis(constructed, matrix), matrix[:, 5:]
     where = {name: Subspace(write, constructed.reads[name]) for name, write in constructed.writes.items()}
     nowhere = Subspace(spare, torch.linalg.pinv(spare))
     for variable, known in where.items():

@@ -100,7 +100,7 @@ def test_errors(variables, count, error, message) -> None:
 def test_cuts_at_a_landmark(name: str) -> None:
     task = make_task(name)
     demo = set(task.demo.tolist())
-    for at in task.landmarks:
+    for at in task.named_positions:
         drawn = draw_interventions(UpDown(task), ["count"], 200, generator(0), at=at)
         for tokens, positions in ((drawn.base, drawn.base_positions), (drawn.source, drawn.source_positions)):
             for row, position in zip(tokens.tolist(), positions.tolist(), strict=True):
@@ -110,5 +110,5 @@ def test_cuts_at_a_landmark(name: str) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'trigger'"):
         draw_interventions(UpDown(task), ["count"], 10, generator(0), at="triger")
     arithmetic = make_task("arithmetic")
-    with pytest.raises(UnknownNameError, match="unknown landmark of task 'arithmetic' 'trigger': known: none"):
+    with pytest.raises(UnknownNameError, match="unknown named_position of task 'arithmetic' 'trigger': known: none"):
         draw_interventions(RunningTotal(arithmetic), ["total"], 10, generator(0), at="trigger")

@@ -66,7 +66,7 @@ def whole_pass(network: RecurrentNetwork, prepared, states: torch.Tensor, index)
     """Losses by autograd through all rows and steps at once, padding included."""
     scored, continuation = prepared.scored[index], prepared.continuation[index]
     logits = network.readout(
-        network.resume(prepared.base[index].rewrite(states), continuation, torch.ones_like(scored))
+        network.resume(prepared.base[index].rewrite(states), continuation[:, :-1], torch.ones_like(scored))
     )
     losses = cross_entropy(logits, continuation.flatten(), reduction="none").view(scored.shape)
     return (losses * scored).sum(1)

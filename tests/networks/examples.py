@@ -26,5 +26,5 @@ def furthest(one, other):
 def resume(some, cut, continuation, lengths):
     """The features of every token of the continuations, those from `lengths` on zero."""
     wanted = torch.arange(continuation.shape[1]) < lengths[:, None]
-    features = some.resume(cut, continuation, wanted)
+    features = some.resume(cut, continuation[:, :-1], wanted)
     return features.new_zeros(*wanted.shape, features.shape[1]).index_put(wanted.nonzero(as_tuple=True), features)

@@ -16,7 +16,7 @@ from symscope.networks import (
     GRUCell,
     LinearReadout,
     RecurrentNetwork,
-    disguise,
+    change_basis,
     random_invertible,
     random_orthogonal,
 )
@@ -49,7 +49,7 @@ def examples(task):
     for name in LINEAR:
         for kind in ("orthogonal", "invertible"):
             plain = build(name, task, d=20)
-            yield disguise(plain, DISGUISES[kind](20))
+            yield change_basis(plain, DISGUISES[kind](20))
 
 
 def test_each_solves_its_task_exactly_in_any_disguise(task):
@@ -64,7 +64,7 @@ def test_a_swap_of_the_known_subspace_does_what_the_algorithm_says(name, kind):
     task = make_task("multi-object")
     constructed = build(name, task, d=20)
     if name in LINEAR:
-        constructed = disguise(constructed, DISGUISES[kind](20))
+        constructed = change_basis(constructed, DISGUISES[kind](20))
     algorithm = make_algorithm(constructed.algorithm, task)
     assert set(constructed.writes) == {variable.name for variable in algorithm.variables}
     for variable, write in constructed.writes.items():
@@ -97,7 +97,7 @@ def test_a_disguise_changes_the_states_and_not_the_behaviour(kind):
     tokens = task.draw(torch.arange(1, 21), generator(0)).tokens
     for name in LINEAR:
         plain, matrix = build(name, task, d=20), DISGUISES[kind](20)
-        hidden = disguise(plain, matrix)
+        hidden = change_basis(plain, matrix)
         scale = float(plain.network(tokens).abs().max())
         assert furthest(hidden.network(tokens), plain.network(tokens)) < 1e-4 * scale
         states = plain.network.states(tokens, "h")
@@ -188,11 +188,11 @@ def test_what_cannot_be_disguised_is_refused():
     task = make_task("multi-object")
     plain = build("magnitude", task)
     with pytest.raises(InvalidArgumentError, match=r"2 dimensions, the matrix \(3, 3\)"):
-        disguise(plain, torch.eye(3))
+        change_basis(plain, torch.eye(3))
     with pytest.raises(InvalidArgumentError, match="singular or nearly so"):
-        disguise(plain, torch.ones(2, 2))
+        change_basis(plain, torch.ones(2, 2))
     with pytest.raises(InvalidArgumentError, match="linear cell and a linear output"):
-        disguise(build("averaging", task), torch.eye(16))
+        change_basis(build("averaging", task), torch.eye(16))
     gru = RecurrentNetwork(GRUCell(2, 7, generator(0)), LinearReadout(torch.eye(7)[:, :2], torch.zeros(7)))
     with pytest.raises(InvalidArgumentError, match="linear cell and a linear output"):
-        disguise(type(plain)(gru, "up-down", "h", {}, {}), torch.eye(2))
+        change_basis(type(plain)(gru, "up-down", "h", {}, {}), torch.eye(2))

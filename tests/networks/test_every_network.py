@@ -6,7 +6,7 @@ from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, res
 from torch.nn.utils import parameters_to_vector
 
 from symscope.errors import InvalidArgumentError, UnknownNameError
-from symscope.networks import NETWORKS, MLPReadout, join_cuts, make_network
+from symscope.networks import NETWORKS, MLPReadout, join_run_states, make_network
 from symscope.seeds import generator
 
 KINDS = {
@@ -39,7 +39,7 @@ def test_cut_and_resumed_equals_whole_at_every_site_and_position(some):
     whole = some.features(seen)
     worst = 0.0
     for site, position in cases(some):
-        cut = some.cut(seen, torch.full((5,), position), site)
+        cut = some.run_until(seen, torch.full((5,), position), site)
         resumed = resume(some, cut, seen[:, position + 1 :], torch.full((5,), 8 - position)) if position < 8 else None
         worst = max(worst, furthest(cut.states, some.states(seen, site)[:, position]))
         if resumed is not None:
@@ -53,11 +53,11 @@ def test_rows_cut_at_different_positions_equal_those_cut_alone(some):
     continuation = tokens(9, 9, seed=1)
     for site in some.sites:
         moved = 0.5 * torch.randn(9, some.sites[site], generator=generator(0, "moved"))
-        cut = some.cut(seen, at, site)
+        cut = some.run_until(seen, at, site)
         together = resume(some, cut.rewrite(cut.states + moved), continuation, lengths)
         for row, length in enumerate(lengths.tolist()):
             only = torch.tensor([row])
-            own = some.cut(seen[only, : row + 1], at[only], site)
+            own = some.run_until(seen[only, : row + 1], at[only], site)
             alone = resume(some, own.rewrite(own.states + moved[only]), continuation[only, :length], lengths[only])
             assert furthest(together[only, :length], alone) < ROUNDING
 
@@ -73,7 +73,7 @@ def test_padding_changes_nothing(some):
     real = torch.arange(10) < lengths[:, None]
     assert furthest(some.features(wider, lengths)[:, :10][real], features[real]) < ROUNDING
     for site in some.sites:
-        plain, padded = some.cut(seen, lengths - 1, site), some.cut(wider, lengths - 1, site)
+        plain, padded = some.run_until(seen, lengths - 1, site), some.run_until(wider, lengths - 1, site)
         assert furthest(plain.states, padded.states) < ROUNDING
         resumed = [resume(some, cut, seen, lengths) for cut in (plain, padded)]
         assert furthest(resumed[0][real], resumed[1][real]) < ROUNDING
@@ -84,9 +84,9 @@ def test_cuts_are_taken_apart_and_joined_by_rows(some):
     seen, at, lengths = tokens(8, 11), torch.tensor([10, 3, 0, 5, 7, 2, 9, 1]), torch.full((8,), 6)
     continuation = tokens(8, 6, seed=1)
     for site in some.sites:
-        whole = resume(some, some.cut(seen, at, site), continuation, lengths)
-        parts = [some.cut(seen[rows], at[rows], site) for rows in torch.arange(8).split(3)]
-        joined = join_cuts(parts)
+        whole = resume(some, some.run_until(seen, at, site), continuation, lengths)
+        parts = [some.run_until(seen[rows], at[rows], site) for rows in torch.arange(8).split(3)]
+        joined = join_run_states(parts)
         assert len(joined) == 8
         assert furthest(resume(some, joined, continuation, lengths), whole) < ROUNDING
         order = torch.tensor([6, 1, 1, 4])
@@ -99,10 +99,13 @@ def test_what_is_fed_beforehand_changes_nothing(some):
     seen, at, lengths = tokens(8, 11), torch.tensor([10, 3, 0, 5, 7, 2, 9, 1]), torch.tensor([4, 6, 1, 2, 3, 4, 4, 1])
     continuation = tokens(8, 6, seed=1)
     for site in some.sites:
-        plain = some.cut(seen, at, site)
+        plain = some.run_until(seen, at, site)
         plain = plain.rewrite(plain.states + 0.5)
-        fed = join_cuts(
-            [some.prefeed(plain[rows], continuation[rows, :time], lengths[rows]) for rows, time in ROWS_AND_TIMES]
+        fed = join_run_states(
+            [
+                some.precompute(plain[rows], continuation[rows, : time - 1], lengths[rows] - 1)
+                for rows, time in ROWS_AND_TIMES
+            ]
         )
         order = torch.tensor([6, 1, 1, 4])
         for time in (1, 4):
@@ -111,42 +114,13 @@ def test_what_is_fed_beforehand_changes_nothing(some):
             assert furthest(ours, expected) < ROUNDING
 
 
-@torch.no_grad()
-def test_a_cut_moved_on_by_a_token_is_the_cut_there(some):
-    seen, at = tokens(5, 9), torch.tensor([0, 3, 5, 1, 6])
-    continuation, lengths = tokens(5, 4, seed=1), torch.tensor([4, 1, 2, 3, 4])
-    for site in some.sites:
-        moved = some.cut(seen, at, site)
-        for steps in (1, 2):
-            moved = some.advance(moved, seen[torch.arange(5), at + steps])
-            there = some.cut(seen, at + steps, site)
-            assert furthest(moved.states, there.states) < ROUNDING
-            ours, expected = (resume(some, cut, continuation, lengths) for cut in (moved, there))
-            assert furthest(ours, expected) < ROUNDING
-
-
-def test_gradients_go_through_a_cut_that_is_moved_on(some):
-    seen, at = tokens(3, 6), torch.tensor([3, 2, 0])
-    for parameter in some.parameters():
-        parameter.requires_grad_(False)
-    double = some.double()
-    for site in double.sites:
-        cut = double.cut(seen, at, site)
-
-        def loss(states, cut=cut):
-            moved = double.advance(cut.rewrite(states), seen[:, 4])
-            return resume(double, moved, tokens(3, 4, seed=1), torch.tensor([4, 2, 3]))
-
-        assert torch.autograd.gradcheck(loss, (cut.states.detach().requires_grad_(),), fast_mode=True)
-
-
 def test_gradients_reach_the_rewritten_state(some):
     seen, at = tokens(4, 6), torch.tensor([5, 2, 0, 3])
     for parameter in some.parameters():
         parameter.requires_grad_(False)
     double = some.double()
     for site in double.sites:
-        cut = double.cut(seen, at, site)
+        cut = double.run_until(seen, at, site)
 
         def loss(states, cut=cut):
             return resume(double, cut.rewrite(states), tokens(4, 5, seed=1), torch.tensor([5, 2, 3, 2]))
@@ -162,7 +136,7 @@ def test_arguments_are_not_changed(some):
     seen, at, lengths = tokens(4, 6), torch.tensor([5, 2, 0, 3]), torch.tensor([5, 1, 3, 2])
     continuation = tokens(4, 5, seed=1)
     for site in some.sites:
-        cut = some.cut(seen, at, site)
+        cut = some.run_until(seen, at, site)
         given = {"states": cut.states, **cut.context}
         before = {name: tensor.clone() for name, tensor in given.items()}
         first = resume(some, cut, continuation, lengths)
@@ -202,7 +176,7 @@ def test_tokens_outside_the_vocabulary_are_refused(some):
         with pytest.raises(InvalidArgumentError, match=f"token {wrong} "):
             some.states(seen, next(iter(some.sites)))
         with pytest.raises(InvalidArgumentError, match=f"token {wrong} "):
-            some.cut(seen, torch.tensor([3, 3]), next(iter(some.sites)))
+            some.run_until(seen, torch.tensor([3, 3]), next(iter(some.sites)))
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0)])
@@ -214,7 +188,7 @@ def test_an_empty_batch_is_refused(some, shape):
     with pytest.raises(InvalidArgumentError, match="nothing to run on"):
         some.states(empty, site)
     with pytest.raises(InvalidArgumentError, match="at least one of each"):
-        some.cut(empty, torch.zeros(shape[0], dtype=torch.long), site)
+        some.run_until(empty, torch.zeros(shape[0], dtype=torch.long), site)
 
 
 @pytest.mark.parametrize("wrong", [0, 5])
@@ -228,10 +202,10 @@ def test_sites_and_positions_that_do_not_exist_are_refused(some):
     with pytest.raises(UnknownNameError, match="unknown site 'layer9'"):
         some.states(seen, "layer9")
     with pytest.raises(UnknownNameError, match="unknown site 'layer9'"):
-        some.cut(seen, torch.tensor([1, 1]), "layer9")
+        some.run_until(seen, torch.tensor([1, 1]), "layer9")
     for wrong in (-1, 4):
         with pytest.raises(InvalidArgumentError, match=rf"position {wrong} does not exist.*0\.\.3"):
-            some.cut(seen, torch.tensor([1, wrong]), next(iter(some.sites)))
+            some.run_until(seen, torch.tensor([1, wrong]), next(iter(some.sites)))
 
 
 def test_an_unknown_network_or_option_is_refused():

@@ -63,17 +63,17 @@ def test_every_later_step_sees_a_rewritten_state(name, options):
     seen, continuation = tokens(5, 6), tokens(5, 7, seed=1)
     at = torch.tensor([0, 5, 2, 3, 1])
     for site, part in some.cell.sites.items():
-        cut = some.cut(seen, at, site)
+        cut = some.run_until(seen, at, site)
         new = torch.randn(cut.states.shape, generator=generator(0, site))
         resumed = resume(some, cut.rewrite(new), continuation, torch.full((5,), 7))
         for row in range(5):
             state = torch.zeros(1, some.cell.width)
             for token in seen[row, : at[row] + 1].tolist():
-                state = some.cell.step(state, some.cell.drives()[[token]])
+                state = some.cell.step(state, some.cell.token_inputs()[[token]])
             state = torch.cat([state[:, : part.start], new[[row]], state[:, part.stop :]], 1)
             for index in range(7):
                 assert furthest(resumed[row, index], state[0, some.cell.output]) < ROUNDING
-                state = some.cell.step(state, some.cell.drives()[continuation[row, [index]]])
+                state = some.cell.step(state, some.cell.token_inputs()[continuation[row, [index]]])
 
 
 def packed_example(cell):
@@ -99,7 +99,7 @@ def test_the_scan_agrees_with_the_plain_steps_in_double_precision(name, options)
 def test_the_gradients_of_the_scan_against_finite_differences(name, frozen):
     cell = network(name, d=4).cell.double()
     start, seen, running = packed_example(cell)
-    weights = [cell.drives(), cell.state_weight, cell.state_bias][: 3 if name == "gru" else 2]
+    weights = [cell.token_inputs(), cell.state_weight, cell.state_bias][: 3 if name == "gru" else 2]
     weights = [weight.detach().requires_grad_(not frozen) for weight in weights]
     scan = gru_scan if name == "gru" else lstm_scan
     assert torch.autograd.gradcheck(lambda *given: scan(*given, seen, running), (start, *weights))
@@ -114,7 +114,7 @@ class Decay(Cell):
         self.width, self.sites, self.output = 3, {"h": slice(0, 3)}, slice(0, 3)
         self.table = nn.Parameter(torch.arange(3.0 * VOCABULARY).view(VOCABULARY, 3))
 
-    def drives(self):
+    def token_inputs(self):
         return self.table
 
     def step(self, states, drives):
@@ -128,6 +128,6 @@ def test_a_cell_of_ones_own_needs_no_more_than_a_step():
     seen = torch.tensor([[1, 2, 3]])
     expected = some.cell.table[1] / 4 + some.cell.table[2] / 2 + some.cell.table[3]
     assert furthest(some.states(seen, "h")[0, -1], expected) < ROUNDING
-    cut = some.cut(seen, torch.tensor([2]), "h").rewrite(torch.tensor([[4.0, 0, 0]]))
+    cut = some.run_until(seen, torch.tensor([2]), "h").rewrite(torch.tensor([[4.0, 0, 0]]))
     resumed = resume(some, cut, torch.tensor([[0, 0]]), torch.tensor([2]))
     assert resumed[0].tolist() == [[4, 0, 0], [2, 1, 2]]

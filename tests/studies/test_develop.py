@@ -20,7 +20,7 @@ tasks:
 networks:
   - {kind: gru, sizes: [12]}
 seeds: [0]
-training: {learning_rate: 1.0e-2, batch: 32, epochs: 30, validate_every: 5, validate_each: 4, keep_every: 10}
+training: {learning_rate: 1.0e-2, batch: 32, epochs: 30, validate_every: 5, validate_each: 4, checkpoint_every: 10}
 alignments:
   - {algorithm: up-down, variables: [count, phase], k: [d/2]}
 development: {moments: 6, steps: 60}
@@ -80,6 +80,6 @@ def test_every_moment_is_looked_at_once_and_the_last_is_the_trained_network(jobs
 
 def test_development_without_checkpoints_is_a_fault():
     with pytest.raises(ConfigurationError, match="development needs checkpoints"):
-        read_study(STUDY.replace("keep_every: 10", "keep_every: 0"), "small")
+        read_study(STUDY.replace("checkpoint_every: 10", "checkpoint_every: 0"), "small")
     with pytest.raises(ConfigurationError, match="known: moments, starts, steps"):
         read_study(STUDY.replace("moments", "momments"), "small")

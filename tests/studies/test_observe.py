@@ -28,7 +28,7 @@ def test_the_averaging_transformer_attends_evenly_wherever_the_trigger_is():
     task = make_task("multi-object-void")
     network = CONSTRUCTED["averaging"](**task.roles).network
     sequences = task.draw(torch.full((20,), 5), generator(0))
-    trigger = task.landmark("trigger", sequences)
+    trigger = task.named_position("trigger", sequences)
     assert len(set(trigger.tolist())) > 1
     weights = network.attention(sequences.tokens)
     table = make_table("attention", ({**WHERE, **row} for row in attention_rows(weights, sequences, trigger)))

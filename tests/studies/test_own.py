@@ -42,7 +42,7 @@ class PlainCell(Cell):
         self.width, self.sites, self.output = d, {"h": slice(0, d)}, slice(0, d)
         self.embedding, self.recurrent = nn.Embedding(tokens, d), nn.Linear(d, d)
 
-    def drives(self):
+    def token_inputs(self):
         return self.embedding.weight
 
     def step(self, states, drives):

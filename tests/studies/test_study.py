@@ -20,7 +20,7 @@ tasks:
 networks:
   - {kind: gru, sizes: [12]}
 seeds: [0, 1]
-training: {learning_rate: 3.0e-3, batch: 32, epochs: 30, validate_every: 2, validate_each: 4, keep_every: 10}
+training: {learning_rate: 3.0e-3, batch: 32, epochs: 30, validate_every: 2, validate_each: 4, checkpoint_every: 10}
 alignments:
   - {algorithm: up-down, variables: [count, phase], k: [1, d/2]}
 search: {learning_rate: 1.0e-2, batch: 32, steps: 60, validate_every: 20, starts: 2}

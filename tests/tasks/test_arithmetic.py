@@ -63,11 +63,11 @@ def test_the_environment_draws_what_is_allowed() -> None:
     allowed = torch.zeros(3000, len(TASK.vocabulary), dtype=torch.bool)
     allowed[:, [TASK.plus, TASK.minus]] = True
     remaining = torch.full((3000,), 7)
-    tokens, after = TASK.environment(allowed, remaining, generator(0))
+    tokens, after = TASK.sample_free_tokens(allowed, remaining, generator(0))
     assert abs(int((tokens == TASK.plus).sum()) - 1500) < 140
     assert int((tokens == TASK.minus).sum()) + int((tokens == TASK.plus).sum()) == 3000
     assert torch.equal(after, remaining)
-    assert TASK.remaining(TASK.draw(torch.tensor([2]), generator(0)), torch.tensor([3])).tolist() == [0]
+    assert TASK.remaining_demo_tokens(TASK.draw(torch.tensor([2]), generator(0)), torch.tensor([3])).tolist() == [0]
 
 
 def test_bad_input() -> None:

@@ -84,7 +84,9 @@ def test_voids_come_at_the_stated_rate(probability: float) -> None:
 def test_the_environment_goes_on_like_the_task() -> None:
     task = multi_object(void_probability=0.25)
     remaining = torch.cat([torch.zeros(4000), torch.full((4000,), 2)]).long()
-    tokens, after = task.environment(torch.ones(8000, len(task.vocabulary), dtype=torch.bool), remaining, generator(0))
+    tokens, after = task.sample_free_tokens(
+        torch.ones(8000, len(task.vocabulary), dtype=torch.bool), remaining, generator(0)
+    )
     voids = tokens == task.void
     assert float(voids.double().mean()) == pytest.approx(0.25, abs=0.03)
     assert torch.equal(after[voids], remaining[voids])
@@ -116,7 +118,7 @@ def test_remaining_counts_the_demo_tokens_still_to_come(quantities: list[int], s
     task = same_object(void_probability=0.3)
     sequences = task.draw(torch.tensor(quantities), generator(seed))
     for place in range(sequences.tokens.shape[1]):
-        found = task.remaining(sequences, torch.full((len(quantities),), place)).tolist()
+        found = task.remaining_demo_tokens(sequences, torch.full((len(quantities),), place)).tolist()
         for row, tokens in enumerate(sequences.tokens.tolist()):
             trigger = tokens.index(task.trigger)
             assert found[row] == tokens[place + 1 : max(trigger, place + 1)].count(int(task.demo[0]))
@@ -161,4 +163,4 @@ def test_a_sequence_without_trigger_has_no_remaining() -> None:
     sequences = task.draw(torch.tensor([2, 5]), generator(0))
     sequences.tokens[1, 6] = task.response
     with pytest.raises(InvalidArgumentError, match="sequence 1 has no trigger 'T': BOS D"):
-        task.remaining(sequences, torch.tensor([1, 1]))
+        task.remaining_demo_tokens(sequences, torch.tensor([1, 1]))

@@ -24,7 +24,7 @@ from symscope.training import (
 from symscope.training.trainer import LATEST
 
 TASK = multi_object(quantities=range(1, 5), held_out=(3,))
-SHORT = TrainingOptions(learning_rate=1e-3, batch=16, epochs=8, validate_every=2, validate_each=3, keep_every=4)
+SHORT = TrainingOptions(learning_rate=1e-3, batch=16, epochs=8, validate_every=2, validate_each=3, checkpoint_every=4)
 
 
 def network(d: int = 8, seed: int = 0):
@@ -99,7 +99,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path) -> None:
 
 def test_it_learns_and_stops_when_it_has() -> None:
     net = network(d=24)
-    options = TrainingOptions(learning_rate=3e-3, batch=64, epochs=200, in_a_row=2, validate_each=5)
+    options = TrainingOptions(learning_rate=3e-3, batch=64, epochs=200, consecutive=2, validate_each=5)
     trained = train(net, TASK, 0, options)
     assert trained.solved
     assert trained.history[-1].epoch < 200
@@ -205,4 +205,4 @@ def test_options_are_checked() -> None:
         with pytest.raises(InvalidArgumentError, match=f"{name} must be above 0"):
             TrainingOptions(**{name: -1.0 if name == "learning_rate" else 0})
     with pytest.raises(InvalidArgumentError, match="multiple of validate_every"):
-        TrainingOptions(validate_every=5, keep_every=7)
+        TrainingOptions(validate_every=5, checkpoint_every=7)

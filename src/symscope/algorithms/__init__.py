@@ -21,7 +21,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
 }  # fmt: skip
 
 
-class Combination(NamedTuple):
+class SupportedVariable(NamedTuple):
     """A question that can be asked: does a network of this task hold this variable of this algorithm?"""
 
     task: str
@@ -38,9 +38,9 @@ def make_algorithm(name: str, task: Task, **options: Any) -> Algorithm:
     """
     if name not in ALGORITHMS:
         raise UnknownNameError("algorithm", name, ALGORITHMS)
-    if not ALGORITHMS[name].claims(task):
+    if not ALGORITHMS[name].solves(task):
         right = [f"{choice} ({', '.join(variables)})" for choice, variables in _variables(task).items()]
-        solves = sorted({entry.task for entry in combinations() if entry.algorithm == name})
+        solves = sorted({entry.task for entry in supported_variables() if entry.algorithm == name})
         raise InvalidArgumentError(
             f"algorithm {name!r} does not solve task {task.name!r}: those that do, with their variables: "
             f"{'; '.join(right) or 'none'}. {name!r} solves: {', '.join(solves) or 'none'}"
@@ -50,13 +50,13 @@ def make_algorithm(name: str, task: Task, **options: Any) -> Algorithm:
 
 def algorithms_for(task: Task) -> tuple[str, ...]:
     """Names of the algorithms that solve a task."""
-    return tuple(name for name, algorithm in ALGORITHMS.items() if algorithm.claims(task))
+    return tuple(name for name, algorithm in ALGORITHMS.items() if algorithm.solves(task))
 
 
-def combinations(tasks: Iterable[str] = TASKS) -> list[Combination]:
+def supported_variables(tasks: Iterable[str] = TASKS) -> list[SupportedVariable]:
     """Every variable of every algorithm that can be asked of each of the tasks (by default of all), as they come."""
     return [
-        Combination(name, algorithm, variable)
+        SupportedVariable(name, algorithm, variable)
         for name in tasks
         for task in [make_task(name)]
         for algorithm in algorithms_for(task)
@@ -72,12 +72,12 @@ __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "Category",
-    "Combination",
     "CtxDistr",
     "Increment",
     "Integer",
     "Real",
     "RunningTotal",
+    "SupportedVariable",
     "UpDown",
     "UpDownModulo",
     "UpDownRounding",
@@ -86,6 +86,6 @@ __all__ = [
     "Values",
     "Variable",
     "algorithms_for",
-    "combinations",
     "make_algorithm",
+    "supported_variables",
 ]

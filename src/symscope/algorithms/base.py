@@ -36,13 +36,13 @@ class Algorithm(ABC):
     variables: tuple[Variable, ...]
 
     def __init__(self, task: Task) -> None:
-        if not self.claims(task):
+        if not self.solves(task):
             raise InvalidArgumentError(f"algorithm {self.name!r} does not solve task {task.name!r}")
         self.task = task
 
     @classmethod
     @abstractmethod
-    def claims(cls, task: Task) -> bool:
+    def solves(cls, task: Task) -> bool:
         """Whether the algorithm solves the task; only then can its variables be looked for in a network."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Algorithm(ABC):
         """The variables after one more token; `BOS`, `EOS` and `PAD` add nothing to them."""
 
     @abstractmethod
-    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+    def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
         """The tokens that may come next; one alone means that it is determined."""
 
     def can_end(self, values: Values) -> Bool[Tensor, " batch"]:
@@ -110,7 +110,7 @@ class Algorithm(ABC):
         whole = ends.any(1).nonzero()[:, 0]
         end = ends[whole].int().argmax(1)
         before = (end - 1).clamp(min=0)  # an EOS adds nothing, so where it is the first token this is the start
-        allowed = self.allowed({name: column[whole, before] for name, column in values.items()})
+        allowed = self.next_token_mask({name: column[whole, before] for name, column in values.items()})
         wrong = (~allowed[:, vocabulary.eos]).nonzero()[:, 0]
         if len(wrong):
             at = int(wrong[0])

@@ -40,6 +40,6 @@ class CtxDistr(NumericAlgorithm):
             "phase": torch.where(self._trigger[tokens], RESP, phase),
         }
 
-    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.allowed`."""
+    def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+        """See `Algorithm.next_token_mask`."""
         return self._next(values["phase"], values["context"] + values["value"] <= 0)

@@ -47,8 +47,8 @@ class Increment(NumericAlgorithm):
             "phase": torch.where(trigger, RESP, phase),
         }
 
-    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.allowed`."""
+    def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+        """See `Algorithm.next_token_mask`."""
         return self._next(values["phase"], self._reached(values))
 
     def can_end(self, values: Values) -> Bool[Tensor, " batch"]:

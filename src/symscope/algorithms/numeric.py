@@ -38,8 +38,8 @@ class NumericAlgorithm(Algorithm, ABC):
         self._end = token == task.vocabulary.eos
 
     @classmethod
-    def claims(cls, task: Task) -> bool:
-        """See `Algorithm.claims`."""
+    def solves(cls, task: Task) -> bool:
+        """See `Algorithm.solves`."""
         return isinstance(task, NumericTask) and task.rule.name == cls.rule
 
     def _next(self, phase: Int[Tensor, " batch"], ended: Bool[Tensor, " batch"]) -> Bool[Tensor, "batch vocabulary"]:

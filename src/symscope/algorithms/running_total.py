@@ -47,8 +47,8 @@ class RunningTotal(Algorithm):
         self._belongs = self._then != torch.arange(len(PHASES))[:, None]
 
     @classmethod
-    def claims(cls, task: Task) -> bool:
-        """See `Algorithm.claims`."""
+    def solves(cls, task: Task) -> bool:
+        """See `Algorithm.solves`."""
         return isinstance(task, ArithmeticTask)
 
     def start(self, batch: int) -> Values:
@@ -71,8 +71,8 @@ class RunningTotal(Algorithm):
             "phase": self._then[phase, tokens],
         }
 
-    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.allowed`."""
+    def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+        """See `Algorithm.next_token_mask`."""
         total, phase, number = values["total"][:, None], values["phase"][:, None], self._number
         least = torch.where(phase == OPERATIONS, 1, torch.where(phase == TOTAL, total, 0))
         most = torch.full_like(total, self._room)

@@ -49,8 +49,8 @@ class _CountsDown(NumericAlgorithm, ABC):
             "phase": torch.where(trigger, RESP, phase),
         }
 
-    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.allowed`."""
+    def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+        """See `Algorithm.next_token_mask`."""
         return self._next(values["phase"], values["count"] <= 0)
 
 

@@ -37,8 +37,8 @@ class UpUp(NumericAlgorithm):
             "phase": torch.where(self._trigger[tokens], RESP, phase),
         }
 
-    def allowed(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.allowed`."""
+    def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
+        """See `Algorithm.next_token_mask`."""
         return self._next(values["phase"], values["demo_count"] == values["resp_count"])
 
     def can_end(self, values: Values) -> Bool[Tensor, " batch"]:

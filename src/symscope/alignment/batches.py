@@ -80,12 +80,12 @@ def losses(
         base, source = (x.view(many, batch, -1) for x in states)
         return program.swap(base, source, which, progress).flatten(0, 1)
 
-    cut = rewritten(network, rows, swap, flat)
+    swapped = rewritten(rows, swap, flat)
     scored = to_device(rows.scored[flat].view(many, -1).sum(1), there.device)
-    apart = losses_after(network, rows, cut, flat, pool.at_once).view(many, batch).sum(1) / scored
+    apart = losses_after(network, rows, swapped, flat, pool.at_once).view(many, batch).sum(1) / scored
     if pool.targets is None:
         return apart
-    latent = latent_losses(cut.states, pool.targets.index_select(0, there)).view(many, batch)
+    latent = latent_losses(swapped, pool.targets.index_select(0, there)).view(many, batch)
     return apart + latent_weight * latent.nanmean(1).nan_to_num()
 
 

@@ -17,7 +17,7 @@ from symscope.alignment.unseen import Examined
 from symscope.display import card
 from symscope.errors import CheckpointError
 from symscope.statistics import Difference, above_all, difference, paired_difference
-from symscope.thresholds import SURE_DIVERGENCE
+from symscope.thresholds import MAX_DIVERGENCE
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Evidence:
     def warnings(self) -> list[str]:
         """What a reader must be told before believing the IIA, in words."""
         seen, told = self.examined, []
-        if seen.divergence.outside > SURE_DIVERGENCE:
+        if seen.divergence.outside > MAX_DIVERGENCE:
             told.append("rewritten states lie outside the span of natural ones")
-        if seen.dormant is not None and seen.dormant > SURE_DIVERGENCE:
+        if seen.dormant is not None and seen.dormant > MAX_DIVERGENCE:
             told.append("much of the effect runs through directions in which natural states do not vary")
         if seen.isolation is not None and seen.cause is not None and seen.isolation.high < seen.cause.low:
             told.append("the swap brings more than the variable")

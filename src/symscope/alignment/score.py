@@ -42,7 +42,7 @@ class Score:
 @torch.no_grad()
 def follows_swap(network: Network, function: AlignmentFunction, prepared: Prepared) -> Bool[Tensor, " batch"]:
     """Where the network, after the swap, predicts every scored token."""
-    return follows(network, prepared, rewritten(network, prepared, function.swap)).cpu()
+    return follows(network, prepared, rewritten(prepared, function.swap)).cpu()
 
 
 def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> Score:

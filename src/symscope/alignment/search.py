@@ -193,7 +193,7 @@ def _validation_iias(
     for key, members in asked.items():
         rows = sets[key]
         swap, index = partial(_side_by_side, [own for _, own in members]), torch.arange(len(rows)).repeat(len(members))
-        right = follows(network, rows, rewritten(network, rows, swap, index), index)
+        right = follows(network, rows, rewritten(rows, swap, index), index)
         for (number, _), share in zip(members, right.view(len(members), -1).double().mean(1).tolist(), strict=True):
             iias[number].append(share)
     return [min(own) if own else None for own in iias]

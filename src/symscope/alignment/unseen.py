@@ -53,13 +53,7 @@ class UnseenDraws:
 
     @classmethod
     def of(cls, algorithm: Algorithm, test: Interventions, apart: Apart | None = None) -> "UnseenDraws":
-        """Test interventions that are drawn already.
-
-        Raises:
-            InvalidArgumentError: they rewrite more than one position.
-        """
-        if test.window > 1:
-            raise InvalidArgumentError(f"what is reported is about one position, not a window of {test.window}")
+        """Test interventions that are drawn already."""
         kinds = {variable.name: type(variable) for variable in algorithm.variables}
         countable = len(test.variables) == 1 and kinds[test.variables[0]] is not Real
         values = test.source_values[test.variables[0]] if countable else None

@@ -10,11 +10,11 @@ import polars as pl
 from symscope.analysis.summary import NULL_CONTROLS
 from symscope.analysis.tables import validate
 from symscope.statistics import wilson
-from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
+from symscope.thresholds import HIGH_IIA, MAX_DIVERGENCE
 
 _HIGH = pl.col("low") >= HIGH_IIA
 _ABOVE = pl.col("selectivity_low") > 0
-_NATURAL = (pl.col("outside") <= SURE_DIVERGENCE) & (pl.col("dormant").fill_null(0) <= SURE_DIVERGENCE)
+_NATURAL = (pl.col("outside") <= MAX_DIVERGENCE) & (pl.col("dormant").fill_null(0) <= MAX_DIVERGENCE)
 
 RULES: Mapping[str, pl.Expr] = MappingProxyType(
     {

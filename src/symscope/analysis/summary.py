@@ -15,7 +15,7 @@ import polars as pl
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.tables import make_table, validate
 from symscope.statistics import holm, share_over_seeds
-from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
+from symscope.thresholds import HIGH_IIA, MAX_DIVERGENCE
 
 GROUP = ("task", "network", "d", "algorithm", "variable")
 """What a question is asked about: a variable of an algorithm in one kind of network."""
@@ -33,8 +33,8 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
     {
         "holds": f"in every seed the lower end of the 95% interval of the IIA is at least {HIGH_IIA:g} and lies above "
         "the upper end of every null control, and rewritten states are like natural ones: at most "
-        f"{SURE_DIVERGENCE:.0%} of their norm lies outside the span of natural states, and at most "
-        f"{SURE_DIVERGENCE:.0%} of the effect is dormant, that is lost when only that span is written",
+        f"{MAX_DIVERGENCE:.0%} of their norm lies outside the span of natural states, and at most "
+        f"{MAX_DIVERGENCE:.0%} of the effect is dormant, that is lost when only that span is written",
         "off natural states": "the IIA is as high, but in some seed more than that lies outside the natural span or is "
         "dormant, or it was not measured: the network can be steered as if it held the variable, but not by states "
         "that it is ever in itself",
@@ -149,7 +149,7 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     above = pl.col("seeds_above") == pl.col("seeds")
     high = above & (pl.col("lowest") >= HIGH_IIA)
     # No dormant share where the swap changes nothing that follows: then the distance alone speaks.
-    natural = (pl.col("outside") <= SURE_DIVERGENCE) & (pl.col("dormant").fill_null(0) <= SURE_DIVERGENCE)
+    natural = (pl.col("outside") <= MAX_DIVERGENCE) & (pl.col("dormant").fill_null(0) <= MAX_DIVERGENCE)
     return rows.with_columns(
         verdict=pl.when(pl.col("null_high").is_null())
         .then(pl.lit("no control"))

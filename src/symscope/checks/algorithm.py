@@ -9,10 +9,10 @@ from symscope.checks.laws import Laws
 from symscope.errors import InvalidArgumentError
 from symscope.interventions import Interventions, contradicts, draw_interventions
 from symscope.seeds import generator
-from symscope.tasks import Sequences
+from symscope.tasks import TokenBatch
 
 EACH = 5
-"""Sequences drawn of each quantity."""
+"""TokenBatch drawn of each quantity."""
 SWAPS = 300
 """Interventions drawn on each variable."""
 
@@ -51,7 +51,7 @@ def _over_time(algorithm: Algorithm, tokens: Int[Tensor, "batch time"]) -> Value
     return {name: torch.stack([step[name] for step in after], 1) for name in values}
 
 
-def _form(laws: Laws, algorithm: Algorithm, drawn: Sequences) -> None:
+def _form(laws: Laws, algorithm: Algorithm, drawn: TokenBatch) -> None:
     """Shapes, types and names of what goes in and out; nothing is kept or changed on the way."""
     batch, size = len(drawn), len(algorithm.task.vocabulary)
     values = algorithm.start(batch)
@@ -66,7 +66,7 @@ def _form(laws: Laws, algorithm: Algorithm, drawn: Sequences) -> None:
         for name, column in after.items():
             laws.shape(f"{name!r} after a step", column, (batch,), values[name].dtype)
         with laws.nothing_else_changes("allowed", values=after):
-            allowed = algorithm.allowed(after)
+            allowed = algorithm.next_token_mask(after)
         laws.shape("allowed", allowed, (batch, size), torch.bool)
         able = algorithm.can_end(after)
         laws.shape("can_end", able, (batch,), torch.bool)
@@ -78,7 +78,7 @@ def _form(laws: Laws, algorithm: Algorithm, drawn: Sequences) -> None:
         values = after
 
 
-def _ranges(laws: Laws, algorithm: Algorithm, values: Values, drawn: Sequences) -> None:
+def _ranges(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
     there = torch.arange(drawn.tokens.shape[1]) < drawn.lengths[:, None]
     for variable in algorithm.variables:
         seen = values[variable.name][there]
@@ -92,11 +92,11 @@ def _ranges(laws: Laws, algorithm: Algorithm, values: Values, drawn: Sequences) 
         laws.hold(fits, f"variable {variable} stays within its type", f"it takes values from {low:g} to {high:g}")
 
 
-def _solves(laws: Laws, algorithm: Algorithm, values: Values, drawn: Sequences) -> None:
+def _solves(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
     batch, time = drawn.tokens.shape
     there = torch.arange(1, time) < drawn.lengths[:, None]  # of the tokens that come next, those that do come
     flat = {name: column.flatten() for name, column in values.items()}
-    allowed = algorithm.allowed(flat).view(batch, time, -1)[:, :-1]
+    allowed = algorithm.next_token_mask(flat).view(batch, time, -1)[:, :-1]
     comes = allowed.gather(2, drawn.tokens[:, 1:, None])[..., 0]
     laws.hold(
         comes[there],
@@ -114,7 +114,7 @@ def _solves(laws: Laws, algorithm: Algorithm, values: Values, drawn: Sequences) 
     laws.hold(able[there], "can_end is true on every sequence of the task", _first(algorithm, drawn, ~able & there))
 
 
-def _rows_alone(laws: Laws, algorithm: Algorithm, values: Values, drawn: Sequences) -> None:
+def _rows_alone(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
     for row in range(0, len(drawn), max(len(drawn) // 8, 1)):
         length = int(drawn.lengths[row])
         alone = _over_time(algorithm, drawn.tokens[row : row + 1, :length])
@@ -135,7 +135,7 @@ def _swaps(laws: Laws, algorithm: Algorithm, name: str, seed: int) -> None:
     values = {**drawn.base_values, name: drawn.source_values[name]}
     for place, (token, scored) in enumerate(zip(drawn.continuation.unbind(1), drawn.determined.unbind(1), strict=True)):
         on = place < drawn.lengths
-        allowed = algorithm.allowed(values)
+        allowed = algorithm.next_token_mask(values)
         laws.hold(
             allowed.gather(1, token[:, None])[:, 0][on],
             "after a swap the environment draws tokens that the algorithm allows",
@@ -149,7 +149,7 @@ def _swaps(laws: Laws, algorithm: Algorithm, name: str, seed: int) -> None:
     )
 
 
-def _first(algorithm: Algorithm, drawn: Sequences, wrong: Tensor) -> str:
+def _first(algorithm: Algorithm, drawn: TokenBatch, wrong: Tensor) -> str:
     """The first wrong place, in words; columns are those of the tokens that come next."""
     if not wrong.any():
         return ""

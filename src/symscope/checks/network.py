@@ -8,7 +8,7 @@ from torch import Tensor
 
 from symscope.checks.laws import Laws
 from symscope.errors import SymscopeError
-from symscope.networks import Cut, Network, join_cuts
+from symscope.networks import Network, RunState, join_run_states
 from symscope.seeds import generator
 
 ROUNDING = 1e-5
@@ -78,7 +78,7 @@ def _site(
     tokens: Int[Tensor, "batch time"],
     whole: Float[Tensor, "batch time feature"],
 ) -> None:
-    """Cut at each position, and resumed as it is."""
+    """RunState at each position, and resumed as it is."""
     states, width = network.states(tokens, site), network.sites[site]
     laws.hold(
         states.shape == (ROWS, TIME, width),
@@ -87,10 +87,10 @@ def _site(
     )
     for position in range(TIME - 1):
         where = f"not so at site {site!r}, position {position}"
-        cut = network.cut(tokens, torch.full((ROWS,), position, device=tokens.device), site)
+        cut = network.run_until(tokens, torch.full((ROWS,), position, device=tokens.device), site)
         laws.hold(_close(cut.states, states[:, position]), "the states of a cut are those of the whole run", where)
-        rest = tokens[:, position + 1 :]
-        resumed = network.resume(cut, rest, torch.ones(rest.shape, dtype=torch.bool))
+        rest = tokens[:, position + 1 : -1]
+        resumed = network.resume(cut, rest, torch.ones(ROWS, rest.shape[1] + 1, dtype=torch.bool))
         laws.hold(
             _close(resumed, whole[:, position:-1].flatten(0, 1)),
             "a run that is cut and resumed gives the features of the whole run, those of the cut first",
@@ -99,45 +99,41 @@ def _site(
 
 
 def _rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "batch time"], seed: int) -> None:
-    """Cut at different positions, and resumed from other states."""
+    """RunState at different positions, and resumed from other states."""
     device, where = tokens.device, f"not so at site {site!r}"
     positions = torch.tensor([6, 0, 3, 5, 1, 2], device=device)
-    continuation = tokens.flip(0, 1)[:, :4]
+    fed = tokens.flip(0, 1)[:, :3]
     wanted = torch.arange(4) < torch.tensor([3, 1, 4, 2, 4, 4])[:, None]
-    row, step = wanted.nonzero().unbind(1)
+    row, _ = wanted.nonzero().unbind(1)
     with laws.nothing_else_changes("cut", tokens=tokens, positions=positions):
-        cut = network.cut(tokens, positions, site)
+        cut = network.run_until(tokens, positions, site)
     moved = cut.rewrite(cut.states + 0.5 * torch.randn(cut.states.shape, generator=generator(seed, "moved")).to(device))
-    given = {"states": moved.states, "context": moved.context, "continuation": continuation, "wanted": wanted}
+    given = {"states": moved.states, "context": moved.stored, "fed": fed, "wanted": wanted}
     with laws.nothing_else_changes("resume", **given):
-        after = network.resume(moved, continuation, wanted)
-    moves = (after - network.resume(cut, continuation, wanted)).abs().amax(1).cpu() > 0
+        after = network.resume(moved, fed, wanted)
+    moves = (after - network.resume(cut, fed, wanted)).abs().amax(1).cpu() > 0
     for number in (wanted.sum(1) > 1).nonzero()[:, 0].tolist():
         laws.hold(moves[row == number].any(), "a run that is resumed from another state goes on from it", where)
-    again = network.resume(moved, continuation, wanted)
+    again = network.resume(moved, fed, wanted)
     laws.hold(torch.equal(after, again), "resume keeps nothing back: asked twice, it says the same", where)
     for number in range(ROWS):
         only, length = torch.tensor([number], device=device), int(wanted[number].sum())
-        own = network.cut(tokens[only, : int(positions[number]) + 1], positions[only], site)
+        own = network.run_until(tokens[only, : int(positions[number]) + 1], positions[only], site)
         alone = network.resume(
-            own.rewrite(moved.states[only]), continuation[only, :length], torch.ones(1, length, dtype=torch.bool)
+            own.rewrite(moved.states[only]), fed[only, : length - 1], torch.ones(1, length, dtype=torch.bool)
         )
         laws.hold(
             _close(alone, after[(row == number).to(device)]),
             "a resumed run depends neither on the rows beside it, nor on tokens after its cut or its length",
             where,
         )
-    joined = join_cuts([moved[rows] for rows in torch.arange(ROWS, device=device).split(2)])
-    resumed = network.resume(joined, continuation, wanted)
+    joined = join_run_states([moved[rows] for rows in torch.arange(ROWS, device=device).split(2)])
+    resumed = network.resume(joined, fed, wanted)
     laws.hold(_close(resumed, after), "cuts can be taken apart by rows and joined again", where)
-    fed = network.resume(network.prefeed(moved, continuation, wanted.sum(1)), continuation, wanted)
-    laws.hold(_close(fed, after), "what is fed beforehand changes no feature", where)
-    if type(network).advance is not Network.advance:
-        further = network.resume(network.advance(moved, continuation[:, 0]), continuation[:, 1:], wanted[:, 1:])
-        there = after[(step > 0).to(device)]
-        laws.hold(_close(further, there), "a cut that is moved on by a token goes on as the run does", where)
+    resumed = network.resume(network.precompute(moved, fed, wanted.sum(1) - 1), fed, wanted)
+    laws.hold(_close(resumed, after), "what is fed beforehand changes no feature", where)
     fewer = wanted & (torch.arange(4) % 2 == 0)
-    resumed = network.resume(moved, continuation, fewer)
+    resumed = network.resume(moved, fed, fewer)
     laws.hold(
         _close(resumed, after[fewer[wanted].to(device)]), "resume gives the wanted features, and no others", where
     )
@@ -150,7 +146,7 @@ def _refuses(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) ->
     for law, call in (
         ("a token outside the vocabulary is refused", lambda: network.features(outside)),
         ("a site that does not exist is refused", lambda: network.states(tokens, "no such site")),
-        ("a position that does not exist is refused", lambda: network.cut(tokens, beyond, network.default_site)),
+        ("a position that does not exist is refused", lambda: network.run_until(tokens, beyond, network.default_site)),
     ):
         try:
             call()
@@ -166,10 +162,10 @@ def _gradient(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], s
     positions = torch.tensor([5, 2, 0, 3], device=tokens.device)
     wanted = torch.arange(3) < torch.tensor([3, 2, 2, 3])[:, None]
     for site in network.sites:
-        cut = double.cut(tokens[:4], positions, site)
+        cut = double.run_until(tokens[:4], positions, site)
 
-        def resumed(states: Tensor, cut: Cut = cut) -> Tensor:
-            return double.resume(cut.rewrite(states), tokens[:4, :3], wanted)
+        def resumed(states: Tensor, cut: RunState = cut) -> Tensor:
+            return double.resume(cut.rewrite(states), tokens[:4, :2], wanted)
 
         states, where = cut.states.detach().requires_grad_(), f"not so at site {site!r}"
         after = resumed(states)

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from symscope.checks.laws import Laws
 from symscope.seeds import generator
-from symscope.tasks import Sequences, Task
+from symscope.tasks import Task, TokenBatch
 
 EACH = 30
-"""Sequences drawn of each quantity."""
+"""TokenBatch drawn of each quantity."""
 
 
 def check_task(task: Task, *, seed: int = 0) -> None:
@@ -35,7 +35,7 @@ def check_task(task: Task, *, seed: int = 0) -> None:
     _environment(laws, task, drawn, seed)
 
 
-def _layout(laws: Laws, task: Task, quantities: Int[Tensor, " batch"], drawn: Sequences) -> None:
+def _layout(laws: Laws, task: Task, quantities: Int[Tensor, " batch"], drawn: TokenBatch) -> None:
     vocabulary, (batch, time) = task.vocabulary, drawn.tokens.shape
     laws.hold(batch == len(quantities), "draw gives one sequence for each quantity", f"{batch} for {len(quantities)}")
     laws.shape("tokens", drawn.tokens, (batch, time), torch.long)
@@ -68,7 +68,7 @@ def _layout(laws: Laws, task: Task, quantities: Int[Tensor, " batch"], drawn: Se
               _shown(task, drawn, ~scored))  # fmt: skip
 
 
-def _determined(laws: Laws, task: Task, drawn: Sequences) -> None:
+def _determined(laws: Laws, task: Task, drawn: TokenBatch) -> None:
     """Among sequences that begin alike, what is determined is the same token in all."""
     beginning = torch.zeros(len(drawn), dtype=torch.long)
     for place in range(1, drawn.tokens.shape[1]):
@@ -93,9 +93,11 @@ def _determined(laws: Laws, task: Task, drawn: Sequences) -> None:
         )
 
 
-def _remaining(laws: Laws, task: Task, drawn: Sequences) -> None:
-    later = [task.remaining(drawn, torch.minimum(torch.tensor(place), drawn.lengths - 1)) for place in (1, 2, 3)]
-    later.append(task.remaining(drawn, drawn.lengths - 1))
+def _remaining(laws: Laws, task: Task, drawn: TokenBatch) -> None:
+    later = [
+        task.remaining_demo_tokens(drawn, torch.minimum(torch.tensor(place), drawn.lengths - 1)) for place in (1, 2, 3)
+    ]
+    later.append(task.remaining_demo_tokens(drawn, drawn.lengths - 1))
     for counts in later:
         laws.shape("remaining", counts, (len(drawn),), torch.long)
         laws.hold(counts >= 0, "remaining counts demo tokens: at least 0")
@@ -104,7 +106,7 @@ def _remaining(laws: Laws, task: Task, drawn: Sequences) -> None:
     laws.hold(later[-1] == 0, "nothing remains at the end of a sequence", _shown(task, drawn, later[-1] != 0))
 
 
-def _environment(laws: Laws, task: Task, drawn: Sequences, seed: int) -> None:
+def _environment(laws: Laws, task: Task, drawn: TokenBatch, seed: int) -> None:
     free = torch.zeros(len(task.vocabulary), dtype=torch.bool)
     place = torch.arange(drawn.tokens.shape[1])[None, :]
     after_bos = (place > 0) & (place < drawn.lengths[:, None])
@@ -113,8 +115,8 @@ def _environment(laws: Laws, task: Task, drawn: Sequences, seed: int) -> None:
         return
     allowed, remaining = free.repeat(200, 1), torch.arange(4).repeat(50)
     with laws.nothing_else_changes("environment", allowed=allowed, remaining=remaining):
-        token, left = task.environment(allowed, remaining, generator(seed, "environment"))
-    same, _ = task.environment(allowed, remaining, generator(seed, "environment"))
+        token, left = task.sample_free_tokens(allowed, remaining, generator(seed, "environment"))
+    same, _ = task.sample_free_tokens(allowed, remaining, generator(seed, "environment"))
     laws.shape("a draw of the environment", token, (200,), torch.long)
     laws.shape("what remains after a draw", left, (200,), torch.long)
     laws.hold(torch.equal(token, same), "a seed fixes what the environment draws")
@@ -126,7 +128,7 @@ def _environment(laws: Laws, task: Task, drawn: Sequences, seed: int) -> None:
     laws.hold((left >= 0) & (left <= remaining), "a draw leaves no more demo tokens than remained, and at least 0")
 
 
-def _shown(task: Task, drawn: Sequences, wrong: Bool[Tensor, " batch"]) -> str:
+def _shown(task: Task, drawn: TokenBatch, wrong: Bool[Tensor, " batch"]) -> str:
     """The first sequence that is wrong, in words."""
     if not wrong.any():
         return ""

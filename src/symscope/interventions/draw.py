@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 from symscope.algorithms import Algorithm, Values
 from symscope.errors import InvalidArgumentError
-from symscope.tasks import Sequences
+from symscope.tasks import TokenBatch
 
 LONGEST_CONTINUATION = 2000
 MORE_DEMO = 3
@@ -40,8 +40,6 @@ class Interventions:
     """Which tokens of the continuation the algorithm determines; these are scored."""
     redrawn: float
     """Share of the draws that had no counterfactual (the algorithm could never end) and were drawn again."""
-    window: int = 1
-    """How many positions in a row are rewritten; the cut is the last of them."""
 
     def __len__(self) -> int:
         return len(self.base)
@@ -67,7 +65,6 @@ def draw_interventions(
     at: str | None = None,
     not_at: Collection[str] = (),
     more_demo: int | Literal["own"] = MORE_DEMO,
-    window: int = 1,
 ) -> Interventions:
     """Draws `count` interventions that give `variables` of the base their values in the source.
 
@@ -79,17 +76,14 @@ def draw_interventions(
         variables: the variables that are swapped together; all of them for a swap of the whole state.
         count: how many.
         generator: the source of randomness.
-        at: a landmark of the task (`"trigger"`, `"last-demo"`) to cut all sequences at, in place of anywhere.
+        at: a named_position of the task (`"trigger"`, `"last-demo"`) to cut all sequences at, in place of anywhere.
         not_at: names of further tokens that are never cut at (the authors' code leaves out the trigger, `("T",)`).
         more_demo: a base that is in the demo phase after the swap sees 0 to this many more demo tokens, uniformly;
             `"own"`: as many as its own sequence still has (the authors' code).
-        window: how many positions in a row are rewritten, each with the source's state as many positions before its
-            own cut. The base's own tokens lie between; where the algorithm excludes one of them, or a sequence has not
-            so many positions, there is no counterfactual.
 
     Raises:
-        UnknownNameError: a variable, token or landmark that does not exist.
-        InvalidArgumentError: `count` or `window` is below 1, no variables, nowhere to cut, or no draw has a
+        UnknownNameError: a variable, token or named_position that does not exist.
+        InvalidArgumentError: `count` is below 1, no variables, nowhere to cut, or no draw has a
             counterfactual.
     """
     variables = algorithm.check_variables(variables)
@@ -99,29 +93,23 @@ def draw_interventions(
         raise InvalidArgumentError(f"draw at least one intervention, asked for {count}")
     if more_demo != "own" and more_demo < 0:
         raise InvalidArgumentError(f"at least 0 more demo tokens follow, or 'own', got {more_demo}")
-    if window < 1:
-        raise InvalidArgumentError(f"at least one position is rewritten, got a window of {window}")
     vocabulary = algorithm.task.vocabulary
     uncut = torch.tensor([vocabulary.pad, vocabulary.bos, vocabulary.eos, *vocabulary.encode(not_at)])
 
-    def cuts(sequences: Sequences) -> Int[Tensor, " batch"]:
+    def cuts(sequences: TokenBatch) -> Int[Tensor, " batch"]:
         if at is None:
-            return _anywhere(sequences, uncut, generator, window)
-        return algorithm.task.landmark(at, sequences)
+            return _anywhere(sequences, uncut, generator)
+        return algorithm.task.named_position(at, sequences)
 
     parts: list[Interventions] = []
     have, drawn = 0, 0
     while have < count:
-        part = _draw_once(algorithm, variables, count - have, generator, cuts, more_demo, window)
+        part = _draw_once(algorithm, variables, count - have, generator, cuts, more_demo)
         drawn += count - have
-        if part is not None:
-            parts.append(part)
-            have += len(part)
+        parts.append(part)
+        have += len(part)
         if have == 0 and drawn >= 20 * count:
-            raise InvalidArgumentError(
-                f"none of {drawn} draws has a counterfactual: {algorithm.name} never ends"
-                + (f", or no sequence has a window of {window} positions that it allows" if window > 1 else "")
-            )
+            raise InvalidArgumentError(f"none of {drawn} draws has a counterfactual: {algorithm.name} never ends")
     return join_draws(parts, redrawn=1 - count / drawn)
 
 
@@ -151,9 +139,9 @@ def continue_from(
             break
         if len(tokens) == LONGEST_CONTINUATION:
             raise InvalidArgumentError(f"{algorithm.name} has not ended after {LONGEST_CONTINUATION} tokens")
-        allowed = algorithm.allowed(values)
+        allowed = algorithm.next_token_mask(values)
         alone = allowed.sum(1) == 1
-        drawn, fewer = algorithm.task.environment(allowed, remaining, generator)
+        drawn, fewer = algorithm.task.sample_free_tokens(allowed, remaining, generator)
         token = torch.where(alone, allowed.int().argmax(1), drawn)
         tokens.append(torch.full((batch,), padding).index_copy_(0, rows, token))
         determined.append(torch.zeros(batch, dtype=torch.bool).index_copy_(0, rows, alone))
@@ -172,55 +160,27 @@ def _draw_once(
     variables: tuple[str, ...],
     count: int,
     generator: Generator,
-    cuts: Callable[[Sequences], Int[Tensor, " batch"]],
+    cuts: Callable[[TokenBatch], Int[Tensor, " batch"]],
     more_demo: int | Literal["own"],
-    window: int,
-) -> Interventions | None:
-    """Up to `count` interventions: those of `count` draws that have a counterfactual; `None` without room for any."""
+) -> Interventions:
+    """Up to `count` interventions: those of `count` draws that have a counterfactual."""
     task = algorithm.task
     base, source = (task.draw(task.draw_quantities(count, generator), generator) for _ in range(2))
     base_at, source_at = cuts(base), cuts(source)
     if more_demo == "own":
-        remaining = task.remaining(base, base_at)
+        remaining = task.remaining_demo_tokens(base, base_at)
     else:
         remaining = torch.randint(more_demo + 1, (count,), generator=generator)
-    rows = ((base_at >= window) & (source_at >= window)).nonzero()[:, 0]  # position 0 is BOS
-    if not len(rows):
-        return None
-    base_values, source_values, possible = _through(
-        algorithm, variables, (base.tokens[rows], base_at[rows]), (source.tokens[rows], source_at[rows]), window
+    base_values, source_values = (
+        values_at(algorithm, sequences.tokens, at) for sequences, at in ((base, base_at), (source, source_at))
     )
-    rows, base_values, source_values = rows[possible], _select(base_values, possible), _select(source_values, possible)
     swapped = {**base_values, **{name: source_values[name] for name in variables}}
-    then = continue_from(algorithm, swapped, remaining[rows], generator)
+    then = continue_from(algorithm, swapped, remaining, generator)
     everything = Interventions(
-        variables, base.tokens[rows], base_at[rows], source.tokens[rows], source_at[rows], base_values, source_values,
-        then.tokens, then.lengths, then.determined, redrawn=0.0, window=window,
+        variables, base.tokens, base_at, source.tokens, source_at, base_values, source_values,
+        then.tokens, then.lengths, then.determined, redrawn=0.0,
     )  # fmt: skip
     return select(everything, then.ends)
-
-
-Run = tuple[Int[Tensor, "batch _"], Int[Tensor, " batch"]]
-"""Tokens, and where each sequence is cut."""
-
-
-def _through(
-    algorithm: Algorithm, variables: tuple[str, ...], base: Run, source: Run, window: int
-) -> tuple[Values, Values, Bool[Tensor, " batch"]]:
-    """The algorithm's state in base and source at their cuts, the variables overwritten at each position before.
-
-    Also where that is possible: the algorithm must allow the tokens of the base that come between.
-    """
-    (tokens, at), (source_tokens, source_at) = base, source
-    there = algorithm.run(source_tokens)
-    values = values_at(algorithm, tokens, at - (window - 1))
-    possible = torch.ones(len(at), dtype=torch.bool)
-    for back in range(window - 1, 0, -1):
-        values = {**values, **{name: _at(there[name], source_at - back) for name in variables}}
-        token = _at(tokens, at - back + 1)
-        possible &= _at(algorithm.allowed(values), token)
-        values = algorithm.step(values, token)
-    return values, {name: _at(column, source_at) for name, column in there.items()}, possible
 
 
 def _at(columns: Shaped[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Shaped[Tensor, " batch"]:
@@ -233,15 +193,11 @@ def values_at(algorithm: Algorithm, tokens: Int[Tensor, "batch time"], positions
     return {name: _at(column, positions) for name, column in algorithm.run(tokens).items()}
 
 
-def _anywhere(
-    sequences: Sequences, uncut: Int[Tensor, " tokens"], generator: Generator, window: int
-) -> Int[Tensor, " batch"]:
-    """A position of each sequence with room for the window; its first where there is none, which has no room."""
+def _anywhere(sequences: TokenBatch, uncut: Int[Tensor, " tokens"], generator: Generator) -> Int[Tensor, " batch"]:
+    """A position of each sequence, uniform over those of other tokens."""
     may = ~torch.isin(sequences.tokens, uncut)
     if not may.any(1).all():
         raise InvalidArgumentError("a sequence has no position to cut at: every token is BOS, EOS or excluded")
-    may[:, :window] = False
-    may[:, 0] = ~may.any(1)
     return torch.multinomial(may.float(), 1, generator=generator)[:, 0]
 
 
@@ -270,7 +226,7 @@ def _each_tensor(
     parts: list[Interventions], combine: Callable[[list[Tensor]], Tensor], redrawn: float
 ) -> Interventions:
     """One set of interventions from several, tensor by tensor."""
-    made: dict[str, Any] = {"variables": parts[0].variables, "redrawn": redrawn, "window": parts[0].window}
+    made: dict[str, Any] = {"variables": parts[0].variables, "redrawn": redrawn}
     for name in (entry.name for entry in fields(Interventions) if entry.name not in made):
         values = [getattr(part, name) for part in parts]
         if isinstance(values[0], Tensor):

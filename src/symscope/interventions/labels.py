@@ -52,12 +52,7 @@ def relabel(
     """The same bases, sources and cuts, followed by what the base does with what the source's values stand for.
 
     Interventions that cannot end any more are left out; `redrawn` is the share of them.
-
-    Raises:
-        InvalidArgumentError: they rewrite more than one position.
     """
-    if drawn.window > 1:
-        raise InvalidArgumentError(f"labels are exchanged at one position, not in a window of {drawn.window}")
     swapped = {**drawn.base_values, **{name: labels[name].of(drawn.source_values[name]) for name in drawn.variables}}
     remaining = torch.randint(MORE_DEMO + 1, (len(drawn),), generator=generator)
     then = continue_from(algorithm, swapped, remaining, generator)

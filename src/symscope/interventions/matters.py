@@ -21,7 +21,7 @@ def contradicts(algorithm: Algorithm, values: Values, drawn: Interventions) -> B
     possible = torch.ones(len(drawn), dtype=torch.bool)
     contradicted = torch.zeros(len(drawn), dtype=torch.bool)
     for token, scored in zip(drawn.continuation.unbind(1), drawn.determined.unbind(1), strict=True):
-        excluded = possible & ~algorithm.allowed(values).gather(1, token[:, None])[:, 0]
+        excluded = possible & ~algorithm.next_token_mask(values).gather(1, token[:, None])[:, 0]
         contradicted |= excluded & scored
         possible &= ~excluded
         values = algorithm.step(values, token)

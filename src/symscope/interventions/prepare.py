@@ -5,7 +5,6 @@ Nothing here depends on an alignment, so a search does it once, and every later 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,32 +13,22 @@ from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interventions.draw import Interventions
-from symscope.networks import Cut, Network, join_cuts
+from symscope.networks import Network, RunState, join_run_states
 
 ROWS_AT_ONCE = 4096
-
-
-class Earlier(NamedTuple):
-    """A position before the cut that is rewritten too: what with, and the base's own token that follows it."""
-
-    source: Float[Tensor, "batch state"]
-    token: Int[Tensor, " batch"]
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Interventions on one network: its states at the cuts, and the continuations that must follow a swap."""
 
-    base: Cut
-    """Stopped at the first position that is rewritten; of a single one, that is the cut."""
+    base: RunState
     source: Float[Tensor, "batch state"]
     continuation: Int[Tensor, "batch time"]
     lengths: Int[Tensor, " batch"]
     """On the CPU, where the order of work is planned; so is `scored`."""
     scored: Bool[Tensor, "batch time"]
     """Which tokens of the continuation are scored: the determined ones."""
-    earlier: tuple[Earlier, ...] = ()
-    """Of a window of several positions, those before the cut, in order."""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -65,22 +54,19 @@ def prepare(network: Network, interventions: Interventions, site: str) -> Prepar
     continuation = interventions.continuation.to(device)
     network.check_tokens(continuation)
 
-    def cuts(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Iterator[Cut]:
+    def cuts(tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"]) -> Iterator[RunState]:
         for part, at in zip(tokens.split(ROWS_AT_ONCE), positions.split(ROWS_AT_ONCE), strict=True):
-            yield network.cut(part.to(device), at.to(device), site)
+            yield network.run_until(part.to(device), at.to(device), site)
 
-    def sources(back: int) -> Float[Tensor, "batch state"]:
-        return torch.cat([cut.states for cut in cuts(interventions.source, interventions.source_positions - back)])
-
-    window = range(interventions.window - 1, 0, -1)
-    stopped = cuts(interventions.base, interventions.base_positions - len(window))
-    if not window:  # what follows the cut is known
-        parts = zip(stopped, continuation.split(ROWS_AT_ONCE), interventions.lengths.split(ROWS_AT_ONCE), strict=True)
-        stopped = (network.prefeed(*part) for part in parts)
-    base, source = join_cuts(list(stopped)), sources(0)
-    tokens, at = interventions.base.to(device), interventions.base_positions.to(device)[:, None]
-    earlier = tuple(Earlier(sources(back), tokens.gather(1, at - back + 1)[:, 0]) for back in window)
-    if not all(states.isfinite().all() for states in (base.states, source, *(one.source for one in earlier))):
+    parts = zip(
+        cuts(interventions.base, interventions.base_positions),
+        continuation[:, :-1].split(ROWS_AT_ONCE),
+        (interventions.lengths - 1).split(ROWS_AT_ONCE),
+        strict=True,
+    )
+    base = join_run_states([network.precompute(*part) for part in parts])
+    source = torch.cat([cut.states for cut in cuts(interventions.source, interventions.source_positions)])
+    if not all(states.isfinite().all() for states in (base.states, source)):
         raise NonFiniteError(f"the network's states at site {site!r} are not all finite; was its training stable?")
     return Prepared(
         base,
@@ -88,21 +74,16 @@ def prepare(network: Network, interventions: Interventions, site: str) -> Prepar
         continuation,
         interventions.lengths,
         interventions.determined,
-        earlier,
     )
 
 
 def join(parts: Sequence[Prepared]) -> Prepared:
-    """Several sets on one network, of windows of the same width, as one, their rows in order."""
+    """Several sets on one network as one, their rows in order."""
     time = max(part.continuation.shape[1] for part in parts)
     return Prepared(
-        join_cuts([part.base for part in parts]),
+        join_run_states([part.base for part in parts]),
         torch.cat([part.source for part in parts]),
         torch.cat([pad(part.continuation, (0, time - part.continuation.shape[1])) for part in parts]),
         torch.cat([part.lengths for part in parts]),
         torch.cat([pad(part.scored, (0, time - part.scored.shape[1])) for part in parts]),
-        tuple(
-            Earlier(*(torch.cat(both) for both in zip(*same, strict=True)))
-            for same in zip(*(part.earlier for part in parts), strict=True)
-        ),
     )

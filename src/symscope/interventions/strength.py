@@ -87,9 +87,9 @@ def strength_test(network: Transformer, task: NumericTask, trials: int, generato
 
 
 def _shown(task: NumericTask, quantities: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Sequences up to the trigger, and then more responses than can be due; and where the trigger is."""
+    """TokenBatch up to the trigger, and then more responses than can be due; and where the trigger is."""
     sequences = task.draw(quantities, generator)
-    trigger = task.landmark("trigger", sequences)
+    trigger = task.named_position("trigger", sequences)
     time = int((trigger + quantities).max()) + MARGIN
     tokens = torch.full((len(quantities), time), task.response)
     shown = min(time, sequences.tokens.shape[1])

@@ -1,13 +1,13 @@
 """Networks: run on tokens, their states read, resumed from rewritten states."""
 
-from symscope.networks.base import Cut, Network, join_cuts
+from symscope.networks.base import Network, RunState, join_run_states
 from symscope.networks.catalogue import NETWORKS, make_network, network_options
 from symscope.networks.constructed import (
     CONSTRUCTED,
     Constructed,
     angle_network,
     averaging_network,
-    disguise,
+    change_basis,
     magnitude_network,
     power_network,
     random_invertible,
@@ -25,19 +25,19 @@ __all__ = [
     "NETWORKS",
     "Cell",
     "Constructed",
-    "Cut",
     "GRUCell",
     "LSTMCell",
     "LinearReadout",
     "MLPReadout",
     "Network",
     "RecurrentNetwork",
+    "RunState",
     "Transformer",
     "angle_network",
     "averaging_network",
-    "disguise",
+    "change_basis",
     "gru",
-    "join_cuts",
+    "join_run_states",
     "lstm",
     "magnitude_network",
     "make_network",

@@ -1,13 +1,14 @@
 """A network is run on tokens, its state at a position can be read, and it can be resumed from a rewritten state.
 
-The state lives at a *site* (a GRU's `h`, a transformer's residual stream after a layer). A `Cut` is a network
-stopped at one position of each sequence: the state there, and whatever else it needs to go on. Rewriting a state
-means replacing it in the cut and resuming; there are no hooks, and nothing before the cut is ever run again.
+The state lives at a *site* (a GRU's `h`, a transformer's residual stream after a layer). A `RunState` is a network
+stopped at one position of each sequence: the state there, and whatever else it needs to continue. To rewrite a state,
+replace it in the run state and resume; there are no hooks, and nothing before the stop is ever run again.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,44 +20,67 @@ from symscope.networks.packing import to_device
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A batch of runs stopped at one position each."""
+class RunState:
+    """A batch of runs of a network, each stopped after one position of its sequence.
+
+    Attributes:
+        site: the site of the states.
+        states: the state of each run at the site.
+        stored: further tensors that the network needs to continue; read them through `context`.
+        rows: the row of `stored` that belongs to each run, on the CPU; default: run i has row i.
+    """
 
     site: str
     states: Float[Tensor, "batch state"]
-    context: Mapping[str, Tensor] = field(default_factory=dict)
-    """What else the network needs to go on: a row a run, then time, where that differs from cut to cut."""
+    stored: Mapping[str, Tensor] = field(default_factory=dict)
     rows: Int[Tensor, " batch"] | None = None
-    """Which row of the context each run has, on the CPU; default: each its own, in order."""
 
-    def rewrite(self, states: Float[Tensor, "batch state"]) -> "Cut":
-        """The same runs with other states."""
-        return replace(self, states=states)
-
-    def __getitem__(self, rows: Int[Tensor, " some"]) -> "Cut":
-        """Some of the runs, in the order of `rows`."""
-        return self.at(rows.cpu(), self.states[rows.to(self.states.device)])
-
-    def at(self, rows: Int[Tensor, " some"], states: Float[Tensor, "some state"]) -> "Cut":
-        """Some of the runs, in the order of `rows` (on the CPU), with other states; the context is not copied."""
-        return replace(self, states=states, rows=self.context_rows[rows])
+    @property
+    def context(self) -> Mapping[str, Tensor]:
+        """The stored tensors with one row for each run, in the order of `states`."""
+        return _ContextRows(self.stored, self.rows)
 
     @property
     def context_rows(self) -> Int[Tensor, " batch"]:
-        """Which row of the context each run has, on the CPU."""
+        """The row of `stored` that belongs to each run, on the CPU."""
         return torch.arange(len(self.states)) if self.rows is None else self.rows
 
-    def of(self, name: str) -> Tensor:
-        """An entry of the context, a row for each run."""
-        entry = self.context[name]
-        return entry if self.rows is None else entry.index_select(0, to_device(self.rows, entry.device))
+    def rewrite(self, states: Float[Tensor, "batch state"]) -> "RunState":
+        """The same runs with other states."""
+        return replace(self, states=states)
+
+    def __getitem__(self, rows: Int[Tensor, " some"]) -> "RunState":
+        """Some of the runs, in the order of `rows`."""
+        return self.select(rows.cpu(), self.states[rows.to(self.states.device)])
+
+    def select(self, rows: Int[Tensor, " some"], states: Float[Tensor, "some state"]) -> "RunState":
+        """Some of the runs, in the order of `rows` (on the CPU), with other states; stored tensors are not copied."""
+        return replace(self, states=states, rows=self.context_rows[rows])
 
     def __len__(self) -> int:
         return len(self.states)
 
 
-def join_cuts(cuts: Sequence[Cut]) -> Cut:
-    """Cuts of one network at one site as one, their rows in order; a shorter context is padded with zeros."""
+@final
+class _ContextRows(Mapping[str, Tensor]):
+    """Stored tensors, of which each access selects the rows that belong to the runs."""
+
+    def __init__(self, stored: Mapping[str, Tensor], rows: Tensor | None) -> None:
+        self._stored, self._rows = stored, rows
+
+    def __getitem__(self, name: str) -> Tensor:
+        entry = self._stored[name]
+        return entry if self._rows is None else entry.index_select(0, to_device(self._rows, entry.device))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+
+def join_run_states(states: Sequence[RunState]) -> RunState:
+    """Joins run states of one network at one site, rows in order; shorter stored tensors are padded with zeros."""
 
     def join(tensors: list[Tensor]) -> Tensor:
         if tensors[0].ndim == 1:
@@ -64,8 +88,8 @@ def join_cuts(cuts: Sequence[Cut]) -> Cut:
         time = max(tensor.shape[1] for tensor in tensors)
         return torch.cat([pad(x, (0, 0) * (x.ndim - 2) + (0, time - x.shape[1])) for x in tensors])
 
-    context = {name: join([cut.of(name) for cut in cuts]) for name in cuts[0].context}
-    return Cut(cuts[0].site, torch.cat([cut.states for cut in cuts]), context)
+    stored = {name: join([state.context[name] for state in states]) for name in states[0].stored}
+    return RunState(states[0].site, torch.cat([state.states for state in states]), stored)
 
 
 class Network(nn.Module, ABC):
@@ -107,46 +131,35 @@ class Network(nn.Module, ABC):
         """The state at a site after each token; `UnknownNameError` when there is no such site."""
 
     @abstractmethod
-    def cut(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> Cut:
-        """Each sequence run up to and with the token at its position (counted from 0), and stopped there."""
+    def run_until(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> RunState:
+        """Runs each sequence up to and including the token at its position (counted from 0), and stops there."""
 
     @abstractmethod
     def resume(
-        self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, "wanted feature"]:
-        """Goes on from a cut, and gives the features that predict the wanted tokens of the continuations.
+        self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
+    ) -> Float[Tensor, "targets feature"]:
+        """Continues stopped runs with the tokens `fed`, and returns the features that predict the targets.
 
-        What predicts `continuation[:, 0]` is the cut itself, so a continuation's last token is never fed, and no row
-        runs further than its last wanted token asks for. This is the innermost step of a search: the tokens are not
+        Column 0 of `target_mask` is the prediction at the stop itself, column j the prediction after `fed[:, j - 1]`.
+        No row runs further than its last target needs. This is the innermost step of a search: the tokens are not
         checked, and nothing waits for the device.
 
         Args:
-            cut: where to go on from; its states may have been rewritten.
-            continuation: the tokens that follow.
-            wanted: which of them are to be predicted; on the CPU, where the order of work is planned. At least one.
+            state: the stopped runs; their states may have been rewritten.
+            fed: the tokens that each run reads after the stop.
+            target_mask: which predictions are needed; on the CPU, where the order of work is planned. At least one.
 
         Returns:
-            The features, in the order of `wanted.nonzero()`.
+            The features, in the order of `target_mask.nonzero()`.
         """
 
-    def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]) -> Cut:
-        """The same cut, with all of a continuation's run, up to its length, that no rewritten state can change.
+    def precompute(self, state: RunState, fed: Int[Tensor, "batch steps"], lengths: Int[Tensor, " batch"]) -> RunState:
+        """Runs all of the fed tokens that no rewritten state can change, up to `lengths` tokens of each row.
 
-        `resume` from it with that continuation, or less of it, gives the same features and has less to do; it must not
-        be given any other. Where everything depends on the state, this is the cut as it was.
+        `resume` from the returned run state, with the same `fed` or with less of it, gives the same features and does
+        less work. A network in which everything depends on the state returns the run state unchanged.
         """
-        return cut
-
-    def advance(self, cut: Cut, tokens: Int[Tensor, " batch"]) -> Cut:
-        """The same runs stopped one token later: each is fed one more, whatever it would have predicted.
-
-        For runs that are rewritten at several positions; so the new cut, states and context, is differentiable by the
-        states of the old one. That must not have been fed anything beforehand (`prefeed`).
-
-        Raises:
-            InvalidArgumentError: this network does not say how.
-        """
-        raise InvalidArgumentError(f"{self.architecture}: rewriting several positions of a run needs `advance`")
+        return state
 
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
         """Logits of the token after each position."""

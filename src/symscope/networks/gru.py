@@ -28,7 +28,7 @@ class GRUCell(Cell):
         self.state_weight = uniform_parameter((3 * d, d), d, generator)
         self.state_bias = uniform_parameter((3 * d,), d, generator)
 
-    def drives(self) -> Float[Tensor, "vocabulary drive"]:
+    def token_inputs(self) -> Float[Tensor, "vocabulary drive"]:
         """See `Cell.drives`."""
         return linear(self.embedding, self.input_weight, self.input_bias)
 
@@ -46,7 +46,7 @@ class GRUCell(Cell):
         self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, " steps"], running: Sequence[int]
     ) -> Float[Tensor, "steps state"]:
         """See `Cell.scan`."""
-        return gru_scan(start, self.drives(), self.state_weight, self.state_bias, tokens, running)
+        return gru_scan(start, self.token_inputs(), self.state_weight, self.state_bias, tokens, running)
 
 
 def gru(d: int, vocabulary: int, generator: Generator) -> RecurrentNetwork:

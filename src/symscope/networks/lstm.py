@@ -39,7 +39,7 @@ class LSTMCell(Cell):
         self.state_weight = uniform_parameter((4 * size, size), size, generator)
         self.state_bias = uniform_parameter((4 * size,), size, generator)
 
-    def drives(self) -> Float[Tensor, "vocabulary drive"]:
+    def token_inputs(self) -> Float[Tensor, "vocabulary drive"]:
         """See `Cell.drives`."""
         return linear(self.embedding, self.input_weight, self.input_bias)
 
@@ -56,7 +56,7 @@ class LSTMCell(Cell):
         self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, " steps"], running: Sequence[int]
     ) -> Float[Tensor, "steps state"]:
         """See `Cell.scan`."""
-        return lstm_scan(start, self.drives() + self.state_bias, self.state_weight, tokens, running)
+        return lstm_scan(start, self.token_inputs() + self.state_bias, self.state_weight, tokens, running)
 
 
 def lstm(d: int, vocabulary: int, generator: Generator, *, each: bool = False) -> RecurrentNetwork:

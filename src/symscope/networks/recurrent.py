@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from symscope.networks.base import Cut, Network, check_positions
+from symscope.networks.base import Network, RunState, check_positions
 from symscope.networks.packing import Packing, pick, to_device
 
 
@@ -31,7 +31,7 @@ class Cell(nn.Module, ABC):
     output: slice
 
     @abstractmethod
-    def drives(self) -> Float[Tensor, "vocabulary drive"]:
+    def token_inputs(self) -> Float[Tensor, "vocabulary drive"]:
         """What each token contributes to a step. There are few tokens, so it is looked up, not multiplied."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Cell(nn.Module, ABC):
             The states after each token, packed like `tokens`.
         """
         states, after = start, []
-        for drives in self.drives()[tokens].split(running):
+        for drives in self.token_inputs()[tokens].split(running):
             states = self.step(states[: len(drives)], drives)
             after.append(states)
         return torch.cat(after)
@@ -78,7 +78,7 @@ class RecurrentNetwork(Network):
         self.default_site = max(self.sites, key=lambda name: self.sites[name])  # the whole state
         self.architecture = f"recurrent, {type(cell).__name__}, {type(output).__name__}"
         with torch.no_grad():
-            self.vocabulary = len(cell.drives())
+            self.vocabulary = len(cell.token_inputs())
 
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
@@ -97,8 +97,8 @@ class RecurrentNetwork(Network):
         self.check_site(site)
         return self._over_time(tokens, None)[..., self.cell.sites[site]]
 
-    def cut(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> Cut:
-        """See `Network.cut`; nothing after the positions is run."""
+    def run_until(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> RunState:
+        """See `Network.run_until`; nothing after the positions is run."""
         self.check_site(site)
         check_positions(tokens, positions)
         lengths = positions.cpu() + 1
@@ -107,37 +107,33 @@ class RecurrentNetwork(Network):
         last = packing.index(torch.arange(len(lengths)), lengths - 1)
         return self._stopped(after.index_select(0, to_device(last, after.device)), site)
 
-    def advance(self, cut: Cut, tokens: Int[Tensor, " batch"]) -> Cut:
-        """See `Network.advance`."""
-        return self._stopped(self.cell.scan(self._whole(cut), tokens, [len(tokens)]), cut.site)
-
     def resume(
-        self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, "wanted feature"]:
+        self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
+    ) -> Float[Tensor, "targets feature"]:
         """See `Network.resume`."""
-        start = self._whole(cut)
-        rows, steps = wanted.nonzero().unbind(1)
-        asked = (wanted * torch.arange(wanted.shape[1])).amax(1)
-        packing = Packing(asked)
+        start = self._whole(state)
+        rows, steps = target_mask.nonzero().unbind(1)
+        needed = (target_mask * torch.arange(target_mask.shape[1])).amax(1)
+        packing = Packing(needed)
         start = pick(start, to_device(packing.order, start.device))
-        after = self._scan(start, continuation, packing)
-        # What predicts the first token is the cut itself, and the cuts come first.
+        after = self._scan(start, fed, packing)
+        # The stopped states predict column 0, and they come first.
         at = len(start) + packing.index(rows, (steps - 1).clamp(min=0))
         at = to_device(torch.where(steps == 0, packing.place[rows], at), start.device)
         return pick(torch.cat([start, after])[:, self.cell.output], at)
 
-    def _stopped(self, whole: Float[Tensor, "batch width"], site: str) -> Cut:
-        """Runs in these whole states, as a cut at a site that may be a part of them."""
+    def _stopped(self, whole: Float[Tensor, "batch width"], site: str) -> RunState:
+        """Runs in these whole states, stopped at a site that may be a part of them."""
         if self.sites[site] == self.cell.width:
-            return Cut(site, whole)
-        return Cut(site, whole[:, self.cell.sites[site]], {"whole": whole})
+            return RunState(site, whole)
+        return RunState(site, whole[:, self.cell.sites[site]], {"whole": whole})
 
-    def _whole(self, cut: Cut) -> Float[Tensor, "batch width"]:
-        """The whole states of a cut, with what was rewritten of them."""
-        if "whole" not in cut.context:
-            return cut.states
-        part, whole = self.cell.sites[cut.site], cut.of("whole")
-        return torch.cat([whole[:, : part.start], cut.states, whole[:, part.stop :]], 1)
+    def _whole(self, state: RunState) -> Float[Tensor, "batch width"]:
+        """The whole states of stopped runs, their rewritten part included."""
+        if "whole" not in state.stored:
+            return state.states
+        part, whole = self.cell.sites[state.site], state.context["whole"]
+        return torch.cat([whole[:, : part.start], state.states, whole[:, part.stop :]], 1)
 
     def _over_time(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None

@@ -11,11 +11,11 @@ from typing import cast, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from symscope.errors import InvalidArgumentError
 from symscope.networks.attention import Layer, Rotation, rotation
-from symscope.networks.base import Cut, Network, check_positions
+from symscope.networks.base import Network, RunState, check_positions
 from symscope.networks.initial import normal_parameter
 from symscope.networks.packing import pick, repeat, to_device
 from symscope.networks.ragged import Cached, Earlier, Projected, Ragged
@@ -116,8 +116,8 @@ class Transformer(Network):
             after.append(residual)
         return after
 
-    def cut(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> Cut:
-        """See `Network.cut`; the context holds every layer's keys and values, and the positions."""
+    def run_until(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> RunState:
+        """See `Network.run_until`; the context holds every layer's keys and values, and the positions."""
         self.check_site(site)
         check_positions(tokens, positions)
         below, lengths = self._below(site), positions.cpu() + 1
@@ -134,72 +134,48 @@ class Transformer(Network):
         for index, now in enumerate(projected):
             context[f"keys{index}"] = ragged.spread(now.keys, *tokens.shape)
             context[f"values{index}"] = ragged.spread(now.values, *tokens.shape)
-        return Cut(site, states, context)
+        return RunState(site, states, context)
 
-    def prefeed(self, cut: Cut, continuation: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]) -> Cut:
-        """See `Network.prefeed`.
+    def precompute(self, state: RunState, fed: Int[Tensor, "batch steps"], lengths: Int[Tensor, " batch"]) -> RunState:
+        """See `Network.precompute`.
 
-        No rewritten state changes the continuation's residual stream at the site. In the first layer above, it is one
-        key and one value among those that a token sees: what the others come to is known, as their mean and the
-        logarithm of their weights' sum.
+        No rewritten state changes the residual stream of the fed tokens at the site. In the first layer above, the
+        rewritten state is one key and one value among those that a token attends to: the contribution of the others is
+        known, as their mean and the logarithm of the sum of their weights.
         """
-        below, positions = self._below(cut.site), cut.of("positions")
-        tokens, lengths = continuation[:, :-1], lengths.cpu() - 1  # the last token is predicted, never fed
-        ragged = Ragged(lengths, tokens.device, Earlier(cut.context_rows, positions + 1))
-        by, residual = self._rotation(ragged.positions), self.embedding[ragged.pack(tokens)]
+        below, positions = self._below(state.site), state.context["positions"]
+        lengths = lengths.cpu()
+        ragged = Ragged(lengths, fed.device, Earlier(state.context_rows, positions + 1))
+        by, residual = self._rotation(ragged.positions), self.embedding[ragged.pack(fed)]
         for index in range(below):
             layer = self._stack()[index]
-            residual = layer.update(residual, ragged.attend(layer.project(residual, by), _cached(cut, index)))
-        fed = {"fed": residual}
+            residual = layer.update(residual, ragged.attend(layer.project(residual, by), _cached(state, index)))
+        computed = {"fed": residual}
         if below < len(self.layers):
             now = self._stack()[below].project(residual, by)
-            others = Ragged(lengths, tokens.device, Earlier(cut.context_rows, positions))
-            mean, mass = others.attend_with_mass(now, _cached(cut, below))
-            fed |= {"queries": now.queries, "mean": mean, "mass": mass}
-        context = {name: cut.of(name) for name in _above(cut.context, below)}
-        context |= {name: ragged.spread(entry, *tokens.shape) for name, entry in fed.items()}
-        return Cut(cut.site, cut.states, context)
-
-    def advance(self, cut: Cut, tokens: Int[Tensor, " batch"]) -> Cut:
-        """See `Network.advance`.
-
-        The old cut's rewritten state gives the layers above it keys and values, and nothing to the new state: that is
-        the residual stream of the next token at the site, which sees the layers below alone.
-        """
-        below, positions, device = self._below(cut.site), cut.of("positions"), cut.states.device
-        one, next_positions = torch.ones_like(positions), positions + 1
-        seen_here, seen_next = (Earlier(cut.context_rows, count) for count in (positions, next_positions))
-        here, following = (Ragged(one, device, seen) for seen in (seen_here, seen_next))
-        by_here, by_next = self._rotation(here.positions), self._rotation(following.positions)
-        context, rewritten, residual = {"positions": next_positions}, cut.states, self.embedding[tokens]
-        for index, layer in enumerate(self._stack()):
-            cached = _cached(cut, index)
-            if index < below:
-                at, now = next_positions, layer.project(residual, by_next)
-                residual = layer.update(residual, following.attend(now, cached))
-            else:
-                at, now = positions, layer.project(rewritten, by_here)
-                rewritten = layer.update(rewritten, here.attend(now, cached))
-            for kind, new in (("keys", now.keys), ("values", now.values)):
-                context[f"{kind}{index}"] = _with_entry(cut.of(f"{kind}{index}"), to_device(at, device), new)
-        return Cut(cut.site, residual, context)
+            others = Ragged(lengths, fed.device, Earlier(state.context_rows, positions))
+            mean, mass = others.attend_with_mass(now, _cached(state, below))
+            computed |= {"queries": now.queries, "mean": mean, "mass": mass}
+        stored = {name: state.context[name] for name in _above(state.stored, below)}
+        stored |= {name: ragged.spread(entry, *fed.shape) for name, entry in computed.items()}
+        return RunState(state.site, state.states, stored)
 
     def resume(
-        self, cut: Cut, continuation: Int[Tensor, "batch time"], wanted: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, "wanted feature"]:
+        self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
+    ) -> Float[Tensor, "targets feature"]:
         """See `Network.resume`."""
-        lengths = (wanted * torch.arange(1, wanted.shape[1] + 1)).amax(1).clamp(min=1)
-        cut = cut if "fed" in cut.context else self.prefeed(cut, continuation, lengths)
-        below, last = self._below(cut.site), len(self.layers) - 1
-        rows, steps = wanted.nonzero().unbind(1)
+        lengths = (target_mask * torch.arange(1, target_mask.shape[1] + 1)).amax(1).clamp(min=1)
+        state = state if "fed" in state.stored else self.precompute(state, fed, lengths - 1)
+        below, last = self._below(state.site), len(self.layers) - 1
+        rows, steps = target_mask.nonzero().unbind(1)
         if below >= last:
-            return self.final_norm(self._first_above(cut, rows, steps))
-        ragged = Ragged(lengths, cut.states.device, Earlier(cut.context_rows, cut.of("positions")))
-        residual = self._first_above(cut, ragged.rows, ragged.steps)
+            return self.final_norm(self._first_above(state, rows, steps))
+        ragged = Ragged(lengths, state.states.device, Earlier(state.context_rows, state.context["positions"]))
+        residual = self._first_above(state, ragged.rows, ragged.steps)
         by = self._rotation(ragged.positions)
         for index in range(below + 1, last + 1):
             layer = self._stack()[index]
-            attended = ragged.attend(layer.project(residual, by), _cached(cut, index))
+            attended = ragged.attend(layer.project(residual, by), _cached(state, index))
             if index == last:
                 at = to_device(ragged.begins[rows] + steps, residual.device)
                 residual, attended = pick(residual, at), pick(attended, at)
@@ -207,23 +183,23 @@ class Transformer(Network):
         return self.final_norm(residual)
 
     def _first_above(
-        self, cut: Cut, rows: Int[Tensor, " some"], steps: Int[Tensor, " some"]
+        self, state: RunState, rows: Int[Tensor, " some"], steps: Int[Tensor, " some"]
     ) -> Float[Tensor, "some d"]:
         """The residual stream after the first layer above the site (or at it, if there is none), at some steps."""
-        below, device = self._below(cut.site), cut.states.device
-        on = steps > 0  # the cut itself is step 0
+        below, device = self._below(state.site), state.states.device
+        on = steps > 0  # step 0 is the stop itself
         mine, first = rows[~on], to_device(rows[~on], device)
-        there = to_device(cut.context_rows[rows[on]] * cut.context["fed"].shape[1] + steps[on] - 1, device)
-        fed = {name: cut.context[name].flatten(0, 1).index_select(0, there) for name in _FED if name in cut.context}
-        residual = torch.cat([pick(cut.states, first), fed["fed"]])
+        there = to_device(state.context_rows[rows[on]] * state.stored["fed"].shape[1] + steps[on] - 1, device)
+        fed = {name: state.stored[name].flatten(0, 1).index_select(0, there) for name in _FED if name in state.stored}
+        residual = torch.cat([pick(state.states, first), fed["fed"]])
         if below < len(self.layers):
-            layer, positions = self._stack()[below], cut.of("positions")
-            now = layer.project(cut.states, self._rotation(to_device(positions, device)))
-            earlier = Earlier(cut.context_rows[mine], positions[mine])
+            layer, positions = self._stack()[below], state.context["positions"]
+            now = layer.project(state.states, self._rotation(to_device(positions, device)))
+            earlier = Earlier(state.context_rows[mine], positions[mine])
             alone = Ragged(torch.ones_like(mine), device, earlier)
-            own = alone.attend(Projected(*(pick(x, first) for x in now)), _cached(cut, below))
-            # What a token of the continuation attends to: a weighted mean of what is known, and of the cut position.
-            each = torch.bincount(rows[on], minlength=len(cut))
+            own = alone.attend(Projected(*(pick(x, first) for x in now)), _cached(state, below))
+            # What a fed token attends to: a weighted mean of what is known, and of the stopped position.
+            each = torch.bincount(rows[on], minlength=len(state))
             keys, values = repeat(now.keys, each), repeat(now.values, each)
             share = ((fed["queries"] * keys).sum(-1) / self.head_width**0.5 - fed["mass"]).sigmoid()
             mixed = torch.lerp(fed["mean"], values, share[..., None])
@@ -258,19 +234,8 @@ class Transformer(Network):
         return list(self.sites).index(site)
 
 
-def _with_entry(
-    context: Float[Tensor, "batch time heads width"],
-    positions: Int[Tensor, " batch"],
-    new: Float[Tensor, "batch heads width"],
-) -> Float[Tensor, "batch longer heads width"]:
-    """The context with another entry at one position of each row, and room for one more."""
-    longer = pad(context, (0, 0, 0, 0, 0, 1))
-    rows = torch.arange(len(new), device=new.device)
-    return longer.index_put((rows, positions), new)
-
-
-def _cached(cut: Cut, index: int) -> Cached:
-    return Cached(cut.context[f"keys{index}"], cut.context[f"values{index}"])
+def _cached(state: RunState, index: int) -> Cached:
+    return Cached(state.stored[f"keys{index}"], state.stored[f"values{index}"])
 
 
 def _above(context: Mapping[str, Tensor], below: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from symscope.analysis.schemas import CONTROLS
-from symscope.thresholds import HIGH_IIA, SURE_DIVERGENCE
+from symscope.thresholds import HIGH_IIA, MAX_DIVERGENCE
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def _natural(row: dict[str, object]) -> Check:
     text = f"{outside:.0%} of the rewritten states' norm outside the natural span"
     if dormant is not None:
         text += f", {dormant:.0%} of the effect lost within it"
-    natural = outside <= SURE_DIVERGENCE and (dormant or 0.0) <= SURE_DIVERGENCE
+    natural = outside <= MAX_DIVERGENCE and (dormant or 0.0) <= MAX_DIVERGENCE
     return Check(
         "yes" if natural else "no",
         "With natural states",
-        f"{text}{_worst(row)}; at most {SURE_DIVERGENCE:.0%} counts as natural.",
+        f"{text}{_worst(row)}; at most {MAX_DIVERGENCE:.0%} counts as natural.",
     )

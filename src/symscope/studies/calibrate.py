@@ -21,7 +21,7 @@ from symscope.networks import (
     CONSTRUCTED,
     Constructed,
     Network,
-    disguise,
+    change_basis,
     make_network,
     random_invertible,
     random_orthogonal,
@@ -136,7 +136,7 @@ def _hidden(network: str, hide: str, d: int, task: Task, seed: int) -> Construct
     if hide == "none":
         return constructed
     matrix = random_orthogonal(d, draws) if hide == "orthogonal" else random_invertible(d, CONDITION, draws)
-    return disguise(constructed, matrix)
+    return change_basis(constructed, matrix)
 
 
 def _untrained_like(network: Network, draws: torch.Generator) -> Network:
@@ -146,7 +146,7 @@ def _untrained_like(network: Network, draws: torch.Generator) -> Network:
     assert isinstance(cell, LinearCell)
     assert isinstance(output, LinearReadout)
     weight = torch.stack([random_orthogonal(cell.width, draws) for _ in cell.weight])
-    drives = torch.randn(cell.token_drives.shape, generator=draws)
+    drives = torch.randn(cell.token_bias.shape, generator=draws)
     readout = LinearReadout(torch.randn(output.weight.shape, generator=draws), torch.zeros_like(output.bias))
     return RecurrentNetwork(LinearCell(weight, cell.kinds, drives), readout)
 

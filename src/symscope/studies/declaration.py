@@ -273,10 +273,9 @@ class Study(_Section):
             raise ValueError(
                 "nothing to do: name at least one task and one network, or ask for theory or a calibration"
             )
-        if self.development is not None and not (self.training.keep_every and self.alignments):
+        if self.development is not None and not (self.training.checkpoint_every and self.alignments):
             raise ValueError(
-                "development needs checkpoints and something to look for in them: set keep_every of training, and "
-                "name alignments"
+                "development needs checkpoints and alignments: set checkpoint_every of training, and name alignments"
             )
         return self
 

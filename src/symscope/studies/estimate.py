@@ -124,7 +124,7 @@ def _cut(unit: Sequence[Job], which: int) -> list[Job]:
         if cut is not None:
             section, length, value = cut
             options = {**arguments[section], length: value}
-            options |= {"keep_every": 0} if "keep_every" in options else {}
+            options |= {"checkpoint_every": 0} if "checkpoint_every" in options else {}
             options |= {"patience": 10**6} if "patience" in options else {}  # nothing may end it sooner
             arguments[section] = options
         needs = tuple(_name(need, 0) for need in job.needs)

@@ -17,7 +17,7 @@ from symscope.seeds import generator
 from symscope.statistics import wilson
 from symscope.studies.common import Subject, save_part
 from symscope.studies.declaration import build_algorithm
-from symscope.tasks import NumericTask, Sequences
+from symscope.tasks import NumericTask, TokenBatch
 
 
 def strength_stage(
@@ -99,13 +99,13 @@ def attention_stage(
     quantity = task.quantities[len(task.quantities) // 4]  # small enough to be seen token by token
     sequences = task.draw(torch.full((arguments["sequences"],), quantity), generator(subject.seed, "attention"))
     weights = network.attention(sequences.tokens.to(subject.device)).cpu()
-    rows = attention_rows(weights, sequences, task.landmark("trigger", sequences))
+    rows = attention_rows(weights, sequences, task.named_position("trigger", sequences))
     save_part("attention", ({**subject.columns, "quantity": quantity, **row} for row in rows), folder)
     return subject.facts
 
 
 def attention_rows(
-    weights: Float[Tensor, "batch layers heads query key"], sequences: Sequences, trigger: Tensor
+    weights: Float[Tensor, "batch layers heads query key"], sequences: TokenBatch, trigger: Tensor
 ) -> Iterator[dict[str, Any]]:
     """Mean weights by query and key counted from the trigger, over the sequences that have both positions."""
     _, layers, heads, time, _ = weights.shape

@@ -15,7 +15,7 @@ from symscope.alignment import Blocks, Evidence, Question, SearchOptions, search
 from symscope.alignment.unseen import Unseen, draw_unseen
 from symscope.analysis import table_schema
 from symscope.interventions import draw_interventions, prepare
-from symscope.networks import CONSTRUCTED, Constructed, disguise, make_network, random_invertible
+from symscope.networks import CONSTRUCTED, Constructed, change_basis, make_network, random_invertible
 from symscope.networks.reach import causal_reach, measured_reach
 from symscope.networks.transformer import Transformer
 from symscope.runner import Progress
@@ -47,7 +47,7 @@ def disguise_stage(
 def disguised(task: NumericTask, d: int, seed: int) -> Constructed:
     """The magnitude network behind a random invertible matrix."""
     constructed = CONSTRUCTED["magnitude"](**task.roles, d=d)
-    return disguise(constructed, random_invertible(d, CONDITION, generator(seed, "theory", "disguise", d)))
+    return change_basis(constructed, random_invertible(d, CONDITION, generator(seed, "theory", "disguise", d)))
 
 
 def _disguise_rows(arguments: Mapping[str, Any], report: Callable[[Progress], None]) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from symscope.errors import UnknownNameError
 from symscope.tasks.arithmetic import ArithmeticTask
-from symscope.tasks.base import Sequences, Task
+from symscope.tasks.base import Task, TokenBatch
 from symscope.tasks.numeric import (
     VOID_PROBABILITY,
     VOIDS,
@@ -53,8 +53,8 @@ __all__ = [
     "ArithmeticTask",
     "NumericTask",
     "ResponseRule",
-    "Sequences",
     "Task",
+    "TokenBatch",
     "Vocabulary",
     "make_task",
     "modulo",

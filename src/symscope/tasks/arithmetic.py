@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Generator, Tensor
 
 from symscope.errors import InvalidArgumentError
-from symscope.tasks.base import Sequences, Task
+from symscope.tasks.base import Task, TokenBatch
 from symscope.tasks.numeric import HELD_OUT, QUANTITIES
 from symscope.tasks.vocabulary import Vocabulary
 
@@ -58,7 +58,7 @@ class ArithmeticTask(Task):
         self.numbers = torch.tensor(self.vocabulary.encode(numbers))
         self.plus, self.minus, self.equals, self.comma = self.vocabulary.encode((PLUS, MINUS, EQUALS, COMMA))
 
-    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> Sequences:
+    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> TokenBatch:
         """See `Task.draw`."""
         self.check_quantities(quantities)
         batch, operations = len(quantities), int(quantities.max())
@@ -80,14 +80,14 @@ class ArithmeticTask(Task):
         tokens = torch.stack([*columns, torch.full_like(total, self.vocabulary.eos)], 1)
         tokens = torch.where(place == end, self.vocabulary.eos, tokens).masked_fill(place > end, self.vocabulary.pad)
         known = (torch.stack([*determined, ~free], 1) | (place == end)) & (place <= end)
-        return Sequences(tokens, end[:, 0] + 1, known, quantities)
+        return TokenBatch(tokens, end[:, 0] + 1, known, quantities)
 
-    def environment(
+    def sample_free_tokens(
         self, allowed: Bool[Tensor, "batch vocabulary"], remaining: Int[Tensor, " batch"], generator: Generator
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
-        """See `Task.environment`: uniform over what is allowed. There is no demo phase, so `remaining` is no matter."""
+        """See `Task.sample_free_tokens`: uniform over the allowed tokens; `remaining` is returned unchanged."""
         return torch.multinomial(allowed.float(), 1, generator=generator)[:, 0], remaining
 
-    def remaining(self, sequences: Sequences, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """See `Task.remaining`: none, there is no demo phase."""
+    def remaining_demo_tokens(self, sequences: TokenBatch, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """See `Task.remaining_demo_tokens`: none, there is no demo phase."""
         return torch.zeros_like(positions)

@@ -18,7 +18,7 @@ from symscope.tasks.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Sequences:
+class TokenBatch:
     """A batch of token sequences, padded at the end with the vocabulary's `PAD` (0)."""
 
     tokens: Int[Tensor, "batch time"]
@@ -32,9 +32,9 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def to(self, device: torch.device | str) -> "Sequences":
+    def to(self, device: torch.device | str) -> "TokenBatch":
         """The same batch on another device."""
-        return Sequences(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return TokenBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 class Task(ABC):
@@ -47,13 +47,13 @@ class Task(ABC):
         held_out: those of them that training never shows.
         trained: the others.
         largest: the largest quantity that can be drawn, where there is one; it bounds extrapolation.
-        landmarks: the positions that have a name, such as the trigger's; see `landmark`.
+        named_positions: the positions that have a name, such as the trigger's; see `named_position`.
     """
 
     name: str
     vocabulary: Vocabulary
     largest: int | None = None
-    landmarks: tuple[str, ...] = ()
+    named_positions: tuple[str, ...] = ()
 
     def __init__(self, quantities: Collection[int], held_out: Collection[int]) -> None:
         self.quantities = tuple(sorted(set(quantities)))
@@ -70,11 +70,11 @@ class Task(ABC):
             raise InvalidArgumentError(f"holding out {list(self.held_out)} leaves nothing to train on")
 
     @abstractmethod
-    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> Sequences:
+    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> TokenBatch:
         """One sequence for each quantity (any from 1 to `largest`, also beyond `self.quantities`)."""
 
     @abstractmethod
-    def environment(
+    def sample_free_tokens(
         self, allowed: Bool[Tensor, "batch vocabulary"], remaining: Int[Tensor, " batch"], generator: Generator
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
         """Draws one free token a row, where an algorithm allows several.
@@ -90,12 +90,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def remaining(self, sequences: Sequences, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def remaining_demo_tokens(self, sequences: TokenBatch, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """How many demo tokens each sequence still shows after its position."""
 
-    def landmark(self, name: str, sequences: Sequences) -> Int[Tensor, " batch"]:
-        """The position of a landmark in each sequence; `UnknownNameError` when the task has none of that name."""
-        raise UnknownNameError(f"landmark of task {self.name!r}", name, self.landmarks)
+    def named_position(self, name: str, sequences: TokenBatch) -> Int[Tensor, " batch"]:
+        """The position of a named_position in each sequence; `UnknownNameError` when the task has none of that name."""
+        raise UnknownNameError(f"named_position of task {self.name!r}", name, self.named_positions)
 
     def draw_quantities(
         self, count: int, generator: Generator, among: Collection[int] | None = None

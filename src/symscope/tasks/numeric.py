@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Generator, Tensor
 
 from symscope.errors import InvalidArgumentError
-from symscope.tasks.base import Sequences, Task
+from symscope.tasks.base import Task, TokenBatch
 from symscope.tasks.rules import EQUAL, SQUARE, ResponseRule, nearest_multiple, remainder
 from symscope.tasks.vocabulary import Vocabulary
 
@@ -46,7 +46,7 @@ class NumericTask(Task):
             demo type or response called as the trigger or the void, or a probability outside 0 < p < 1.
     """
 
-    landmarks = ("trigger", "last-demo")
+    named_positions = ("trigger", "last-demo")
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class NumericTask(Task):
             "eos": self.vocabulary.eos,
         }
 
-    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> Sequences:
+    def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> TokenBatch:
         """See `Task.draw`."""
         self.check_quantities(quantities)
         trigger, voids = self._demo_phase(quantities, generator)
@@ -106,12 +106,12 @@ class NumericTask(Task):
         tokens.masked_fill_(after, self.response)
         tokens.masked_fill_(place > end[:, None], self.vocabulary.pad)
         tokens[place == end[:, None]] = self.vocabulary.eos
-        return Sequences(tokens, end + 1, after & (place <= end[:, None]), quantities)
+        return TokenBatch(tokens, end + 1, after & (place <= end[:, None]), quantities)
 
-    def environment(
+    def sample_free_tokens(
         self, allowed: Bool[Tensor, "batch vocabulary"], remaining: Int[Tensor, " batch"], generator: Generator
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
-        """See `Task.environment`: demo tokens while any remain, then the trigger, voids before each."""
+        """See `Task.sample_free_tokens`: demo tokens while any remain, then the trigger, voids before each."""
         shown = self._demo_tokens(remaining.shape, generator)
         tokens, after = torch.where(remaining > 0, shown, self.trigger), (remaining - 1).clamp(min=0)
         if self.void is None:
@@ -119,10 +119,10 @@ class NumericTask(Task):
         voids = torch.rand(remaining.shape, generator=generator) < self.void_probability
         return torch.where(voids, self.void, tokens), torch.where(voids, remaining, after)
 
-    def landmark(self, name: str, sequences: Sequences) -> Int[Tensor, " batch"]:
-        """See `Task.landmark`: the trigger, and the last demo token before it."""
-        if name not in self.landmarks:
-            return super().landmark(name, sequences)
+    def named_position(self, name: str, sequences: TokenBatch) -> Int[Tensor, " batch"]:
+        """See `Task.named_position`: the trigger, and the last demo token before it."""
+        if name not in self.named_positions:
+            return super().named_position(name, sequences)
         trigger = (sequences.tokens == self.trigger).int().argmax(1)
         if name == "trigger":
             return trigger
@@ -130,8 +130,8 @@ class NumericTask(Task):
         shown = torch.isin(sequences.tokens, self.demo) & (place < trigger[:, None])
         return (shown * place).amax(1)
 
-    def remaining(self, sequences: Sequences, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """See `Task.remaining`.
+    def remaining_demo_tokens(self, sequences: TokenBatch, positions: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """See `Task.remaining_demo_tokens`.
 
         Raises:
             InvalidArgumentError: a sequence has no trigger.

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from torch import Generator, Tensor
 
 from symscope.networks import Network
-from symscope.tasks import Sequences, Task
+from symscope.tasks import Task, TokenBatch
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Behaviour:
 
 
 @torch.no_grad()
-def trials_correct(network: Network, sequences: Sequences) -> Bool[Tensor, " batch"]:
+def trials_correct(network: Network, sequences: TokenBatch) -> Bool[Tensor, " batch"]:
     """Where every determined token is the network's first choice; on the CPU."""
     device = next(network.parameters()).device
     there = sequences.to(device)

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteError
 from symscope.networks import Network
 from symscope.seeds import generator
-from symscope.tasks import Sequences, Task
+from symscope.tasks import Task, TokenBatch
 from symscope.training.behaviour import trials_correct
 from symscope.training.checkpoints import load_tensors, load_weights, save_network, save_tensors
 from symscope.training.schedule import learning_rate
@@ -39,10 +39,10 @@ class TrainingOptions:
         batch: sequences an update.
         epochs: the most epochs, of 8 updates each.
         wanted: trial accuracy, on trained and on held-out quantities, at which training may stop ...
-        in_a_row: ... when this many validations in a row reach it.
+        consecutive: ... when this many validations in a row reach it.
         validate_every: epochs between validations.
         validate_each: validation sequences for each quantity.
-        keep_every: epochs between the checkpoints that are kept for the study of development, a multiple of
+        checkpoint_every: epochs between the checkpoints that are kept for the study of development, a multiple of
             `validate_every`; 0 keeps none.
     """
 
@@ -50,18 +50,19 @@ class TrainingOptions:
     batch: int = 128
     epochs: int = 2500
     wanted: float = 0.9999
-    in_a_row: int = 3
+    consecutive: int = 3
     validate_every: int = 5
     validate_each: int = 15
-    keep_every: int = 0
+    checkpoint_every: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch", "epochs", "in_a_row", "validate_every", "validate_each"):
+        for name in ("learning_rate", "batch", "epochs", "consecutive", "validate_every", "validate_each"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
-        if self.keep_every < 0 or self.keep_every % self.validate_every:
+        if self.checkpoint_every < 0 or self.checkpoint_every % self.validate_every:
             raise InvalidArgumentError(
-                f"keep_every must be a multiple of validate_every ({self.validate_every}), got {self.keep_every}"
+                f"checkpoint_every must be a multiple of validate_every ({self.validate_every}), "
+                f"got {self.checkpoint_every}"
             )
 
 
@@ -142,7 +143,7 @@ def train(
             _save(run, folder, identity, options)
         if on_validation:
             on_validation(run.history[-1])
-    return Trained(tuple(run.history), run.reached >= options.in_a_row)
+    return Trained(tuple(run.history), run.reached >= options.consecutive)
 
 
 def _start(network: Network, seed: int, options: TrainingOptions) -> _Run:
@@ -152,7 +153,7 @@ def _start(network: Network, seed: int, options: TrainingOptions) -> _Run:
 
 
 def _finished(run: _Run, options: TrainingOptions) -> bool:
-    return run.reached >= options.in_a_row or run.update >= options.epochs * UPDATES_AN_EPOCH
+    return run.reached >= options.consecutive or run.update >= options.epochs * UPDATES_AN_EPOCH
 
 
 def _identity(network: Network, task: Task, seed: int, options: TrainingOptions) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def _update(run: _Run, task: Task, options: TrainingOptions) -> Tensor:
     return loss.detach()
 
 
-def next_token_loss(network: Network, sequences: Sequences, dropout: Generator | None = None) -> Tensor:
+def next_token_loss(network: Network, sequences: TokenBatch, dropout: Generator | None = None) -> Tensor:
     """Mean cross-entropy of every token but the first, in nats."""
     there = sequences.to(_device(network))
     features = network.features(there.tokens[:, :-1], sequences.lengths - 1)
@@ -201,7 +202,7 @@ def next_token_loss(network: Network, sequences: Sequences, dropout: Generator |
     return cross_entropy(network.readout(features[real], dropout), there.tokens[:, 1:][real])
 
 
-def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str, Sequences]:
+def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str, TokenBatch]:
     draws = generator(seed, "training", "validation")
     groups = {"trained": task.trained, "held_out": task.held_out}
     each = options.validate_each
@@ -212,7 +213,7 @@ def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str
     }
 
 
-def _validate(run: _Run, validation: dict[str, Sequences], loss: float, options: TrainingOptions) -> Validation:
+def _validate(run: _Run, validation: dict[str, TokenBatch], loss: float, options: TrainingOptions) -> Validation:
     shares = {name: float(trials_correct(run.network, s).double().mean()) for name, s in validation.items()}
     run.reached = run.reached + 1 if min(shares.values()) >= options.wanted else 0
     return Validation(
@@ -236,7 +237,7 @@ def _save(run: _Run, folder: Path, identity: dict[str, Any], options: TrainingOp
     facts |= {"history": [asdict(entry) for entry in run.history], "identity": identity}
     save_tensors(folder / LATEST, tensors, facts)
     epoch = run.update // UPDATES_AN_EPOCH
-    if options.keep_every and epoch % options.keep_every == 0:
+    if options.checkpoint_every and epoch % options.checkpoint_every == 0:
         save_network(folder / f"epoch-{epoch:05d}.safetensors", run.network, asdict(run.history[-1]))
 
 

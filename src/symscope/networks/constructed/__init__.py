@@ -7,9 +7,9 @@ without changing what the network does.
 from collections.abc import Callable
 
 from symscope.networks.constructed.averaging import averaging_network
-from symscope.networks.constructed.base import Constructed, Roles
+from symscope.networks.constructed.base import Constructed, TokenRoles
 from symscope.networks.constructed.cell import LinearCell
-from symscope.networks.constructed.disguise import disguise, random_invertible, random_orthogonal
+from symscope.networks.constructed.change_of_basis import change_basis, random_invertible, random_orthogonal
 from symscope.networks.constructed.magnitude import magnitude_network
 from symscope.networks.constructed.powers import angle_network, power_network
 from symscope.networks.constructed.two_counts import two_counts_network
@@ -27,10 +27,10 @@ __all__ = [
     "CONSTRUCTED",
     "Constructed",
     "LinearCell",
-    "Roles",
+    "TokenRoles",
     "angle_network",
     "averaging_network",
-    "disguise",
+    "change_basis",
     "magnitude_network",
     "power_network",
     "random_invertible",

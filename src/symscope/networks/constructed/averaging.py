@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.constructed.base import Constructed, Roles, check_roles
+from symscope.networks.constructed.base import Constructed, TokenRoles, check_roles
 from symscope.networks.transformer import Transformer
 
 CONSTANT, VALUE, MARK, SUM, PHASE = range(5)
@@ -23,7 +23,7 @@ ABOVE = 20.0
 
 
 def averaging_network(
-    *, d: int = 16, longest: int = 128, sharpness: float = 8.0, **roles: Unpack[Roles]
+    *, d: int = 16, longest: int = 128, sharpness: float = 8.0, **roles: Unpack[TokenRoles]
 ) -> Constructed:
     """Ctx-Distr: demo tokens have the value +1, response tokens -1, others 0; `EOS` where the average is not positive.
 
@@ -66,7 +66,7 @@ def averaging_network(
 
 
 def _set_readout(
-    network: Transformer, way: Float[Tensor, "ways d"], longest: int, sharpness: float, roles: Roles
+    network: Transformer, way: Float[Tensor, "ways d"], longest: int, sharpness: float, roles: TokenRoles
 ) -> None:
     """`EOS` where the sum is below one half of the constant over `longest`; free tokens where there was no trigger."""
     readings = way[[CONSTANT, SUM, PHASE]]

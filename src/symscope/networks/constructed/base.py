@@ -13,7 +13,7 @@ from symscope.networks.base import Network
 from symscope.networks.readouts import LinearReadout
 
 
-class Roles(TypedDict):
+class TokenRoles(TypedDict):
     """The tokens that a network written by hand has to know; a numeric task gives them as `**task.roles`."""
 
     vocabulary: int
@@ -44,7 +44,7 @@ class Constructed:
     reads: Mapping[str, Float[Tensor, "k state"]]
 
 
-def check_roles(roles: Roles) -> None:
+def check_roles(roles: TokenRoles) -> None:
     """Raises `InvalidArgumentError` when the tokens do not fit a network that counts by what each token adds."""
     if roles["response"] in roles["demo"]:
         raise InvalidArgumentError(
@@ -60,7 +60,7 @@ def check_roles(roles: Roles) -> None:
         )
 
 
-def phase_drives(roles: Roles, d: int, phase: int) -> Float[Tensor, "vocabulary state"]:
+def phase_drives(roles: TokenRoles, d: int, phase: int) -> Float[Tensor, "vocabulary state"]:
     """What each token adds to the state: the trigger moves it by one along the phase axis, all others do nothing."""
     drives = torch.zeros(roles["vocabulary"], d)
     drives[roles["trigger"], phase] = 1
@@ -68,7 +68,13 @@ def phase_drives(roles: Roles, d: int, phase: int) -> Float[Tensor, "vocabulary 
 
 
 def phase_readout(
-    roles: Roles, end: Float[Tensor, " state"], offset: float, phase: int, *, margin: float = 100.0, scale: float = 1.0
+    roles: TokenRoles,
+    end: Float[Tensor, " state"],
+    offset: float,
+    phase: int,
+    *,
+    margin: float = 100.0,
+    scale: float = 1.0,
 ) -> LinearReadout:
     """In the demo phase the free tokens, in the resp phase `EOS` where `end` . state + `offset` is above 0.
 

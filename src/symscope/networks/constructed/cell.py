@@ -31,13 +31,13 @@ class LinearCell(Cell):
         super().__init__()
         d = weight.shape[1]
         self.width, self.sites, self.output = d, {"h": slice(0, d)}, slice(0, d)
-        self.weight, self.token_drives = nn.Parameter(weight), nn.Parameter(drives)
+        self.weight, self.token_bias = nn.Parameter(weight), nn.Parameter(drives)
         self.register_buffer("kinds", kinds)
 
-    def drives(self) -> Float[Tensor, "vocabulary drive"]:
-        """See `Cell.drives`: b, and which kind the token is, as zeros and a one."""
-        chosen = one_hot(self.kinds, len(self.weight)).to(self.token_drives.dtype)
-        return torch.cat([self.token_drives, chosen], 1)
+    def token_inputs(self) -> Float[Tensor, "vocabulary drive"]:
+        """See `Cell.token_inputs`: b, and which kind the token is, as zeros and a one."""
+        chosen = one_hot(self.kinds, len(self.weight)).to(self.token_bias.dtype)
+        return torch.cat([self.token_bias, chosen], 1)
 
     def step(
         self, states: Float[Tensor, "batch state"], drives: Float[Tensor, "batch drive"]

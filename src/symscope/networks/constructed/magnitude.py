@@ -5,14 +5,14 @@ from typing import Unpack
 import torch
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.constructed.base import Constructed, Roles, axes, check_roles, phase_drives, phase_readout
+from symscope.networks.constructed.base import Constructed, TokenRoles, axes, check_roles, phase_drives, phase_readout
 from symscope.networks.constructed.cell import LinearCell
 from symscope.networks.recurrent import RecurrentNetwork
 
 COUNT, PHASE = 0, 1
 
 
-def magnitude_network(*, d: int = 2, sharpness: float = 8.0, **roles: Unpack[Roles]) -> Constructed:
+def magnitude_network(*, d: int = 2, sharpness: float = 8.0, **roles: Unpack[TokenRoles]) -> Constructed:
     """Up-Down held as a magnitude: the count along one axis, the phase along another, the others spare.
 
     Demo tokens add one to the first axis, response tokens take one off, the trigger adds one to the second. In the

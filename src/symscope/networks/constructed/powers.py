@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.constructed.base import Constructed, Roles, axes, check_roles, phase_drives, phase_readout
+from symscope.networks.constructed.base import Constructed, TokenRoles, axes, check_roles, phase_drives, phase_readout
 from symscope.networks.constructed.cell import LinearCell
-from symscope.networks.constructed.disguise import random_orthogonal
+from symscope.networks.constructed.change_of_basis import random_orthogonal
 from symscope.networks.recurrent import RecurrentNetwork
 
 LARGEST = 30
@@ -23,7 +23,7 @@ NEAREST = 1e-3
 """How much nearer count 0 must be to v than any other count; float32 holds sixty steps to about 1e-6."""
 
 
-def angle_network(*, d: int = 3, largest: int = LARGEST, **roles: Unpack[Roles]) -> Constructed:
+def angle_network(*, d: int = 3, largest: int = LARGEST, **roles: Unpack[TokenRoles]) -> Constructed:
     """Up-Down with the count as an angle: a demo token turns a plane on by one step, a response token turns it back.
 
     A whole turn is 2 * (largest + 1) steps, so every count has a direction of its own.
@@ -42,7 +42,7 @@ def angle_network(*, d: int = 3, largest: int = LARGEST, **roles: Unpack[Roles])
 
 
 def power_network(
-    *, generator: Generator, d: int = 17, turned: int = 16, largest: int = LARGEST, **roles: Unpack[Roles]
+    *, generator: Generator, d: int = 17, turned: int = 16, largest: int = LARGEST, **roles: Unpack[TokenRoles]
 ) -> Constructed:
     """Up-Down with the count as a power of a random orthogonal matrix, read out by matching with that of count 0.
 
@@ -61,7 +61,7 @@ def power_network(
     return _power_network(random_orthogonal(turned, generator).double(), d, largest, roles)
 
 
-def _power_network(turn: Float[Tensor, "turned turned"], d: int, largest: int, roles: Roles) -> Constructed:
+def _power_network(turn: Float[Tensor, "turned turned"], d: int, largest: int, roles: TokenRoles) -> Constructed:
     """Kept in the state is Q^count v - v, so that a run starts from zero as every network does."""
     check_roles(roles)
     turned = len(turn)

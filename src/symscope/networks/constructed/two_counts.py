@@ -5,14 +5,14 @@ from typing import Unpack
 import torch
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.constructed.base import Constructed, Roles, axes, check_roles, phase_drives, phase_readout
+from symscope.networks.constructed.base import Constructed, TokenRoles, axes, check_roles, phase_drives, phase_readout
 from symscope.networks.constructed.cell import LinearCell
 from symscope.networks.recurrent import RecurrentNetwork
 
 DEMO, RESP, PHASE = 0, 1, 2
 
 
-def two_counts_network(*, d: int = 3, sharpness: float = 8.0, **roles: Unpack[Roles]) -> Constructed:
+def two_counts_network(*, d: int = 3, sharpness: float = 8.0, **roles: Unpack[TokenRoles]) -> Constructed:
     """Up-Up: the demo count along one axis, the resp count along another, the phase along a third, the others spare.
 
     In the resp phase the logit of `EOS` passes that of the response token when the counts are less than one half

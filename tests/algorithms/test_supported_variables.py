@@ -10,8 +10,8 @@ from symscope.algorithms import (
     Real,
     UpDown,
     algorithms_for,
-    combinations,
     make_algorithm,
+    supported_variables,
 )
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.interventions import draw_interventions
@@ -39,7 +39,7 @@ EXPECTED = {
 @pytest.mark.parametrize("task", TASKS)
 def test_what_can_be_asked_of_a_task(task):
     found = {}
-    for entry in combinations([task]):
+    for entry in supported_variables([task]):
         assert entry.task == task
         found.setdefault(entry.algorithm, []).append(entry.variable.name)
     assert found == EXPECTED[task.removesuffix("-void")]
@@ -47,7 +47,7 @@ def test_what_can_be_asked_of_a_task(task):
 
 
 def test_every_task_has_an_algorithm_and_every_algorithm_a_task():
-    everything = combinations()
+    everything = supported_variables()
     assert {entry.task for entry in everything} == set(TASKS)
     assert {entry.algorithm for entry in everything} == set(ALGORITHMS)
 
@@ -84,7 +84,7 @@ def test_variables_say_their_type():
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_values_are_of_their_type(name):
-    task = make_task(next(entry.task for entry in combinations() if entry.algorithm == name))
+    task = make_task(next(entry.task for entry in supported_variables() if entry.algorithm == name))
     algorithm = make_algorithm(name, task)
     sequences = task.draw(torch.tensor([1, 5, 12]), generator(0))
     for variable in algorithm.variables:

@@ -16,7 +16,7 @@ from symscope.networks.recurrent import RecurrentNetwork
 LARGEST_CONDITION = 1e6
 
 
-def disguise(constructed: Constructed, matrix: Float[Tensor, "state state"]) -> Constructed:
+def change_basis(constructed: Constructed, matrix: Float[Tensor, "state state"]) -> Constructed:
     """The same network after the change of basis `matrix` of its state space: other weights, same behaviour.
 
     Raises:
@@ -43,7 +43,7 @@ def disguise(constructed: Constructed, matrix: Float[Tensor, "state state"]) -> 
 
     weights = torch.stack([product(there, weight, back) for weight in cell.weight])
     hidden = RecurrentNetwork(
-        LinearCell(weights, cell.kinds, product(cell.token_drives, there.T)),
+        LinearCell(weights, cell.kinds, product(cell.token_bias, there.T)),
         LinearReadout(product(output.weight, back), output.bias.detach()),
     )
     return replace(
