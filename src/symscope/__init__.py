@@ -9,13 +9,12 @@ from symscope.alignment import Evidence, SearchOptions, find
 from symscope.networks import make_network
 from symscope.seeds import generator
 from symscope.tasks import make_task
-from symscope.training import TrainingOptions, behaviour, load_network, save_network, train
+from symscope.training import TrainingOptions, load_network, save_network, train, trial_accuracy
 
 __all__ = [
     "Evidence",
     "SearchOptions",
     "TrainingOptions",
-    "behaviour",
     "find",
     "generator",
     "load_network",
@@ -24,4 +23,5 @@ __all__ = [
     "make_task",
     "save_network",
     "train",
+    "trial_accuracy",
 ]
