@@ -1,4 +1,4 @@
-"""Calibration: what it takes for the right answer is right, and it is a study like any other."""
+"""Calibration: the table of known variables is correct, and a calibration is a study with a report."""
 
 import polars as pl
 import pytest
@@ -19,7 +19,7 @@ from symscope.tasks import multi_object
 
 
 @pytest.mark.parametrize("network", HELD)
-def test_what_is_said_to_be_held_is_held(network):
+def test_networks_have_the_variables_that_the_table_lists(network):
     task = multi_object()
     constructed = CONSTRUCTED[network](**task.roles, d=5)
     for name, variables in HELD[network].items():
@@ -39,15 +39,15 @@ TINY = {
     "title": "Where the answer is known",
     "seeds": [0],
     "calibration": {
-        "networks": ["magnitude"], "disguises": ["invertible"], "functions": ["oblique"], "d": 4, "k": 1,
+        "networks": ["magnitude"], "changes_of_basis": ["invertible"], "functions": ["oblique"], "d": 4, "k": 1,
         "null_sizes": [4], "curve_d": 4, "curve_k": [1], "curve_functions": ["orthogonal"], "latent_weights": [1.0],
     },
-    "search": {"learning_rate": 1e-2, "batch": 16, "steps": 4, "validate_every": 2, "starts": 1},
+    "search": {"learning_rate": 1e-2, "batch": 16, "steps": 4, "validate_every": 2, "restarts": 1},
     "interventions": {"train": 60, "validation": 30, "test": 40},
 }  # fmt: skip
 
 
-def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
+def test_a_calibration_is_a_study_that_continues_and_reports(tmp_path):
     study = check_study(TINY, "a test")
     plan, store = plan_study(study), open_store(tmp_path, study="tiny")
     assert [job.name.split("/")[1] for job in plan] == ["curve", "curve", "known", "null"]
@@ -73,11 +73,11 @@ def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
 
 
 def test_the_preset_is_the_whole_grid():
-    asked = preset("calibration").calibration.questions()
-    assert [sum(entry["part"] == part for entry in asked) for part in ("known", "null", "curve")] == [36, 12, 20]
+    questions = list(preset("calibration").calibration.questions())
+    assert [sum(question.part == part for question in questions) for part in ("known", "null", "curve")] == [36, 12, 20]
 
 
-def test_what_a_calibration_cannot_ask_is_told():
+def test_faults_of_a_calibration_are_reported():
     wrong = {**TINY, "calibration": {"functions": ["orthogonl"], "k": 9, "curve_k": [17], "networks": ["gru"]}}
     with pytest.raises(ConfigurationError) as error:
         check_study(wrong, "a test")
@@ -90,5 +90,5 @@ def test_what_a_calibration_cannot_ask_is_told():
         "calibration.curve_k: a variable takes 1 to d = 16 dimensions",
     ):
         assert told in str(error.value)
-    with pytest.raises(ConfigurationError, match="nothing to do: name at least one task and one network, or ask"):
+    with pytest.raises(ConfigurationError, match="nothing to do: name at least one task and one network, or add"):
         check_study({"name": "empty", "title": "?", "seeds": [0]}, "a test")

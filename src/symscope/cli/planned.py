@@ -9,7 +9,7 @@ from symscope.cli.console import out, say, shown_duration, tell, whole_lines
 from symscope.errors import StoreError
 from symscope.runner import Check, Job, Plan, Store, existing_store
 from symscope.studies import Study, plan_study
-from symscope.studies.estimate import Estimate, Kind, by_measuring, from_results, kind_of
+from symscope.studies.estimate import Estimate, Kind, by_measuring, from_results, kind_of, memory_of
 
 
 def print_plan(study: Study, place: str | None, *, workers: int, threads: int, measure: bool) -> None:
@@ -28,6 +28,7 @@ def print_plan(study: Study, place: str | None, *, workers: int, threads: int, m
     if store is not None:
         _tell_others(plan, store)
     _tell_time(plan, to_do, known, workers)
+    _tell_memory(study, workers)
 
 
 def _store(place: str | None, study: Study) -> Store | None:
@@ -69,8 +70,25 @@ def _stage(job: Job) -> str:
 
 
 def _network(job: Job) -> str:
-    network = job.arguments["network"]
-    return f"{network['label']}, d = {network['d']}"
+    """The network of a job, as far as its arguments name one."""
+    arguments = job.arguments
+    if "question" in arguments:
+        return f"{arguments['question']['network']}, d = {arguments['question']['d']}"
+    if "network" in arguments:
+        return f"{arguments['network']['label']}, d = {arguments['network']['d']}"
+    return f"d = {arguments['d']}" if "d" in arguments else f"{arguments['layers']} layers"
+
+
+def _tell_memory(study: Study, workers: int) -> None:
+    memory = memory_of(study)
+    say(
+        f"Memory, roughly: up to {_gigabytes(memory.job)} for each job, {_gigabytes(memory.job * workers)} with "
+        f"{workers} at a time; {_gigabytes(memory.disk)} of weights on disk."
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
 
 
 def _tell_others(plan: Plan, store: Store) -> None:
