@@ -68,9 +68,8 @@ def _execute_locked(store: Store, tickets: Sequence[Ticket], send: Callable[[Eve
         for ticket in tickets:
             store.publish(ticket)
         return {ticket.name: Event("done", ticket.name, seconds=0.0) for ticket in tickets}
-    stage = import_object(
-        tickets[0].stage, "stage"
-    )  # a worker's first job imports much, which is no part of the job's time
+    # The imports of a worker's first job are not counted as time of the job.
+    stage = import_object(tickets[0].stage, "stage")
     started, clock = datetime.now(UTC), time.monotonic()
     needs = {name: store.fetch(location) for name, location in tickets[0].needs.items()}
     begun = [store.begin(ticket.location) for ticket in tickets]
