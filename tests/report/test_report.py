@@ -90,7 +90,7 @@ def test_every_figure_has_an_image_with_alt_text(inputs, written):
 
 
 def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic):
-    (question,) = questions(synthetic.scores().with_columns(outside=0.04), synthetic.behaviour())
+    (question,) = questions(synthetic.scores().with_columns(off_span_share=0.04), synthetic.trial_accuracy())
     assert question.question == "Does this network compute with Count and Phase of the algorithm up-down?"
     assert question.summary == "Yes for Count and Phase."
     assert "2 networks of type gru with state size 48, trained on multi-object (seeds 0 and 1)" in question.network
@@ -109,7 +109,7 @@ def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic)
 
 def test_a_high_iia_far_from_natural_states_is_no_plain_yes(synthetic):
     far = pl.when(pl.col("variable") == "Count").then(pl.col("seed") * 0.23 + 0.2).otherwise(0.02)
-    (question,) = questions(synthetic.scores().with_columns(outside=far, dormant=far * 0.75), None)
+    (question,) = questions(synthetic.scores().with_columns(off_span_share=far, dormant_share=far * 0.75), None)
     assert question.summary == (
         "Yes for Phase; Count can be rewritten as predicted, but not shown to be by states like the network's own: "
         "that it can be steered so does not say that it computes so."
@@ -168,7 +168,7 @@ def test_claims_stand_with_what_was_measured_and_those_that_were_not_stand_apart
 def test_many_questions_have_an_overview_first(synthetic, tmp_path):
     parts = [synthetic.scores(task=task, network=net, seeds=(0,)) for task in ("a", "b") for net in ("gru", "lstm")]
     parts[3] = parts[3].filter(pl.col("variable") != "Phase")
-    scores = pl.concat(parts).with_columns(outside=pl.when(pl.col("task") == "a").then(0.1).otherwise(0.5))
+    scores = pl.concat(parts).with_columns(off_span_share=pl.when(pl.col("task") == "a").then(0.1).otherwise(0.5))
     seen = overview(questions(scores, None))
     assert seen.summary == "Of 7 questions: 4 “yes”, 3 “yes, but”."
     assert seen.columns == (("up-down", "Count"), ("up-down", "Phase"))
@@ -185,10 +185,10 @@ def test_many_questions_have_an_overview_first(synthetic, tmp_path):
 
 def test_what_stands_beside_each_iia_has_a_table_of_its_own(synthetic):
     scores = synthetic.scores().with_columns(
-        outside=pl.when(pl.col("control") == "none").then(0.31), nearest_control=pl.lit("untrained")
+        off_span_share=pl.when(pl.col("control") == "none").then(0.31), nearest_control=pl.lit("untrained")
     )
     table = evidence_table(scores)
-    assert [name for name, *_ in table.columns] == ["seed", "variable", "IIA", "nearest control", "outside"]
+    assert [name for name, *_ in table.columns] == ["seed", "variable", "IIA", "nearest control", "off_span_share"]
     assert len(table.rows) == 4
     assert [cell.text for cell in table.rows[0]][-2:] == ["untrained", "31%"]
     assert table.caption.startswith("4 found alignments. In all of them: multi-object, gru, ")
@@ -257,7 +257,7 @@ def accuracies(*pairs):
         for number, pair in enumerate(pairs)
         for quantity, accuracy in ((2, pair[0]), (1, pair[1]))
     ]
-    return make_table("behaviour", rows)
+    return make_table("trial_accuracy", rows)
 
 
 @pytest.mark.parametrize(
@@ -300,8 +300,8 @@ def test_networks_that_all_failed_still_make_a_report(synthetic, tmp_path):
 def test_beside_scores_the_table_stands_with_the_behaviour_of_several_networks(synthetic, written, tmp_path):
     html = written[1].page.read_text()
     assert "What learned what?" not in html
-    assert html.index('id="behaviour"') < html.index("Table of trial accuracies") < html.index('id="iia_bars"')
-    one = {"scores": synthetic.scores(seeds=(0,)), "behaviour": synthetic.behaviour(seeds=(0,))}
+    assert html.index('id="trial_accuracy"') < html.index("Table of trial accuracies") < html.index('id="iia_bars"')
+    one = {"scores": synthetic.scores(seeds=(0,)), "trial_accuracy": synthetic.trial_accuracy(seeds=(0,))}
     assert "Table of trial accuracies" not in write_report(ReportInputs("One", one), tmp_path).page.read_text()
 
 

@@ -7,14 +7,14 @@ from types import MappingProxyType
 
 import polars as pl
 
-from symscope.analysis.summary import NULL_CONTROLS
+from symscope.analysis.schemas import NULL_CONTROLS
 from symscope.analysis.tables import validate
 from symscope.statistics import wilson
-from symscope.thresholds import HIGH_IIA, MAX_DIVERGENCE
+from symscope.verdict import HIGH_IIA, MAX_DIVERGENCE
 
 _HIGH = pl.col("low") >= HIGH_IIA
 _ABOVE = pl.col("selectivity_low") > 0
-_NATURAL = (pl.col("outside") <= MAX_DIVERGENCE) & (pl.col("dormant").fill_null(0) <= MAX_DIVERGENCE)
+_NATURAL = (pl.col("off_span_share") <= MAX_DIVERGENCE) & (pl.col("dormant_share").fill_null(0) <= MAX_DIVERGENCE)
 
 RULES: Mapping[str, pl.Expr] = MappingProxyType(
     {
@@ -24,7 +24,7 @@ RULES: Mapping[str, pl.Expr] = MappingProxyType(
         "above every null control": _ABOVE,
         f"at least {HIGH_IIA:g} and above every null control": _HIGH & _ABOVE,
         "that, on natural states": _HIGH & _ABOVE & _NATURAL,
-        "lower end of the IIA on interventions that matter at least 0.5": pl.col("matters_low") >= 0.5,
+        "lower end of the IIA on interventions that matter at least 0.5": pl.col("informative_low") >= 0.5,
         f"cause and isolation at least {HIGH_IIA:g}": pl.min_horizontal("cause_iia", "isolation_iia") >= HIGH_IIA,
     }
 )
@@ -61,7 +61,7 @@ def null_curve(calibration: pl.DataFrame) -> pl.DataFrame:
     Columns: function, variable, d, k, iia, best_control (the best of the null controls beside it).
     """
     null = validate("calibration", calibration).filter(pl.col("part") == "null")
-    controls = [f"{name.replace('-', '_')}_iia" for name in NULL_CONTROLS]
+    controls = [f"{name}_iia" for name in NULL_CONTROLS]
     null = null.with_columns(best_control=pl.max_horizontal(controls))
     neurons = null.unique(["d", "variable"], keep="first", maintain_order=True).with_columns(
         function=pl.lit("neurons"), iia=pl.col("neurons_iia")

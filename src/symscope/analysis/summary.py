@@ -12,19 +12,16 @@ from types import MappingProxyType
 
 import polars as pl
 
-from symscope.analysis.schemas import ALL_VARIABLES
+from symscope.analysis.schemas import ALL_VARIABLES, NULL_CONTROLS
 from symscope.analysis.tables import make_table, validate
 from symscope.statistics import holm, share_over_seeds
-from symscope.thresholds import HIGH_IIA, MAX_DIVERGENCE
+from symscope.verdict import HIGH_IIA, MAX_DIVERGENCE
 
 GROUP = ("task", "network", "d", "algorithm", "variable")
 """What a question is asked about: a variable of an algorithm in one kind of network."""
 
 ALIGNMENT = (*GROUP, "site", "function", "k")
 """What an answer is given with: a question and one way of aligning."""
-
-NULL_CONTROLS = ("untrained", "shuffled-values", "random-subspace", "principal-components")
-"""Controls that an alignment must beat: what one gets without having found the variable in the trained network."""
 
 NETWORK = ("task", "network", "d", "seed")
 """What names one trained network."""
@@ -149,7 +146,7 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     above = pl.col("seeds_above") == pl.col("seeds")
     high = above & (pl.col("lowest") >= HIGH_IIA)
     # No dormant share where the swap changes nothing that follows: then the distance alone speaks.
-    natural = (pl.col("outside") <= MAX_DIVERGENCE) & (pl.col("dormant").fill_null(0) <= MAX_DIVERGENCE)
+    natural = (pl.col("off_span_share") <= MAX_DIVERGENCE) & (pl.col("dormant_share").fill_null(0) <= MAX_DIVERGENCE)
     return rows.with_columns(
         verdict=pl.when(pl.col("null_high").is_null())
         .then(pl.lit("no control"))
@@ -178,8 +175,8 @@ def _seed_facts(scores: pl.DataFrame) -> pl.DataFrame:
             lowest=pl.col("low").min(),
             cause=pl.col("cause_iia").min(),
             isolation=pl.col("isolation_iia").min(),
-            outside=pl.when(pl.col("outside").null_count() == 0).then(pl.col("outside").max()),
-            dormant=pl.col("dormant").max(),
+            off_span_share=pl.when(pl.col("off_span_share").null_count() == 0).then(pl.col("off_span_share").max()),
+            dormant_share=pl.col("dormant_share").max(),
             # Above in every seed only if above in each: the highest p needs no correction for the seeds.
             p=pl.when(pl.col("selectivity_p").null_count() == 0).then(pl.col("selectivity_p").max()),
         )
@@ -209,7 +206,7 @@ def pooled_gradience(gradience: pl.DataFrame) -> pl.DataFrame:
 
 def quantity_kinds(behaviour: pl.DataFrame) -> pl.DataFrame:
     """Behaviour with a column kind: `trained`, `held out`, or `extrapolated` (beyond every trained quantity)."""
-    behaviour = validate("behaviour", behaviour)
+    behaviour = validate("trial_accuracy", behaviour)
     largest = pl.col("quantity").filter(~pl.col("held_out")).max().over(NETWORK)
     return behaviour.with_columns(
         kind=pl.when(~pl.col("held_out"))
@@ -243,7 +240,7 @@ def learning(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> p
     (null where none was measured), each with its number of trials (trained_n, held_out_n, extrapolated_n); updates and
     seconds at the end of training (null where training left no table).
     """
-    accuracies = trial_accuracies(make_table("behaviour", []) if behaviour is None else behaviour)
+    accuracies = trial_accuracies(make_table("trial_accuracy", []) if behaviour is None else behaviour)
     training = validate("training", make_table("training", []) if training is None else training)
     rows = pl.concat([accuracies.select(NETWORK), training.select(NETWORK)]).unique(maintain_order=True)
     for kind in ("trained", "held out", "extrapolated"):

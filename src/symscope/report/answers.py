@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS
+from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS
 from symscope.analysis.summary import (
     ALIGNMENT,
-    NULL_CONTROLS,
     answers,
     pooled_scores,
     trial_accuracies,

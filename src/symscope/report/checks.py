@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from symscope.analysis.schemas import CONTROLS
-from symscope.thresholds import HIGH_IIA, MAX_DIVERGENCE
+from symscope.verdict import HIGH_IIA, MAX_DIVERGENCE
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,12 @@ def _above(row: dict[str, object]) -> Check:
 
 def _natural(row: dict[str, object]) -> Check:
     """Are rewritten states like natural ones in every seed?"""
-    if row["outside"] is None:
+    if row["off_span_share"] is None:
         return Check("open", "With natural states", "How far rewritten states lie from them was not measured.")
-    outside, dormant = number_of(row, "outside"), None if row["dormant"] is None else number_of(row, "dormant")
+    outside, dormant = (
+        number_of(row, "off_span_share"),
+        None if row["dormant_share"] is None else number_of(row, "dormant_share"),
+    )
     text = f"{outside:.0%} of the rewritten states' norm outside the natural span"
     if dormant is not None:
         text += f", {dormant:.0%} of the effect lost within it"

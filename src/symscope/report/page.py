@@ -70,8 +70,8 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         lstrip_blocks=True,
     )
     scores = inputs.tables.get("scores", make_table("scores", []))
-    asked = questions(scores, inputs.tables.get("behaviour")) if len(scores) else []
-    learned = learning_of(inputs.tables.get("behaviour"), inputs.tables.get("training"))
+    asked = questions(scores, inputs.tables.get("trial_accuracy")) if len(scores) else []
+    learned = learning_of(inputs.tables.get("trial_accuracy"), inputs.tables.get("training"))
     claims = inputs.tables.get("claims")
     return templates.get_template("report.html").render(
         title=inputs.title,
