@@ -2,16 +2,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from symscope.analysis.answers import answers, chosen_alignments, pooled_margin
 from symscope.analysis.gradience import AXES, gradience_along
 from symscope.analysis.summary import (
-    answers,
-    chosen_alignments,
     learning,
     pooled_gradience,
     pooled_scores,
     pooled_whole_state,
     quantity_kinds,
-    selectivity,
     trial_accuracies,
 )
 from symscope.statistics import hierarchical_bootstrap, wilson
@@ -58,10 +56,10 @@ def test_the_interval_is_over_seeds_and_interventions(synthetic):
     assert (alone["low"], alone["high"]) == pytest.approx(wilson(8000, 10_000))
 
 
-def test_selectivity_is_against_the_best_null_control_and_never_the_whole_state(synthetic):
-    row = selectivity(synthetic.scores()).filter(pl.col("variable") == "Count").row(0, named=True)
+def test_the_pooled_margin_is_over_the_best_null_control_and_never_over_the_whole_state(synthetic):
+    row = pooled_margin(synthetic.scores()).filter(pl.col("variable") == "Count").row(0, named=True)
     assert row["best_null"] == "principal_components"
-    assert row["selectivity"] == pytest.approx(row["iia"] - row["null_iia"])
+    assert row["pooled_margin"] == pytest.approx(row["iia"] - row["null_iia"])
 
 
 def test_the_alignment_is_chosen_on_validation_and_the_smallest_on_a_tie(synthetic):
@@ -84,17 +82,17 @@ def natural(scores, off_span, dormant=0.0):
     )
 
 
-def test_a_high_iia_above_all_controls_holds_only_with_states_like_natural_ones(synthetic):
+def test_the_verdict_of_an_answer_uses_the_least_natural_seed(synthetic):
     scores = synthetic.scores()
-    assert verdict(natural(scores, 0.2, 0.2)) == "holds"
-    assert verdict(natural(scores, 0.05, None)) == "holds"
-    assert verdict(natural(scores, 0.43, 0.1)) == "off natural states"
-    assert verdict(natural(scores, 0.1, 0.35)) == "off natural states"
-    assert verdict(natural(scores, None)) == "off natural states"
+    assert verdict(natural(scores, 0.2, 0.2)) == "holds, in the span"
+    assert verdict(natural(scores, 0.05, None)) == "holds, in the span"
+    assert verdict(natural(scores, 0.43, 0.1)) == "off-manifold"
+    assert verdict(natural(scores, 0.1, 0.35)) == "off-manifold"
+    assert verdict(natural(scores, None)) == "naturalness not measured"
     one_seed_is = pl.when(pl.col("seed") == 1).then(0.3).otherwise(pl.col("off_span_share")).alias("off_span_share")
-    assert verdict(natural(scores, 0.1).with_columns(one_seed_is)) == "off natural states"
+    assert verdict(natural(scores, 0.1).with_columns(one_seed_is)) == "off-manifold"
     not_everywhere = pl.when(pl.col("seed") == 0).then(pl.col("off_span_share")).alias("off_span_share")
-    assert verdict(natural(scores, 0.1).with_columns(not_everywhere)) == "off natural states"
+    assert verdict(natural(scores, 0.1).with_columns(not_everywhere)) == "naturalness not measured"
 
 
 def test_verdicts_follow_the_stated_rule(synthetic):

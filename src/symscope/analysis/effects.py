@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from symscope.analysis.summary import ALIGNMENT, NETWORK, chosen_alignments, trial_accuracies
+from symscope.analysis.answers import chosen_alignments
+from symscope.analysis.summary import ALIGNMENT, NETWORK, trial_accuracies
 from symscope.statistics import Estimate
 from symscope.verdict import HIGH_IIA
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.analysis.answers import chosen_alignments
 from symscope.analysis.schemas import ALL_VARIABLES
-from symscope.analysis.summary import ALIGNMENT, GROUP, chosen_alignments
+from symscope.analysis.summary import ALIGNMENT, GROUP
 from symscope.figures.aligned_states import aligned_states
 from symscope.figures.attention import attention
 from symscope.figures.calibration import calibration

@@ -44,7 +44,7 @@ class Cell:
     """One value of a table: its text, what a pointer is told about it, is it a number, does it miss what is wanted."""
 
     text: str
-    told: str = ""
+    tooltip: str = ""
     number: bool = True
     missed: bool = False
 
