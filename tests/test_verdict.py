@@ -9,7 +9,10 @@ from symscope.verdict import (
     MAX_FAR_OUT_SHARE,
     MAX_WITHIN_CLASS_DISTANCE,
     VERDICTS,
+    Candidate,
     Measurement,
+    best_by_naturalness,
+    choose,
     joined,
     least_natural,
     naturalness,
@@ -101,3 +104,37 @@ def test_variables_with_the_same_verdict_share_a_sentence():
 @pytest.mark.parametrize("share", [0.9755, 0.97549, 0.0005, 1.0, 0.12345])
 def test_a_percentage_agrees_with_the_share_at_three_decimals(share):
     assert percent(share) == f"{100 * float(f'{share:.3f}'):.1f}%"
+
+
+ORTHOGONAL = Candidate(24, "off-manifold", (0.971, 0.975))
+OBLIQUE = Candidate(8, "in the span", (0.946, 0.951))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chosen"),
+    [
+        ([ORTHOGONAL, OBLIQUE], 1),  # a higher IIA off the manifold does not win
+        ([ORTHOGONAL, OBLIQUE, Candidate(16, "natural", (0.91, 0.91))], 2),
+        ([ORTHOGONAL, Candidate(1, "in the span", (0.1, 0.1))], 0),  # a map that changes nothing does not win
+        ([OBLIQUE, Candidate(16, "in the span", (0.955, 0.96))], 0),  # within 0.01 of the best: the smaller k
+        ([OBLIQUE, Candidate(16, "in the span", (0.96, 0.97))], 1),
+        ([Candidate(4, "in the span", (0.97, 0.97)), Candidate(4, "in the span", (0.975, 0.975))], 1),
+        ([Candidate(8, "natural", (0.6,)), Candidate(8, "off-manifold", (0.8,))], 1),  # none is high: the best
+        ([Candidate(8, "off-manifold", (0.8,)), Candidate(16, "in the span", (0.795,))], 1),
+        ([Candidate(8, "natural", (0.95, 0.85)), OBLIQUE], 1),  # high in every seed
+        ([Candidate(8, "in the span", ()), Candidate(16, "in the span", ()), Candidate(24, "off-manifold", ())], 1),
+        ([Candidate(8, "natural", ()), OBLIQUE], 1),
+    ],
+)
+def test_the_answer_is_a_high_alignment_of_the_most_natural_class(candidates, chosen):
+    assert choose(candidates) == chosen
+
+
+def test_the_best_alignments_under_each_restriction_are_reported_with_the_answer():
+    natural = Candidate(16, "natural", (0.91, 0.91))
+    assert best_by_naturalness([ORTHOGONAL, OBLIQUE, natural]) == {
+        "natural": 2, "in the span": 1, "unrestricted": 0,
+    }  # fmt: skip
+    assert best_by_naturalness([ORTHOGONAL]) == {"unrestricted": 0}
+    with pytest.raises(InvalidArgumentError):
+        choose([])

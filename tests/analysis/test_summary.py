@@ -73,6 +73,21 @@ def test_the_alignment_is_chosen_on_validation_and_the_smallest_on_a_tie(synthet
     assert chosen_alignments(unknown)["k"].to_list() == [24, 24]
 
 
+def test_the_answer_is_in_the_span_where_one_is_high_and_the_best_are_reported_with_it(synthetic):
+    alignment, variable = pl.col("control") == "none", pl.col("variable") == "Count"
+    wide = level(natural(synthetic.scores(ks=(24,)), 0.42), 0.971, control="none", variable="Count")
+    oblique = level(natural(synthetic.scores(ks=(8,)), 0.03), 0.946, control="none", variable="Count")
+    oblique = oblique.filter(pl.col("variable") != "all").with_columns(
+        function=pl.lit("oblique"), validation_iia=pl.when(alignment).then(0.94)
+    )
+    scores = pl.concat([wide.with_columns(validation_iia=pl.when(alignment).then(0.97)), oblique])
+    row = answers(scores).filter(variable).row(0, named=True)
+    assert (row["function"], row["k"], row["iia"]) == ("oblique", 8, pytest.approx(0.946))
+    assert row["verdict"] == "holds, in the span"
+    assert (row["natural_iia"], row["span_iia"]) == (None, pytest.approx(0.946))
+    assert row["unrestricted_iia"] == pytest.approx(0.971)
+
+
 def natural(scores, off_span, dormant=0.0):
     """The scores with how far their found alignments lie from natural states."""
     found = pl.col("control") == "none"
