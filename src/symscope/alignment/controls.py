@@ -23,9 +23,9 @@ from symscope.interventions import (
 from symscope.networks import Network
 from symscope.seeds import generator
 
-UNTRAINED, SHUFFLED = "untrained", "shuffled-values"
-RANDOM_SUBSPACE, PRINCIPAL_COMPONENTS = "random-subspace", "principal-components"
-NEURONS, WHOLE_STATE = "neurons", "whole-state"
+UNTRAINED, SHUFFLED = "untrained", "shuffled_labels"
+RANDOM_SUBSPACE, PRINCIPAL_COMPONENTS = "random_subspace", "principal_components"
+NEURONS, WHOLE_STATE = "neurons", "whole_state"
 
 NULL_CONTROLS = (UNTRAINED, SHUFFLED, RANDOM_SUBSPACE, PRINCIPAL_COMPONENTS)
 """What an alignment must beat: what one gets without having found the variable in the trained network."""

@@ -17,7 +17,7 @@ from symscope.alignment.unseen import Examined
 from symscope.display import card
 from symscope.errors import CheckpointError
 from symscope.statistics import Difference, above_all, difference, paired_difference
-from symscope.thresholds import MAX_DIVERGENCE
+from symscope.verdict import MAX_DIVERGENCE
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,15 @@ class Evidence:
         seen, null = self.examined, self.selectivity
         shown: dict[str, Any] = {
             **seen.score.figures(),
-            "start": self.start,
-            "steps": self.steps,
+            "restart": self.start,
+            "total_steps": self.steps,
             "validation_iia": self.validation_iia,
-            "redrawn": self.redrawn,
-            "dormant": seen.dormant,
+            "rejection_rate": self.redrawn,
+            "dormant_share": seen.dormant,
             **asdict(seen.divergence),
         }
-        for name in ("matters", "cause", "isolation"):
-            part = getattr(seen, name)
+        shown["off_span_share"] = shown.pop("outside")
+        for name, part in (("informative", seen.matters), ("cause", seen.cause), ("isolation", seen.isolation)):
             if part is not None:
                 shown |= {f"{name}_{key}": value for key, value in part.figures().items()}
         if null is not None:

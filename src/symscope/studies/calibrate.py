@@ -130,13 +130,13 @@ class _Measurement:
         figures = {name: value for name, value in result.row().items() if name in columns}
         best: dict[str, float] = {}
         for name, control in result.controls.items():
-            column = f"{kind_of(name).replace('-', '_')}_iia"
+            column = f"{kind_of(name)}_iia"
             best[column] = max(best.get(column, 0.0), control.iia)
         network = f"untrained {question.network}" if question.part == "null" else question.network
         identity = {
             "part": question.part,
             "network": network,
-            "disguise": question.change_of_basis,
+            "change_of_basis": question.change_of_basis,
             "d": question.d,
             "seed": self.job.seed,
             "algorithm": result.algorithm,
@@ -144,7 +144,7 @@ class _Measurement:
             "function": question.function.label,
             "k": result.k,
             "latent_weight": question.latent_weight,
-            "view": "spanned" if question.coordinates == "natural-span" else "none",
+            "coordinates": question.coordinates,
         }
         return {**figures, **identity, "held": held, **best}
 

@@ -30,7 +30,7 @@ NEEDED = 2
 """Dimensions that the magnitude network needs: an axis for the count and an axis for the phase."""
 CONDITION = 5.0
 """Condition number of the changes of basis."""
-SEARCHES = (("orthogonal", "none"), ("linear", "none"), ("oblique", "none"), ("oblique", "spanned"))
+SEARCHES = (("orthogonal", "state"), ("linear", "state"), ("oblique", "state"), ("oblique", "natural-span"))
 """Alignment functions, with their coordinates."""
 REACH_TIME = 7
 """Positions of the sequences whose reach is measured."""
@@ -63,20 +63,21 @@ def _change_of_basis_rows(job: ChangeOfBasisArguments, report: Callable[[Progres
             draws = generator(seed, "interventions", algorithm.name, variable, purpose)
             sets.append(prepare(network, draw_interventions(algorithm, [variable], count, draws), site))
         tests[variable] = Unseen(network, draw_unseen(algorithm, variable, counts.test, seed), site)
-        for function, view in SEARCHES:
-            function_options = {} if view == "none" else {"view": view}
+        for function, coordinates in SEARCHES:
+            function_options = {} if coordinates == "state" else {"view": "spanned"}
             train, validation = ({variable: prepared} for prepared in sets)
             questions.append(Question(train, validation, Blocks({variable: 1}), seed, function, function_options))
-            searched.append((variable, function, view))
+            searched.append((variable, function, coordinates))
 
     def show(step: int, best: list[float]) -> None:
         figures = {"worst IIA": min(best), "best IIA": max(best)}
         report(Progress(step, options.steps, f"change of basis, d = {d}", figures))
 
     columns = table_schema("theory").dtypes
-    where = {"network": "magnitude", "disguise": "invertible", "d": d, "spare": d - NEEDED, "seed": seed}
+    where = {"network": "magnitude", "change_of_basis": "invertible", "d": d, "spare": d - NEEDED, "seed": seed}
     results = search(network, questions, options, show)
-    for (variable, function, view), found in zip(searched, results, strict=True):
+    for (variable, function, coordinates), found in zip(searched, results, strict=True):
+        view = "none" if coordinates == "state" else "spanned"  # names the generator of the test
         examined = tests[variable].examine(f"{function}, {view}", found.function)
         evidence = Evidence(
             algorithm.name,
@@ -89,7 +90,8 @@ def _change_of_basis_rows(job: ChangeOfBasisArguments, report: Callable[[Progres
             0.0,
             examined,
         )
-        identity = {"algorithm": algorithm.name, "variable": variable, "function": function, "view": view, "k": 1}
+        identity = {"algorithm": algorithm.name, "variable": variable, "function": function, "k": 1}
+        identity["coordinates"] = coordinates
         yield {**where, **identity, **{name: value for name, value in evidence.row().items() if name in columns}}
 
 

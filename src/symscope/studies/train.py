@@ -22,7 +22,7 @@ from symscope.training.trainer import UPDATES_AN_EPOCH
 def train_stage(
     arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    """Trains the network; stores weights, checkpoints, and parts of the tables `training` and `behaviour`."""
+    """Trains the network; stores weights, checkpoints, and parts of the tables `training` and `trial_accuracy`."""
     del needs  # it reads no result
     job = TrainArguments.read(arguments)
     subject, options = Subject.of(job), job.training.options()
@@ -48,7 +48,7 @@ def train_stage(
 def measure_stage(
     arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    """Takes a trained network of the user; stores its weights, and a part of the table `behaviour`.
+    """Takes a trained network of the user; stores its weights, and a part of the table `trial_accuracy`.
 
     Raises:
         CheckpointError: the weights have changed since the study was planned.
@@ -81,7 +81,7 @@ def _save_trial_accuracy(
     measured = trial_accuracy(
         network, subject.task, trials, each=counts.each, quantities=range(quantities[0], int(last) + 1)
     )
-    save_part("behaviour", ({**subject.columns, **asdict(row)} for row in measured), folder)
+    save_part("trial_accuracy", ({**subject.columns, **asdict(row)} for row in measured), folder)
     return measured
 
 

@@ -77,13 +77,13 @@ def neurons(d: int, which: Iterable[int]) -> Subspace:
 
 def whole_state(d: int) -> Subspace:
     """Every dimension: the swap replaces the state. The ceiling of what a subspace can do."""
-    return Subspace(torch.eye(d), name="whole-state")
+    return Subspace(torch.eye(d), name="whole_state")
 
 
 def random_subspace(d: int, k: int, generator: Generator) -> Subspace:
     """A control: k orthonormal directions, uniform over all."""
     check_size(d, k)
-    return Subspace(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q, name="random-subspace")
+    return Subspace(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q, name="random_subspace")
 
 
 def principal_directions(states: Float[Tensor, "samples state"]) -> Float[Tensor, "state state"]:
@@ -94,4 +94,4 @@ def principal_directions(states: Float[Tensor, "samples state"]) -> Float[Tensor
 def principal_components(states: Float[Tensor, "samples state"], k: int) -> Subspace:
     """A control: the k leading principal components of natural states."""
     check_size(states.shape[1], k)
-    return Subspace(principal_directions(states)[:, :k], name="principal-components")
+    return Subspace(principal_directions(states)[:, :k], name="principal_components")
