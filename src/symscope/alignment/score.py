@@ -1,62 +1,55 @@
 """Interchange intervention accuracy (IIA): how often the network follows the algorithm after a swap."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from symscope.alignment.functions import AlignmentFunction
-from symscope.display import Bar, card
-from symscope.interventions import Prepared, follows, rewritten
+from symscope.alignment._search import swap_of
+from symscope.alignment.functions import Alignment
+from symscope.interchange import CachedInterventions, intervene, matches_counterfactual
 from symscope.networks import Network
 from symscope.statistics import wilson
 
 
 @dataclass(frozen=True)
 class Score:
-    """IIA on a set of interventions, with a 95% Wilson interval over them."""
+    """A share of trials (of interventions: IIA), with a 95% Wilson interval over them.
+
+    Attributes:
+        iia: the share.
+        low, high: ends of the interval.
+        n: number of trials.
+        correct: which trials succeeded, on the CPU.
+    """
 
     iia: float
     low: float
     high: float
     n: int
-    correct: Bool[Tensor, " batch"]
-    """Which interventions were followed, on the CPU."""
+    correct: Bool[Tensor, " trials"]
 
-    def figures(self) -> dict[str, float | int]:
-        """The score by the columns that tables have for it."""
-        return {"iia": self.iia, "low": self.low, "high": self.high, "n": self.n}
+    @classmethod
+    def of(cls, correct: Bool[Tensor, " trials"]) -> "Score":
+        """The score of some trials."""
+        hits, n = int(correct.sum()), len(correct)
+        return cls(hits / n, *wilson(hits, n), n, correct)
 
-    def bar(self, name: str, *, main: bool = False) -> Bar:
-        """The score as a notebook shows it."""
-        return Bar(name, self.iia, self.low, self.high, main)
-
-    def _repr_html_(self) -> str:
-        return card("IIA", f"share of {self.n:,} interventions, with its 95% interval", [self.bar("", main=True)])
-
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.iia:.3f} (95% interval {self.low:.3f} to {self.high:.3f}, n = {self.n})"
 
 
 @torch.no_grad()
-def follows_swap(network: Network, function: AlignmentFunction, prepared: Prepared) -> Bool[Tensor, " batch"]:
-    """Where the network, after the swap, predicts every scored token."""
-    return follows(network, prepared, rewritten(prepared, function.swap)).cpu()
-
-
-def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> Score:
-    """IIA of one alignment: the share of interventions after which every determined token is right.
+def follows_swap(
+    network: Network, alignments: Mapping[str, Alignment], cached: CachedInterventions
+) -> Bool[Tensor, " rows"]:
+    """Where the network predicts every target after the swap; on the CPU.
 
     Args:
         network: the network.
-        function: the alignment of one variable (or several at once).
-        prepared: test interventions, drawn apart from those of the search.
+        alignments: the alignment of each overwritten variable.
+        cached: interventions on the network.
     """
-    return share(follows_swap(network, function, prepared))
-
-
-def share(correct: Bool[Tensor, " batch"]) -> Score:
-    """A share of trials with its 95% Wilson interval."""
-    hits, n = int(correct.sum()), len(correct)
-    return Score(hits / n, *wilson(hits, n), n, correct)
+    return matches_counterfactual(network, cached, intervene(cached, swap_of(alignments, cached))).cpu()

@@ -7,7 +7,7 @@ from torch import Tensor
 from symscope.algorithms import Algorithm, Category, Integer, Real, Values, Variable
 from symscope.checks.laws import Laws
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import Interventions, contradicts, draw_interventions
+from symscope.interchange import Interventions, draw_interventions, is_inconsistent_with
 from symscope.seeds import generator
 from symscope.tasks import TokenBatch
 
@@ -132,8 +132,8 @@ def _swaps(laws: Laws, algorithm: Algorithm, name: str, seed: int) -> None:
     except InvalidArgumentError as error:
         laws.hold(False, f"after a swap of {name!r} it ends, or can_end says that it cannot", str(error))
         return
-    values = {**drawn.base_values, name: drawn.source_values[name]}
-    for place, (token, scored) in enumerate(zip(drawn.continuation.unbind(1), drawn.determined.unbind(1), strict=True)):
+    values = drawn.counterfactual_values
+    for place, (token, scored) in enumerate(zip(drawn.targets.unbind(1), drawn.target_mask.unbind(1), strict=True)):
         on = place < drawn.lengths
         allowed = algorithm.next_token_mask(values)
         laws.hold(
@@ -144,7 +144,7 @@ def _swaps(laws: Laws, algorithm: Algorithm, name: str, seed: int) -> None:
         laws.hold((allowed.sum(1) == 1)[on] == scored[on], "what is determined after a swap is what is alone allowed")
         values = algorithm.step(values, token)
     laws.hold(
-        contradicts(algorithm, drawn.base_values, drawn).any(),
+        is_inconsistent_with(algorithm, drawn.base.values, drawn).any(),
         f"a swap of {name!r} changes what must follow at least sometimes: a variable that changes nothing is none",
     )
 
@@ -160,4 +160,4 @@ def _first(algorithm: Algorithm, drawn: TokenBatch, wrong: Tensor) -> str:
 
 def _continuation(algorithm: Algorithm, drawn: Interventions, on: Tensor) -> str:
     row = int(on.nonzero()[0])
-    return " ".join(algorithm.task.vocabulary.decode(drawn.continuation[row, : drawn.lengths[row]].tolist()))
+    return " ".join(algorithm.task.vocabulary.decode(drawn.targets[row, : drawn.lengths[row]].tolist()))

@@ -1,6 +1,6 @@
 """Networks: run on tokens, their states read, resumed from rewritten states."""
 
-from symscope.networks.base import Network, RunState, join_run_states
+from symscope.networks.base import Network, RunState, evaluation_mode, join_run_states
 from symscope.networks.catalogue import NETWORKS, make_network, network_options
 from symscope.networks.constructed import (
     CONSTRUCTED,
@@ -36,6 +36,7 @@ __all__ = [
     "angle_network",
     "averaging_network",
     "change_basis",
+    "evaluation_mode",
     "gru",
     "join_run_states",
     "lstm",

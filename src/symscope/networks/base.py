@@ -7,7 +7,9 @@ replace it in the run state and resume; there are no hooks, and nothing before t
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import final
 
 import torch
@@ -77,6 +79,18 @@ class _ContextRows(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._stored)
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Puts a network into evaluation mode (no dropout), and restores the mode of each of its modules afterwards."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def join_run_states(states: Sequence[RunState]) -> RunState:
@@ -160,6 +174,18 @@ class Network(nn.Module, ABC):
         less work. A network in which everything depends on the state returns the run state unchanged.
         """
         return state
+
+    def states_at(
+        self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
+    ) -> Float[Tensor, "batch state"]:
+        """The state at a site after the token at one position of each sequence; nothing above the site is run."""
+        return self.run_until(tokens, positions, site).states
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights, parameters or buffers; the CPU where there are none."""
+        first = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if first is None else first.device
 
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
         """Logits of the token after each position."""

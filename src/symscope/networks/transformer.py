@@ -136,6 +136,16 @@ class Transformer(Network):
             context[f"values{index}"] = ragged.spread(now.values, *tokens.shape)
         return RunState(site, states, context)
 
+    def states_at(
+        self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
+    ) -> Float[Tensor, "batch state"]:
+        """See `Network.states_at`."""
+        self.check_site(site)
+        check_positions(tokens, positions)
+        lengths = positions.cpu() + 1
+        residual, _, ragged = self._run(tokens[:, : int(lengths.max())], lengths, self._below(site))
+        return residual.index_select(0, to_device(ragged.begins + lengths - 1, residual.device))
+
     def precompute(self, state: RunState, fed: Int[Tensor, "batch steps"], lengths: Int[Tensor, " batch"]) -> RunState:
         """See `Network.precompute`.
 

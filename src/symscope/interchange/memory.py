@@ -1,7 +1,7 @@
-"""What a block of rows takes while its losses and gradients are worked out, and how many rows fit into a limit.
+"""The memory that a block of rows needs while its losses and gradients are computed, and how many rows fit a limit.
 
-Networks differ, a user's own among them, so it is measured: the bytes of all tensors alive at once, on a few rows of
-the longest continuations. What a block takes is at most `fixed + rows * each`.
+Networks differ, so the memory is measured: the bytes of all tensors alive at once, on a few rows of the longest
+continuations. A block needs at most `fixed + rows * each` bytes.
 """
 
 import weakref
@@ -13,44 +13,44 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from symscope.errors import InvalidArgumentError
-from symscope.interventions.prepare import Prepared
-from symscope.interventions.rewrite import ROWS_AT_ONCE, losses_after
+from symscope.interchange.cache import CachedInterventions
+from symscope.interchange.intervene import ROWS_AT_ONCE, counterfactual_losses
 from symscope.networks import Network
 
 PROBES = 16, 64
 
 
 class BlockMemory(NamedTuple):
-    """Bytes that a block of rows takes, at most."""
+    """The bytes that a block of rows needs, at most."""
 
     fixed: int
     each: int
 
 
-def rows_within(network: Network, prepared: Prepared, limit: int | None) -> int:
-    """How many rows may be run at once within so many bytes; without a limit, as many as the cache likes.
+def rows_within(network: Network, cached: CachedInterventions, limit: int | None) -> int:
+    """How many rows can run at once within a limit in bytes; without a limit, the default number.
 
     Raises:
-        InvalidArgumentError: the limit is below what a single row takes.
+        InvalidArgumentError: a single row needs more than the limit.
     """
     if limit is None:
         return ROWS_AT_ONCE
-    taken = block_memory(network, prepared)
-    rows = (limit - taken.fixed) // taken.each
+    needed = block_memory(network, cached)
+    rows = (limit - needed.fixed) // needed.each
     if rows < 1:
         raise InvalidArgumentError(
-            f"a memory limit of {limit:,} bytes is too low: one intervention takes {taken.fixed + taken.each:,} bytes"
+            f"a memory limit of {limit:,} bytes is too low: one intervention needs {needed.fixed + needed.each:,} bytes"
         )
     return min(rows, ROWS_AT_ONCE)
 
 
-def block_memory(network: Network, prepared: Prepared) -> BlockMemory:
-    """What rows of the longest continuations take, from two blocks of different size."""
-    longest = torch.argsort(prepared.lengths, descending=True)[:1]
+def block_memory(network: Network, cached: CachedInterventions) -> BlockMemory:
+    """The memory of rows of the longest continuations, from two blocks of different size."""
+    longest = torch.argsort(cached.lengths, descending=True)[:1]
 
     def run(rows: int) -> None:
-        states = prepared.source[longest].repeat(rows, 1).requires_grad_()
-        losses_after(network, prepared, states, longest.repeat(rows))
+        states = cached.base_states[longest].repeat(rows, 1).requires_grad_()
+        counterfactual_losses(network, cached, states, longest.repeat(rows))
 
     few, many = (peak_bytes(lambda rows=rows: run(rows)) for rows in PROBES)
     each = -(-(many - few) // (PROBES[1] - PROBES[0]))
@@ -58,14 +58,14 @@ def block_memory(network: Network, prepared: Prepared) -> BlockMemory:
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """The most bytes that the tensors made during a call have taken at one time."""
+    """The largest number of bytes that the tensors made during a call need at one time."""
     with _Alive() as alive:
         run()
     return alive.peak
 
 
 class _Alive(TorchDispatchMode):
-    """Counts the storages that operations make, until nobody holds them any more."""
+    """Counts the bytes of all storages that operations make and that are still alive."""
 
     def __init__(self) -> None:
         super().__init__()
