@@ -141,8 +141,8 @@ def _check(
         raise InvalidArgumentError("nothing to search: name at least one variable and one k")
     if data.vocabulary is not None and data.vocabulary != network.vocabulary:
         raise InvalidArgumentError(
-            f"the network has a vocabulary of {network.vocabulary} tokens and the data one of {data.vocabulary}, so their "
-            "token ids differ"
+            f"the network has a vocabulary of {network.vocabulary} tokens and the data one of {data.vocabulary}, so "
+            "their token ids differ"
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from symscope.alignment._files import save_results
+from symscope.alignment._text import result_card
 from symscope.alignment.result import AlignmentResult
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.verdict import Candidate, Verdict, choose, naturalness
@@ -101,7 +102,7 @@ class Results(Mapping[str, AlignmentResult]):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return "".join(self.best(variable)._repr_html_() for variable in self)
+        return "".join(result_card(self.best(variable)) for variable in self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("..." if cycle else repr(self))
