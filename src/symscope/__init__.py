@@ -1,60 +1,27 @@
 """symscope: does this neural network compute with this variable?
 
-What a user subclasses, calls, saves, checks and catches is here. Names load on first use, so `import symscope` is fast.
+What a user subclasses, calls, saves, checks and catches is here. The stub `__init__.pyi` lists the names; each loads on
+first use, so `import symscope` is fast.
 """
 
+import ast
 import importlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "symscope.algorithms": ("Algorithm", "make_algorithm"),
-    "symscope.alignment": (
-        "Alignment",
-        "AlignmentFunction",
-        "AlignmentResult",
-        "BoundaryMask",
-        "ComputedControl",
-        "DEFAULT_CONTROLS",
-        "LinearAlignment",
-        "Oblique",
-        "Orthogonal",
-        "PrincipalComponents",
-        "RandomSubspace",
-        "Results",
-        "Reversible",
-        "SearchOptions",
-        "SearchedControl",
-        "ShuffledLabels",
-        "SingleNeurons",
-        "Untrained",
-        "WholeState",
-        "align",
-        "compare",
-        "evaluate",
-        "fit",
-        "save_alignments",
-        "trial_accuracy",
-    ),
-    "symscope.checks": ("check_algorithm", "check_alignment_function", "check_network", "check_task"),
-    "symscope.errors": ("SymscopeError",),
-    "symscope.interchange": ("CounterfactualData", "InterventionProtocol", "Interventions", "counterfactuals"),
-    "symscope.loading": ("load",),
-    "symscope.networks": ("Cell", "Network", "RecurrentNetwork", "RunState", "make_network"),
-    "symscope.seeds": ("generator",),
-    "symscope.tasks": ("Task", "TokenBatch", "Vocabulary", "make_task"),
-    "symscope.training": ("TrainingOptions", "load_network", "save_network", "train"),
+_MODULE_OF = {
+    alias.name: node.module
+    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8")).body
+    if isinstance(node, ast.ImportFrom) and node.module
+    for alias in node.names
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605  (made from the table above)
-
-if TYPE_CHECKING:
-    from symscope.algorithms import Algorithm as Algorithm
-    from symscope.algorithms import make_algorithm as make_algorithm
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(_MODULE_OF)
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'symscope' has no attribute {name!r}")
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)
@@ -63,4 +30,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*_MODULE_OF, "__version__"]

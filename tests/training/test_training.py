@@ -13,12 +13,12 @@ from symscope.seeds import generator
 from symscope.tasks import modulo, multi_object
 from symscope.training import (
     TrainingOptions,
-    behaviour,
     learning_rate,
     load_network,
     next_token_loss,
     save_network,
     train,
+    trial_accuracy,
     trials_correct,
 )
 from symscope.training.trainer import LATEST
@@ -103,10 +103,10 @@ def test_it_learns_and_stops_when_it_has() -> None:
     trained = train(net, TASK, 0, options)
     assert trained.solved
     assert trained.history[-1].epoch < 200
-    shown = {row.quantity: row for row in behaviour(net, TASK, generator(1), each=20)}
+    shown = {row.quantity: row for row in trial_accuracy(net, TASK, generator(1), each=20)}
     assert [shown[n].held_out for n in (1, 2, 3, 4)] == [False, False, True, False]
     assert min(shown[n].trial_accuracy for n in (1, 2, 4)) > 0.9
-    (beyond,) = behaviour(net, TASK, generator(1), each=20, quantities=[12])
+    (beyond,) = trial_accuracy(net, TASK, generator(1), each=20, quantities=[12])
     assert beyond.held_out
 
 

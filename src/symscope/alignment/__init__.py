@@ -3,7 +3,7 @@
 from symscope.alignment._align import align
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._files import read_alignments, read_results, save_alignments
-from symscope.alignment._fit import FittedAlignments, fit, trial_accuracy
+from symscope.alignment._fit import FittedAlignments, fit, uncut_accuracy
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
@@ -92,7 +92,7 @@ __all__ = [
     "save_alignments",
     "search",
     "subspace",
-    "trial_accuracy",
+    "uncut_accuracy",
     "whole_state",
     "whole_state_score",
     "whole_state_test",

@@ -109,7 +109,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     site = network.default_site if site is None else site
     sizes = [operator.index(size) for size in (k if isinstance(k, Sequence) else [k])]
     _check(network, data, site, sizes, function)
-    accuracy = trial_accuracy(network, data, site)
+    accuracy = uncut_accuracy(network, data, site)
     run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
     searched = [control for control in controls if isinstance(control, SearchedControl)]
     subjects = {id(control): control.subjects(network, data) for control in searched}
@@ -147,7 +147,7 @@ def _check(
 
 
 @torch.no_grad()
-def trial_accuracy(network: Network, data: CounterfactualData, site: str | None = None) -> float | None:
+def uncut_accuracy(network: Network, data: CounterfactualData, site: str | None = None) -> float | None:
     """Share of sequences without an intervention that a network completes correctly; `None` where there are none.
 
     Each sequence stops after its first token and is resumed, so this also tests how the network is stopped and resumed.

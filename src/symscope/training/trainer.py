@@ -22,7 +22,7 @@ from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteErro
 from symscope.networks import Network
 from symscope.seeds import generator
 from symscope.tasks import Task, TokenBatch
-from symscope.training.behaviour import trials_correct
+from symscope.training.accuracy import trials_correct
 from symscope.training.checkpoints import load_tensors, load_weights, save_network, save_tensors
 from symscope.training.schedule import learning_rate
 
@@ -38,7 +38,7 @@ class TrainingOptions:
         learning_rate: peak of the schedule.
         batch: sequences an update.
         epochs: the most epochs, of 8 updates each.
-        wanted: trial accuracy, on trained and on held-out quantities, at which training may stop ...
+        target_accuracy: trial accuracy, on trained and on held-out quantities, at which training may stop ...
         consecutive: ... when this many validations in a row reach it.
         validate_every: epochs between validations.
         validate_each: validation sequences for each quantity.
@@ -49,7 +49,7 @@ class TrainingOptions:
     learning_rate: float = 1e-4
     batch: int = 128
     epochs: int = 2500
-    wanted: float = 0.9999
+    target_accuracy: float = 0.9999
     consecutive: int = 3
     validate_every: int = 5
     validate_each: int = 15
@@ -215,7 +215,7 @@ def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str
 
 def _validate(run: _Run, validation: dict[str, TokenBatch], loss: float, options: TrainingOptions) -> Validation:
     shares = {name: float(trials_correct(run.network, s).double().mean()) for name, s in validation.items()}
-    run.reached = run.reached + 1 if min(shares.values()) >= options.wanted else 0
+    run.reached = run.reached + 1 if min(shares.values()) >= options.target_accuracy else 0
     return Validation(
         run.update,
         run.update // UPDATES_AN_EPOCH,

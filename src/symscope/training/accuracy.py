@@ -12,7 +12,7 @@ from symscope.tasks import Task, TokenBatch
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class TrialAccuracy:
     """Trial accuracy for one quantity."""
 
     quantity: int
@@ -34,9 +34,9 @@ def trials_correct(network: Network, sequences: TokenBatch) -> Bool[Tensor, " ba
     return (torch.zeros(len(sequences), device=device).index_add_(0, row, wrong.float()) == 0).cpu()
 
 
-def behaviour(
+def trial_accuracy(
     network: Network, task: Task, generator: Generator, *, each: int = 15, quantities: Collection[int] | None = None
-) -> list[Behaviour]:
+) -> list[TrialAccuracy]:
     """Trial accuracy by quantity, on freshly drawn sequences.
 
     Args:
@@ -49,4 +49,4 @@ def behaviour(
     asked = sorted(task.quantities if quantities is None else quantities)
     sequences = task.draw(torch.tensor(asked).repeat_interleave(each), generator)
     right = trials_correct(network, sequences).view(len(asked), each).double().mean(1).tolist()
-    return [Behaviour(n, n not in task.trained, share, each) for n, share in zip(asked, right, strict=True)]
+    return [TrialAccuracy(n, n not in task.trained, share, each) for n, share in zip(asked, right, strict=True)]
