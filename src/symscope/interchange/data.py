@@ -89,7 +89,7 @@ class Interventions:
             )
         if self.targets.shape != self.target_mask.shape or self.targets.shape[1] != self.fed.shape[1] + 1:
             raise InvalidArgumentError(
-                "targets and target_mask have a column for the stop and one for each fed token, rows x (steps + 1); got "
+                "targets and target_mask have a column for the stop and a column for each fed token; got the shapes "
                 f"{tuple(self.targets.shape)} and {tuple(self.target_mask.shape)} for fed {tuple(self.fed.shape)}"
             )
 
