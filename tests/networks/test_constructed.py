@@ -159,9 +159,9 @@ def test_an_impossible_condition_number_is_refused(d, condition):
     [
         ("magnitude", {"d": 1}, "d of at least 2"),
         ("two-counts", {"d": 2}, "d of at least 3"),
-        ("angle", {"d": 2}, "2 dimensions are turned and one holds the phase: d > 2, got 2"),
+        ("angle", {"d": 2}, "2 dimensions are rotated and one holds the phase: d > 2, got 2"),
         ("angle", {"largest": 0}, "largest count is at least 1"),
-        ("angle", {"largest": 200}, "too close together"),
+        ("angle", {"largest": 200}, "too close together to be distinguished"),
         ("power", {"d": 16}, "d > 16, got 16"),
         ("power", {"turned": 1}, "at least 2 dimensions, got 1"),
         ("averaging", {"d": 8}, "even d of at least 10, got 8"),
@@ -191,8 +191,8 @@ def test_what_cannot_be_disguised_is_refused():
         change_basis(plain, torch.eye(3))
     with pytest.raises(InvalidArgumentError, match="singular or nearly so"):
         change_basis(plain, torch.ones(2, 2))
-    with pytest.raises(InvalidArgumentError, match="linear cell and a linear output"):
+    with pytest.raises(InvalidArgumentError, match="linear cell and a linear output layer"):
         change_basis(build("averaging", task), torch.eye(16))
     gru = RecurrentNetwork(GRUCell(2, 7, generator(0)), LinearReadout(torch.eye(7)[:, :2], torch.zeros(7)))
-    with pytest.raises(InvalidArgumentError, match="linear cell and a linear output"):
+    with pytest.raises(InvalidArgumentError, match="linear cell and a linear output layer"):
         change_basis(type(plain)(gru, "up-down", "h", {}, {}), torch.eye(2))

@@ -213,7 +213,7 @@ def test_an_unknown_network_or_option_is_refused():
         make_network("grru", 8, 7, generator(0))
     with pytest.raises(UnknownNameError, match="unknown option of network 'lstm' 'eech': did you mean 'each'"):
         make_network("lstm", 8, 7, generator(0), eech=True)
-    with pytest.raises(InvalidArgumentError, match="at least 1 token"):
+    with pytest.raises(InvalidArgumentError, match="the vocabulary size is at least 1, got 0"):
         make_network("gru", 8, 0, generator(0))
 
 
@@ -225,10 +225,10 @@ def test_an_unknown_network_or_option_is_refused():
         ("lstm", 7, {}, "d is even; got 7"),
         ("transformer-rope", 0, {}, "at least 1, got 0"),
         ("transformer-nope", 8, {"heads": 3}, "3 heads do not divide d = 8; .* 1, 2, 4, 8"),
-        ("transformer-nope", 8, {"heads": 0}, "0 heads"),
+        ("transformer-nope", 8, {"heads": 0}, "heads is at least 1, got 0"),
         ("transformer-rope", 6, {"heads": 2}, "pairs of dimensions"),
-        ("transformer-rope", 8, {"layers": 0}, "1 to 4 layers, got 0"),
-        ("transformer-rope", 8, {"layers": 5}, "1 to 4 layers, got 5"),
+        ("transformer-rope", 8, {"layers": 0}, "layers is at least 1, got 0"),
+        ("transformer-rope", 8, {"layers": 5}, "layers is at most 4, got 5"),
     ],
 )
 def test_impossible_sizes_are_refused(name, d, options, message):

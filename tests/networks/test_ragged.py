@@ -7,7 +7,7 @@ from hypothesis import given
 from tests.networks.examples import ROUNDING, furthest, network, tokens
 
 from symscope.networks.packing import repeat
-from symscope.networks.ragged import LEAST_PAIRS, MOST_PADDING, Cached, Earlier, Projected, Ragged
+from symscope.networks.ragged import MAX_PADDING, MIN_PAIRS, Cached, Earlier, Projected, Ragged
 from symscope.seeds import generator
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def test_every_token_has_one_place_and_padding_is_bounded(lengths, spare):
     for rows, queries, keys in ragged.groups:
         group, left = left[:rows], left[rows:]
         assert group[0] == queries == keys
-        assert rows * keys**2 <= max(LEAST_PAIRS, (1 + MOST_PADDING) * sum(length**2 for length in group))
+        assert rows * keys**2 <= max(MIN_PAIRS, (1 + MAX_PADDING) * sum(length**2 for length in group))
     assert not left
 
 
@@ -41,7 +41,7 @@ def test_what_goes_on_from_a_cache_is_padded_as_little(lengths, seed):
     for rows, queries, keys in ragged.groups:
         group, left = left[:rows], left[rows:]
         assert all(n <= queries and n + b <= keys for n, b in group)
-        assert rows * queries * keys <= max(LEAST_PAIRS, (1 + MOST_PADDING) * sum(n * (n + b) for n, b in group))
+        assert rows * queries * keys <= max(MIN_PAIRS, (1 + MAX_PADDING) * sum(n * (n + b) for n, b in group))
     assert not left
 
 
@@ -57,7 +57,7 @@ def causal(queries, keys, values, before):
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("sizes", [(2**12, 2**22), (0, 100)])
 def test_attention_and_its_gradients_equal_those_of_rows_alone(lengths, cached, sizes, monkeypatch):
-    for name, size in zip(("LEAST_PAIRS", "MOST_PAIRS"), sizes, strict=True):
+    for name, size in zip(("MIN_PAIRS", "MAX_PAIRS"), sizes, strict=True):
         monkeypatch.setattr(f"symscope.networks.ragged.{name}", size)
     heads, width, draws = 2, 6, generator(0)
     before = torch.randint(20, (len(lengths),), generator=draws) if cached else torch.zeros(len(lengths)).long()

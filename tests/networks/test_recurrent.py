@@ -8,8 +8,8 @@ from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, res
 from torch import nn
 
 from symscope.networks import Cell, LinearReadout, RecurrentNetwork
-from symscope.networks.gru_scan import gru_scan
-from symscope.networks.lstm_scan import lstm_scan
+from symscope.networks.gru import gru_scan
+from symscope.networks.lstm import lstm_scan
 from symscope.seeds import generator
 
 KINDS = [("gru", {}), ("lstm", {}), ("lstm", {"each": True})]

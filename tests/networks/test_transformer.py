@@ -141,9 +141,9 @@ def test_what_lies_before_the_cut_is_not_run_again(monkeypatch):
     cut = some.run_until(seen, torch.tensor([8, 2, 3, 0]), "layer2")
     ran, project = [], Layer.project
 
-    def watched(layer, residual, by):
+    def watched(layer, residual, rotation):
         ran.append((layers.index(layer), len(residual)))
-        return project(layer, residual, by)
+        return project(layer, residual, rotation)
 
     layers = list(some.layers)
     monkeypatch.setattr(Layer, "project", watched)

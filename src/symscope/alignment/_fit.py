@@ -22,7 +22,7 @@ from symscope.interchange import (
     counterfactual_latents,
     matches_counterfactual,
 )
-from symscope.networks import Network
+from symscope.networks import Network, require_network
 from symscope.seeds import generator
 
 OnSearch = Callable[[str, int, list[float]], None]
@@ -105,6 +105,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         InvalidArgumentError: a k that does not fit the state, or another vocabulary.
         NonFiniteError: a loss or state is not finite; its `best` holds the best alignments up to there.
     """
+    network = require_network(network, data.vocabulary)
     function, options = function or Orthogonal(), options or SearchOptions()
     site = network.default_site if site is None else site
     sizes = [operator.index(size) for size in (k if isinstance(k, Sequence) else [k])]
@@ -139,11 +140,6 @@ def _check(
     check_coordinates(function.coordinates)
     if not data.variables or not sizes:
         raise InvalidArgumentError("nothing to search: name at least one variable and one k")
-    if data.vocabulary is not None and data.vocabulary != network.vocabulary:
-        raise InvalidArgumentError(
-            f"the network has a vocabulary of {network.vocabulary} tokens and the data one of {data.vocabulary}, so "
-            "their token ids differ"
-        )
 
 
 @torch.no_grad()

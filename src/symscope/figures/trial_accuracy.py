@@ -36,15 +36,15 @@ _NAMES_WIDTH = 104  # px for the names of the networks beside a heat map
 _CELL_HEIGHT = 17
 
 
-def behaviour(behaviour_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Points from the table of behaviour: one for each seed, and a line through the mean over seeds.
+def trial_accuracy(trial_accuracy_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+    """Points from the table of trial accuracies: one for each seed, and a line through the mean over seeds.
 
     Quantities that were not trained stand on a band. Of many networks a line would hide the other, so each has a row
     of a heat map instead, and each task a panel. `width` is in px.
     """
-    if are_many(behaviour_table):
-        return _heat_map(behaviour_table, width)
-    frame, constant = with_panels(quantity_kinds(behaviour_table), ("task", "network", "d"))
+    if are_many(trial_accuracy_table):
+        return _heat_map(trial_accuracy_table, width)
+    frame, constant = with_panels(quantity_kinds(trial_accuracy_table), ("task", "network", "d"))
     panels = panel_names(frame)
     columns, inner = panel_width(width, len(panels), least=300)
     return finished(
@@ -52,7 +52,7 @@ def behaviour(behaviour_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType
         title="Trial accuracy by quantity",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is right when every determined "
         "token is predicted. Point: one seed; line: mean over seeds; band: quantity absent from training.",
-        description="Trial accuracy by quantity. " + _spoken(behaviour_table),
+        description="Trial accuracy by quantity. " + _spoken(trial_accuracy_table),
         width=width,
     )
 
