@@ -30,6 +30,10 @@ class UnknownNameError(SymscopeError, LookupError):
         self.kind, self.name, self.known = kind, name, names
 
 
+class ImportPathError(InvalidArgumentError, ImportError):
+    """The module of an import path, or a module that it imports, does not exist in this environment."""
+
+
 class ConfigurationError(SymscopeError, ValueError):
     """A study's declaration is wrong; all of its faults are in `faults`, reported together."""
 

@@ -68,7 +68,7 @@ def test_known_subspace_scores_exactly_one(constructed: Constructed) -> None:
 def test_search_finds_what_is_there(constructed: Constructed) -> None:
     for evidence in find(constructed.network, ALGORITHM, ["count", "phase"], 1, counts=FEW, options=QUICK):
         assert evidence.score.iia >= 0.99, str(evidence)
-        assert evidence.score.iia > evidence.controls["random-subspace"].high
+        assert evidence.score.iia > evidence.controls["random_subspace"].high
 
 
 def test_search_does_not_find_the_variables_of_another_algorithm() -> None:

@@ -6,13 +6,13 @@ import pytest
 import vl_convert
 
 from symscope.errors import StoreError
-from symscope.figures import behaviour, draw_figures, iia_bars, save_figure, training, whole_state
+from symscope.figures import draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
 from symscope.figures.iia_bars import SERIES_COLOURS
 from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
 from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
 
 NAMES = [
-    "behaviour",
+    "trial_accuracy",
     "iia_bars",
     "gradience",
     "gradience_by_value",
@@ -181,7 +181,7 @@ def data_of(chart):
 
 
 @pytest.mark.parametrize("width", [WIDTH, NARROW])
-@pytest.mark.parametrize("name", ["behaviour", "training", "whole_state"])
+@pytest.mark.parametrize("name", ["trial_accuracy", "training", "whole_state"])
 def test_forty_networks_are_drawn_in_panels_by_task(zoo, synthetic, name, width):
     chart = draw_figures({name: zoo[name]}, width=width)[name]
     svg = vl_convert.vegalite_to_svg(json.dumps(chart_spec(chart)))
@@ -194,9 +194,11 @@ def test_forty_networks_are_drawn_in_panels_by_task(zoo, synthetic, name, width)
 
 
 def test_every_network_and_quantity_has_its_cell(zoo):
-    cells = data_of(behaviour(zoo["behaviour"]))
+    cells = data_of(trial_accuracy(zoo["trial_accuracy"]))
     assert len(cells) == 40 * 30
-    table = {(r["task"], r["network"], r["quantity"]): r["trial_accuracy"] for r in zoo["behaviour"].rows(named=True)}
+    table = {
+        (r["task"], r["network"], r["quantity"]): r["trial_accuracy"] for r in zoo["trial_accuracy"].rows(named=True)
+    }
     assert all(c["accuracy"] == pytest.approx(table[c["panel"], c["kind_of"], c["quantity"]], abs=1e-4) for c in cells)
     strip = [c for c in cells if c["first"]]
     assert {(c["panel"], c["quantity"]) for c in strip} == {(c["panel"], c["quantity"]) for c in cells}
@@ -249,14 +251,16 @@ def test_algorithms_of_one_task_are_told_apart_in_whole_state_swaps(synthetic):
 
 
 def test_task_panels_name_what_differs_within_a_task(zoo, synthetic):
-    frame, constant = with_task_panels(zoo["behaviour"])
+    frame, constant = with_task_panels(zoo["trial_accuracy"])
     assert (frame["panel"].n_unique(), frame["kind_of"].n_unique(), constant) == (10, 4, "")
-    one_network, constant = with_task_panels(zoo["behaviour"].filter(pl.col("network") == "gru"))
+    one_network, constant = with_task_panels(zoo["trial_accuracy"].filter(pl.col("network") == "gru"))
     assert set(one_network["panel"]) == {""}
     assert (one_network["kind_of"].n_unique(), constant) == (10, "gru, d\u00a0=\u00a048")
-    one_task, constant = with_task_panels(zoo["behaviour"].filter(pl.col("task") == "square"))
+    one_task, constant = with_task_panels(zoo["trial_accuracy"].filter(pl.col("task") == "square"))
     assert (set(one_task["panel"]), one_task["kind_of"].n_unique(), constant) == ({""}, 4, "square")
-    sizes = pl.concat([synthetic.behaviour(), synthetic.behaviour().with_columns(d=pl.lit(8, dtype=pl.Int64))])
+    sizes = pl.concat(
+        [synthetic.trial_accuracy(), synthetic.trial_accuracy().with_columns(d=pl.lit(8, dtype=pl.Int64))]
+    )
     assert set(with_task_panels(sizes)[0]["kind_of"]) == {"d\u00a0=\u00a048", "d\u00a0=\u00a08"}
 
 

@@ -23,7 +23,7 @@ from symscope.networks import (
 from symscope.networks.transformer import Transformer
 from symscope.seeds import generator
 from symscope.tasks import make_task
-from symscope.training import behaviour
+from symscope.training import trial_accuracy
 
 OPTIONS = {"power": {"generator": generator(0, "power")}}
 LINEAR = [name for name in CONSTRUCTED if name != "averaging"]
@@ -54,7 +54,7 @@ def examples(task):
 
 def test_each_solves_its_task_exactly_in_any_basis(task):
     for constructed in examples(task):
-        accuracies = behaviour(constructed.network, task, generator(0), each=8, quantities=range(1, 31))
+        accuracies = trial_accuracy(constructed.network, task, generator(0), each=8, quantities=range(1, 31))
         assert [entry.quantity for entry in accuracies if entry.trial_accuracy < 1] == []
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.analysis.answers import chosen_alignments
 from symscope.analysis.schemas import ALL_VARIABLES
-from symscope.analysis.summary import ALIGNMENT, GROUP, chosen_alignments
+from symscope.analysis.summary import ALIGNMENT, GROUP
 from symscope.figures.aligned_states import aligned_states
 from symscope.figures.attention import attention
-from symscope.figures.behaviour import behaviour
 from symscope.figures.calibration import calibration
 from symscope.figures.development import development
 from symscope.figures.gradience import gradience
@@ -27,6 +27,7 @@ from symscope.figures.strength import strength
 from symscope.figures.theme import WIDTH
 from symscope.figures.theory import theory
 from symscope.figures.training import training
+from symscope.figures.trial_accuracy import trial_accuracy
 from symscope.figures.whole_state import whole_state
 
 _OF_WHOLE_TABLES: Mapping[str, Callable[..., ChartType]] = {
@@ -61,8 +62,8 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
         if name in present:
             yield _chosen(present[name], scores)
 
-    if "behaviour" in present:
-        yield "behaviour", behaviour, present["behaviour"]
+    if "trial_accuracy" in present:
+        yield "trial_accuracy", trial_accuracy, present["trial_accuracy"]
     if scores is not None:
         yield from _of_scores(scores)
     for cells in rows("gradience"):

@@ -31,12 +31,12 @@ WHOLE_LABEL = "whole-state swap"
 SERIES_COLOURS = {
     CONTROLS["none"]: BLUE,
     WHOLE_LABEL: GREEN,
-    CONTROLS["principal-components"]: PURPLE,
-    CONTROLS["random-subspace"]: GREY,
+    CONTROLS["principal_components"]: PURPLE,
+    CONTROLS["random_subspace"]: GREY,
     CONTROLS["untrained"]: VERMILLION,
-    CONTROLS["shuffled-values"]: OCHRE,
+    CONTROLS["shuffled_labels"]: OCHRE,
     CONTROLS["neurons"]: STEEL,
-    CONTROLS["whole-state"]: SAGE,
+    CONTROLS["whole_state"]: SAGE,
 }
 _NETWORK = ("task", "network", "d", "algorithm", "site")
 _ALIGNED = ("function", "k")

@@ -8,8 +8,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS
-from symscope.analysis.summary import ALIGNMENT, NULL_CONTROLS, pooled_scores
+from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS
+from symscope.analysis.summary import ALIGNMENT, pooled_scores
 from symscope.figures.theme import CATEGORIES, inline_data, share_axis, top_legend
 
 HEIGHT = 230

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
 import traceback
@@ -13,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from symscope.errors import InvalidArgumentError, UnknownNameError
+from symscope.errors import InvalidArgumentError
+from symscope.imports import import_object
 from symscope.runner.canonical import canonical_json, json_faults
 from symscope.runner.events import Event, Progress
 from symscope.runner.jobs import Ticket
@@ -59,22 +59,6 @@ def execute(store: Store, tickets: Sequence[Ticket], send: Callable[[Event], Non
         send(event)
 
 
-def load_stage(path: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names.
-
-    Raises:
-        ImportError: if the module cannot be imported.
-        UnknownNameError: if it has no such function.
-    """
-    module_name, _, function_name = path.rpartition(":")
-    module = importlib.import_module(module_name)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        raise UnknownNameError(f"stage function of {module_name}", function_name, known)
-    return function
-
-
 def _execute_locked(store: Store, tickets: Sequence[Ticket], send: Callable[[Event], None]) -> dict[str, Event]:
     for ticket in tickets:
         send(Event("started", ticket.name))
@@ -84,7 +68,8 @@ def _execute_locked(store: Store, tickets: Sequence[Ticket], send: Callable[[Eve
         for ticket in tickets:
             store.publish(ticket)
         return {ticket.name: Event("done", ticket.name, seconds=0.0) for ticket in tickets}
-    stage = load_stage(tickets[0].stage)  # a worker's first job imports much, which is no part of the job's time
+    # The imports of a worker's first job are not counted as time of the job.
+    stage = import_object(tickets[0].stage, "stage")
     started, clock = datetime.now(UTC), time.monotonic()
     needs = {name: store.fetch(location) for name, location in tickets[0].needs.items()}
     begun = [store.begin(ticket.location) for ticket in tickets]

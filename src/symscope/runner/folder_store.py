@@ -14,7 +14,8 @@ from typing import Any, final
 from filelock import FileLock, Timeout
 
 from symscope.errors import CheckpointError, StoreError
-from symscope.runner.files import files_below, flush_folder, remove_tree, write_whole
+from symscope.files import flush_folder, write_text
+from symscope.runner.files import files_below, remove_tree
 from symscope.runner.manifest import MANIFEST_NAME, Manifest, fault_of_files
 from symscope.runner.store import STORE_FILE, Check, Store
 from symscope.runner.workbench import Workbench
@@ -39,7 +40,7 @@ class FolderStore(Store):
             with FileLock(self.folder / _OPENING_LOCK, timeout=_OPENING_PATIENCE_S):
                 found = self.read_identity()
                 if found is None:
-                    write_whole(self.folder / STORE_FILE, self.identity())
+                    write_text(self.folder / STORE_FILE, self.identity())
                 else:
                     self.compare_identity(found)
             with tempfile.TemporaryFile(dir=self.folder):  # the lock file may be there already, so try to make one
@@ -145,7 +146,7 @@ class FolderStore(Store):
     def write_note(self, path: str, text: str) -> None:
         """Writes a small file of the store, whole or not at all."""
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / path, text)
+        write_text(self.folder / path, text)
 
     def remove_note(self, path: str) -> None:
         """Removes a small file of the store, if it is there."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from symscope.errors import CheckpointError
-from symscope.runner.files import files_below, flush_file, sha256_of
+from symscope.files import flush_file
+from symscope.runner.files import files_below, sha256_of
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_FORMAT = 1

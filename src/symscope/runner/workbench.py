@@ -18,7 +18,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from symscope.errors import CheckpointError
-from symscope.runner.files import flush_folder, remove_tree, write_whole
+from symscope.files import flush_folder, write_text
+from symscope.runner.files import remove_tree
 from symscope.runner.jobs import Ticket
 from symscope.runner.manifest import (
     MANIFEST_NAME,
@@ -113,7 +114,7 @@ class Workbench:
         )
         for subfolder in [path for path in folder.rglob("*") if path.is_dir()]:
             flush_folder(subfolder)
-        write_whole(folder / MANIFEST_NAME, manifest.to_bytes().decode())
+        write_text(folder / MANIFEST_NAME, manifest.to_bytes().decode())
         self._put_scratch_aside(folder)
 
     def is_finished(self, location: str) -> bool:

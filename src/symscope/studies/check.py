@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from symscope.alignment.search import SearchOptions
 from symscope.errors import ConfigurationError, InvalidArgumentError, SymscopeError, UnknownNameError
+from symscope.imports import is_import_path
 from symscope.networks import Network
 from symscope.seeds import generator
 from symscope.studies.declaration import (
@@ -26,7 +27,6 @@ from symscope.studies.declaration import (
     build_algorithm,
     subspace_size,
 )
-from symscope.studies.named import is_import_path
 from symscope.studies.source import Fault, Place, Source, read_source
 from symscope.tasks import Task
 from symscope.training import TrainingOptions

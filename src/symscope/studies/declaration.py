@@ -15,8 +15,8 @@ from symscope.alignment import FUNCTIONS
 from symscope.alignment.search import SearchOptions
 from symscope.alignment.starts import check_function, function_label
 from symscope.errors import InvalidArgumentError, SymscopeError
+from symscope.imports import import_object, is_import_path
 from symscope.networks import Network, make_network
-from symscope.studies.named import imported, is_import_path
 from symscope.tasks import Task, make_task
 from symscope.training import TrainingOptions
 
@@ -102,7 +102,7 @@ class FunctionChoice(_Section):
     def check(self) -> None:
         """Raises what is wrong with it; one of the user's own is known by its import path from then on."""
         if is_import_path(self.name):
-            FUNCTIONS[self.name] = imported(self.name, "alignment function")
+            FUNCTIONS[self.name] = import_object(self.name, "alignment function")
         check_function(self.name, self.options)
 
 
@@ -294,7 +294,7 @@ def build_algorithm(name: str, task: Task) -> Algorithm:
 
 def _made(path: str, what: str, kind: type[Made], *arguments: Any, **options: Any) -> Made:
     try:
-        made = imported(path, what)(*arguments, **options)
+        made = import_object(path, what)(*arguments, **options)
     except SymscopeError:
         raise
     except Exception as error:

@@ -13,7 +13,7 @@ from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.common import WEIGHTS, Subject, part_file, save_part
 from symscope.studies.declaration import InterventionCounts, Search, build_algorithm
-from symscope.training import behaviour, load_network
+from symscope.training import load_network, trial_accuracy
 
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def _row(
     network: Network, epoch: int, arguments: Mapping[str, Any], subject: Subject, report: Callable[[Progress], None]
 ) -> Row:
     each = arguments["behaviour"]["each"]
-    shown = behaviour(network, subject.task, generator(subject.seed, "behaviour"), each=each)
+    shown = trial_accuracy(network, subject.task, generator(subject.seed, "behaviour"), each=each)
     right, trials = sum(row.trial_accuracy * row.n for row in shown), sum(row.n for row in shown)
     moment = {"epoch": epoch, "trial_accuracy": right / trials, "trials": trials}
     asked = Search.model_validate(arguments["asked"])

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from symscope.imports import is_import_path, source_digest
 from symscope.runner import Job, Plan
 from symscope.seeds import generator
 from symscope.studies.declaration import FunctionChoice, NetworkChoice, Search, Study, TaskChoice
-from symscope.studies.named import fingerprint, is_import_path
 
 RESULT_VERSION = "1"
 """Raise this when the code gives other results for the same arguments; stored results are then done again."""
@@ -159,5 +159,5 @@ class _Subject:
 
 def _own_code(*names: str) -> dict[str, dict[str, str]]:
     """What of the user's own code a result depends on, so that a change of it makes the result another one."""
-    own = {name: fingerprint(name) for name in names if is_import_path(name)}
+    own = {name: source_digest(name) for name in names if is_import_path(name)}
     return {"own_code": own} if own else {}

@@ -10,7 +10,7 @@ from typing import Any
 from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.common import WEIGHTS, Subject, save_part
-from symscope.training import TrainingOptions, Validation, behaviour, save_network, train
+from symscope.training import TrainingOptions, Validation, save_network, train, trial_accuracy
 from symscope.training.trainer import UPDATES_AN_EPOCH
 
 
@@ -38,8 +38,8 @@ def train_stage(
     last = max(subject.task.quantities[-1], min(counts["extrapolate_to"], subject.task.largest or math.inf))
     quantities = range(subject.task.quantities[0], int(last) + 1)
     trials = generator(subject.seed, "behaviour")
-    shown = behaviour(network, subject.task, trials, each=counts["each"], quantities=quantities)
-    save_part("behaviour", ({**subject.columns, **asdict(row)} for row in shown), folder)
+    shown = trial_accuracy(network, subject.task, trials, each=counts["each"], quantities=quantities)
+    save_part("trial_accuracy", ({**subject.columns, **asdict(row)} for row in shown), folder)
     facts = {"updates": trained.history[-1].update, "training_seconds": trained.history[-1].seconds}
     return {**subject.facts, "solved": trained.solved, **facts}
 

@@ -1,20 +1,20 @@
-"""Training by next-token prediction, and the behaviour of what was trained."""
+"""Training by next-token prediction, trial accuracy, and files of networks."""
 
-from symscope.training.behaviour import Behaviour, behaviour, trials_correct
-from symscope.training.checkpoints import load_network, save_network
-from symscope.training.schedule import learning_rate
-from symscope.training.trainer import Trained, TrainingOptions, Validation, next_token_loss, train
+from symscope.training.accuracy import TrialAccuracy, trial_accuracy, trials_correct
+from symscope.training.checkpoints import load_network, read_facts, save_network
+from symscope.training.trainer import Trained, TrainingOptions, Validation, learning_rate, next_token_loss, train
 
 __all__ = [
-    "Behaviour",
     "Trained",
     "TrainingOptions",
+    "TrialAccuracy",
     "Validation",
-    "behaviour",
     "learning_rate",
     "load_network",
     "next_token_loss",
+    "read_facts",
     "save_network",
     "train",
+    "trial_accuracy",
     "trials_correct",
 ]
