@@ -7,10 +7,9 @@ import torch
 from tests.networks.examples import largest_difference
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment.functions import Subspace
-from symscope.alignment.score import score
+from symscope.alignment import follows_swap, subspace
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import draw_interventions, prepare
+from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import (
     CONSTRUCTED,
     GRUCell,
@@ -67,27 +66,23 @@ def test_a_swap_of_the_known_subspace_does_what_the_algorithm_says(name, kind):
         constructed = change_basis(constructed, BASES[kind](20))
     algorithm = make_algorithm(constructed.algorithm, task)
     assert set(constructed.writes) == {variable.name for variable in algorithm.variables}
-    for variable, write in constructed.writes.items():
-        known = Subspace(write, constructed.reads[variable])
+    known = {key: subspace(write, constructed.reads[key]) for key, write in constructed.writes.items()}
+    for variable, alignment in known.items():
         drawn = draw_interventions(algorithm, [variable], 2000, generator(0, variable))
-        prepared = prepare(constructed.network, drawn, constructed.site)
-        assert score(constructed.network, known, prepared).iia == 1
-    both = list(constructed.writes)
-    write = torch.cat([constructed.writes[variable] for variable in both], 1)
-    read = torch.cat([constructed.reads[variable] for variable in both])
-    drawn = draw_interventions(algorithm, both, 1000, generator(0, "both"))
-    assert (
-        score(constructed.network, Subspace(write, read), prepare(constructed.network, drawn, constructed.site)).iia
-        == 1
-    )
+        cached = cache_states(constructed.network, drawn, constructed.site)
+        assert follows_swap(constructed.network, {variable: alignment}, cached).all()
+    drawn = draw_interventions(algorithm, list(known), 1000, generator(0, "both"))
+    cached = cache_states(constructed.network, drawn, constructed.site)
+    assert follows_swap(constructed.network, known, cached).all()
 
 
-def test_a_spare_dimension_is_no_variable():
+def test_an_unused_dimension_is_no_variable():
     task = make_task("multi-object")
     constructed = build("magnitude", task, d=4)
     algorithm = make_algorithm("up-down", task)
-    prepared = prepare(constructed.network, draw_interventions(algorithm, ["count"], 1000, generator(0)), "h")
-    assert score(constructed.network, Subspace(torch.eye(4)[:, 2:3]), prepared).iia < 0.3
+    cached = cache_states(constructed.network, draw_interventions(algorithm, ["count"], 1000, generator(0)), "h")
+    follows = follows_swap(constructed.network, {"count": subspace(torch.eye(4)[:, 2:3])}, cached)
+    assert follows.float().mean() < 0.3
 
 
 @torch.no_grad()
@@ -133,10 +128,12 @@ def test_the_averaging_network_is_a_transformer_that_attends_evenly_and_holds_no
     assert largest_difference(constructed.network.attention(drawn.tokens), (even / even.sum(1, keepdim=True))) < 1e-6
     algorithm = make_algorithm("up-down", task)
     drawn = draw_interventions(algorithm, ["count", "phase"], 500, generator(1))
-    base, source = drawn.base_values, drawn.source_values
-    whole = score(constructed.network, Subspace(torch.eye(16)), prepare(constructed.network, drawn, "layer1"))
+    cached = cache_states(constructed.network, drawn, "layer1")
+    whole = dict.fromkeys(["count", "phase"], subspace(torch.eye(16)))
+    follows = follows_swap(constructed.network, whole, cached)
+    base, source = drawn.base.values, drawn.sources[0].values
     in_demo = (base["phase"] == 0) & (source["phase"] == 0)
-    assert torch.equal(whole.correct[in_demo], (base["count"] == source["count"])[in_demo])  # as without a swap
+    assert torch.equal(follows[in_demo], (base["count"] == source["count"])[in_demo])  # as without a swap
 
 
 @pytest.mark.parametrize("condition", [1.0, 3.0, 100.0])
