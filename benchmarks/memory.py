@@ -1,8 +1,8 @@
-"""Peak memory: the resident set of a fresh process (`getrusage`), and the part that was resident before.
+"""Peak memory: the resident set of a fresh process, and the part that was resident before.
 
 `tracemalloc` does not see the tensors of torch, so each figure is measured in a separate process. The process makes its
-networks and interventions, notes the resident memory, runs, and reads the peak from the system. On a GPU the peak is
-that of the allocator of torch.
+networks and interventions, notes the resident memory, runs, and reads the peak (`VmHWM`) from the system; the peak that
+`getrusage` reports includes that of the parent process. On a GPU the peak is that of the allocator of torch.
 """
 
 import resource
@@ -85,14 +85,19 @@ MEASURED: dict[str, Callable[[str], Callable[[], object]]] = {
 """The measured calls: each function prepares everything on a device and returns the call."""
 
 
+def peak_memory() -> float:
+    """Peak resident memory of this process, in MiB."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 def main(name: str, device: str) -> None:
     torch.set_num_threads(1)
     run = MEASURED[name](device)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     before = pages * resource.getpagesize() / MIB
     run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(torch.cuda.max_memory_allocated() / MIB if device == "cuda" else peak, before)
+    print(torch.cuda.max_memory_allocated() / MIB if device == "cuda" else peak_memory(), before)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ in, so that no second run is needed, and no unit locations have to be gathered.
 
 import contextlib
 import json
-import resource
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -212,9 +211,8 @@ class Server:
 
     def memory(self) -> dict[str, float]:
         """Resident memory of this process, in MiB: at its peak, and now."""
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"peak": peak, "now": pages * resource.getpagesize() / 2**20}
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return {"peak": int(status["VmHWM"].split()[0]) / 1024, "now": int(status["VmRSS"].split()[0]) / 1024}
 
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("pyvene", "torch", "transformers")}
