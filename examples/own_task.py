@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Generator, Tensor
 
 from symscope.algorithms import Algorithm, Category, Integer, Values
-from symscope.interventions import draw_interventions
+from symscope.interchange import draw_interventions
 from symscope.networks import make_network
 from symscope.seeds import generator
 from symscope.tasks import Task, TokenBatch, Vocabulary

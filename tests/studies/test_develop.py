@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import SearchOptions, find
+from symscope.alignment import SearchOptions, align
 from symscope.analysis import validate
 from symscope.errors import ConfigurationError
 from symscope.studies import plan_study, read_study
@@ -70,11 +70,18 @@ def test_each_checkpoint_is_searched_once_and_the_last_is_the_trained_network(jo
     assert first["trial_accuracy"][0] < last["trial_accuracy"][0]
     subject = Subject.of(TrainArguments.read(jobs[TRAIN].arguments))
     network = subject.trained_network({"train": trained})
-    options = SearchOptions(learning_rate=1e-2, batch=32, validate_every=20, starts=1, steps=60)
-    found = find(
-        network, make_algorithm("up-down", subject.task), ["count", "phase"], 6, counts=(200, 60, 60), options=options
+    results = align(
+        network,
+        make_algorithm("up-down", subject.task),
+        ["count", "phase"],
+        6,
+        n_train=200,
+        n_validation=60,
+        n_test=60,
+        controls=(),
+        options=SearchOptions(learning_rate=1e-2, batch=32, validate_every=20, restarts=1, steps=60),
     )
-    assert last["iia"].to_list() == [evidence.row()["iia"] for evidence in found]
+    assert last["iia"].to_list() == [result.iia for result in results.all]
 
 
 def test_development_without_checkpoints_is_a_fault():

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Subspace, score
+from symscope.alignment import follows_swap, subspace
 from symscope.analysis import validate
 from symscope.errors import ConfigurationError
-from symscope.interventions import draw_interventions, prepare
+from symscope.interchange import cache_states, draw_interventions
 from symscope.seeds import generator
 from symscope.studies import plan_study, preset, read_study
 from symscope.studies.subject import part_file
@@ -24,9 +24,10 @@ def test_a_network_in_a_new_basis_has_its_variables_in_the_transformed_subspaces
     task = multi_object()
     hidden, algorithm = network_in_new_basis(task, d, 0), make_algorithm("up-down", task)
     for variable in ("count", "phase"):
-        known = Subspace(hidden.writes[variable], hidden.reads[variable])
-        drawn = prepare(hidden.network, draw_interventions(algorithm, [variable], 200, generator(1)), hidden.site)
-        assert score(hidden.network, known, drawn).iia == 1
+        known = subspace(hidden.writes[variable], hidden.reads[variable])
+        drawn = draw_interventions(algorithm, [variable], 200, generator(1))
+        cached = cache_states(hidden.network, drawn, hidden.site)
+        assert follows_swap(hidden.network, {variable: known}, cached).all()
     write, read = hidden.writes["count"], hidden.reads["count"]
     orthogonal = write @ write.T / (write.T @ write)
     assert not torch.allclose(write @ read, orthogonal, atol=0.05)  # so no orthogonal projector is the swap

@@ -10,22 +10,27 @@ import torch
 
 from symscope.algorithms import Algorithm, Integer, Real
 from symscope.alignment import (
-    Evidence,
-    SearchOptions,
-    find,
+    AlignmentResult,
+    FittedAlignments,
+    Results,
+    Untrained,
+    evaluate,
+    fit,
     follows_swap,
     principal_components,
-    save_evidence,
-    save_functions,
+    save_alignments,
 )
+from symscope.alignment.controls import Control
+from symscope.alignment.rows import score_rows, value_rows
 from symscope.errors import NonFiniteError
-from symscope.interventions import draw_interventions, prepare
+from symscope.interchange import CounterfactualData, cache_states, counterfactuals, draw_interventions
 from symscope.networks import Network
 from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.arguments import AlignArguments
-from symscope.studies.choices import build_algorithm
+from symscope.studies.choices import build_algorithm, make_control
 from symscope.studies.observe import labelled_states
+from symscope.studies.options import InterventionCounts
 from symscope.studies.subject import Subject, save_part
 
 Row = dict[str, Any]
@@ -37,52 +42,104 @@ def align_stage(
 ) -> Mapping[str, Any]:
     """Searches all variables and subspace sizes of a job in one batch, and evaluates them.
 
-    Stores the alignments, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`. An error in one
+    Stores the results, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`. An error in one
     of the last three does not lose the search: the facts then have a note.
 
     Raises:
         NonFiniteError: a loss or state is not finite; the best alignments before it are in `folder / "scratch"`.
     """
     job = AlignArguments.read(arguments)
-    subject, request = Subject.of(job), job.request
-    network, algorithm = subject.trained_network(needs), build_algorithm(request.algorithm, subject.task)
-    options, counts = job.search.options(), job.interventions
-    request.function.register()
+    subject = Subject.of(job)
+    network, algorithm = subject.trained_network(needs), build_algorithm(job.request.algorithm, subject.task)
+    data = draw_data(algorithm, job.request.variables, job.interventions, subject.seed)
     try:
-        results = find(
-            network,
-            algorithm,
-            request.variables,
-            request.k,
-            function=request.function.name,
-            function_options=request.function.search_options,
-            seed=subject.seed,
-            site=request.site,
-            untrained=subject.untrained_networks(),
-            counts=(counts.train, counts.validation, counts.test),
-            options=options,
-            on_validation=lambda on, step, best: report(_progress(on, step, best, options)),
-        )
+        fitted = fit_request(network, data, job, _controls(job, subject), report)
     except NonFiniteError as error:
-        names = [f"{variable}.{k}" for variable in request.variables for k in request.k]
-        best = {name: found.function for name, found in zip(names, error.best, strict=False)}
-        save_functions(folder / "scratch" / ALIGNMENT, best)
+        best = {
+            f"{variable}.{alignment.k}": alignment
+            for result in error.best
+            for variable, alignment in result.alignments.items()
+        }
+        save_alignments(folder / "scratch" / ALIGNMENT, best)
         raise
-    save_evidence(folder / ALIGNMENT, results)
-    save_part("scores", ({**subject.columns, **row} for result in results for row in result.rows()), folder)
+    results = evaluate(fitted)
+    results.save(folder / ALIGNMENT)
+    save_part("scores", (subject.columns | row for row in _score_rows(results, job.search.restarts)), folder)
     further: dict[str, Callable[[], Iterable[Row]]] = {
-        "values": lambda: _value_rows(results),
-        "gradience": lambda: _gradience_rows(network, algorithm, results, counts.gradience, subject),
-        "aligned_states": lambda: _state_rows(network, algorithm, results, subject),
+        "values": lambda: (row for result in results.all for row in value_rows(result)),
+        "gradience": lambda: _gradience_rows(network, algorithm, results.all, job.interventions, subject.seed),
+        "aligned_states": lambda: _state_rows(network, algorithm, results.all, subject),
     }
     notes = [note for name, rows in further.items() if (note := _save_further(name, rows, subject, folder))]
-    return {**subject.facts, "notes": notes} if notes else subject.facts
+    facts = {**subject.facts, "trial_accuracy": fitted.trial_accuracy}
+    return {**facts, "notes": notes} if notes else facts
+
+
+def draw_data(
+    algorithm: Algorithm, variables: Sequence[str], counts: InterventionCounts, seed: int
+) -> CounterfactualData:
+    """The interventions of a search, from their declared numbers."""
+    return counterfactuals(
+        algorithm,
+        variables,
+        n_train=counts.train,
+        n_validation=counts.validation,
+        n_test=counts.test,
+        seed=seed,
+        protocol=counts.protocol.protocol(),
+    )
+
+
+def fit_request(
+    network: Network,
+    data: CounterfactualData,
+    job: AlignArguments,
+    controls: Sequence[Control],
+    report: Callable[[Progress], None],
+) -> FittedAlignments:
+    """The alignments of a declared search, with all its variables and subspace sizes in one batch."""
+    request, options = job.request, job.search.options()
+    return fit(
+        network,
+        data,
+        request.k,
+        function=request.function.make(),
+        site=request.site,
+        joint=request.joint,
+        mask=None if request.mask is None else request.mask.mask(),
+        controls=controls,
+        options=options,
+        on_validation=show_progress(report, options.steps),
+    )
+
+
+def show_progress(report: Callable[[Progress], None], steps: int) -> Callable[[str, int, list[float]], None]:
+    """The callback of a search that reports its progress."""
+
+    def show(name: str, step: int, best: list[float]) -> None:
+        report(Progress(step, steps, f"search: {name}", {"worst IIA": min(best), "best IIA": max(best)}))
+
+    return show
+
+
+def _controls(job: AlignArguments, subject: Subject) -> list[Control]:
+    """The declared controls; two untrained networks where untrained networks can be built."""
+    names = job.request.controls
+    controls = [make_control(name) for name in names if name != Untrained.name]
+    fresh = subject.untrained_networks() if Untrained.name in names else []
+    return [*controls, Untrained(fresh)] if fresh else controls
+
+
+def _score_rows(results: Results, restarts: int) -> Iterator[Row]:
+    for result in results.all:
+        for row in score_rows(result):
+            yield {**row, "restarts": restarts if row["control"] == "none" else None}
 
 
 def _save_further(name: str, rows: Callable[[], Iterable[Row]], subject: Subject, folder: Path) -> str:
     """Stores a table that the search does not depend on; returns what went wrong, or an empty text."""
     try:
-        save_part(name, ({**subject.columns, **row} for row in rows()), folder)
+        save_part(name, (subject.columns | row for row in rows()), folder)
     except OSError:
         raise  # a full disk: the job is repeated
     except Exception as error:
@@ -91,42 +148,36 @@ def _save_further(name: str, rows: Callable[[], Iterable[Row]], subject: Subject
     return ""
 
 
-def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions) -> Progress:
-    return Progress(step, options.steps, f"search: {on}", {"worst IIA": min(best), "best IIA": max(best)})
-
-
-def _identity(result: Evidence) -> Row:
+def _identity(result: AlignmentResult) -> Row:
     return {
-        "algorithm": result.algorithm,
+        "algorithm": result.hypothesis,
         "variable": result.variable,
         "site": result.site,
-        "function": result.function.name,
+        "function": result.function,
         "k": result.k,
     }
 
 
-def _value_rows(results: Sequence[Evidence]) -> Iterator[Row]:
-    """IIA by source value."""
-    for result in results:
-        for value, score in result.examined.by_value.items():
-            yield {**_identity(result), "value": value, **score.figures()}
-
-
 def _gradience_rows(
-    network: Network, algorithm: Algorithm, results: Sequence[Evidence], count: int, subject: Subject
+    network: Network,
+    algorithm: Algorithm,
+    results: Sequence[AlignmentResult],
+    counts: InterventionCounts,
+    seed: int,
 ) -> Iterator[Row]:
     """IIA by base and source value, for variables that are whole numbers, on further interventions."""
     numbers = {variable.name for variable in algorithm.variables if isinstance(variable, Integer)}
-    for variable in dict.fromkeys(result.variable for result in results if result.variable in numbers and count):
-        draws = generator(subject.seed, "interventions", algorithm.name, variable, "gradience")
-        drawn = draw_interventions(algorithm, [variable], count, draws)
-        prepared = prepare(network, drawn, results[0].site)
+    searched = dict.fromkeys(result.variable for result in results if result.variable in numbers)
+    for variable in searched if counts.gradience else ():
+        draws = generator(seed, "interventions", algorithm.name, variable, "gradience")
+        drawn = draw_interventions(algorithm, [variable], counts.gradience, draws, counts.protocol.protocol())
+        cached = cache_states(network, drawn, results[0].site)
         values = {
-            "base_value": drawn.base_values[variable].numpy(),
-            "source_value": drawn.source_values[variable].numpy(),
+            "base_value": drawn.base.values[variable].numpy(),
+            "source_value": drawn.sources[0].values[variable].numpy(),
         }
         for result in (result for result in results if result.variable == variable):
-            correct = follows_swap(network, result.function, prepared).numpy()
+            correct = follows_swap(network, result.alignments, cached).numpy()
             cells = pl.DataFrame({**values, "correct": correct}).group_by(
                 "base_value", "source_value", maintain_order=True
             )
@@ -135,17 +186,19 @@ def _gradience_rows(
 
 
 @torch.no_grad()
-def _state_rows(network: Network, algorithm: Algorithm, results: Sequence[Evidence], subject: Subject) -> Iterator[Row]:
+def _state_rows(
+    network: Network, algorithm: Algorithm, results: Sequence[AlignmentResult], subject: Subject
+) -> Iterator[Row]:
     """Natural states in aligned coordinates (their two leading components), one sequence for each quantity."""
     if not {"count", "phase"} <= {v.name for v in algorithm.variables if not isinstance(v, Real)}:
         return
     sequences = subject.task.draw(torch.tensor(subject.task.quantities), generator(subject.seed, "aligned states"))
     natural, rows = labelled_states(network, algorithm, sequences, results[0].site, subject.device)
     for result in results:
-        coordinates = result.function.coordinates(natural)
+        coordinates = result.alignment.read(natural)
         centred = coordinates - coordinates.mean(0)
-        if result.k > 1:
-            centred = principal_components(coordinates, 2).coordinates(centred)
+        if result.alignment.k > 1:
+            centred = principal_components(coordinates, 2).read(centred)
         identity = {name: value for name, value in _identity(result).items() if name != "site"}
         for row, (c1, *c2) in zip(rows, centred.cpu().tolist(), strict=True):
             yield {**identity, **row, "c1": c1, "c2": c2[0] if c2 else None}

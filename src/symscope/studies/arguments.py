@@ -14,6 +14,7 @@ from symscope.studies.declaration import CalibrationQuestion, Search
 from symscope.studies.options import (
     Count,
     InterventionCounts,
+    ProtocolSection,
     SearchSection,
     Section,
     Seed,
@@ -115,6 +116,7 @@ class CeilingArguments(SubjectArguments):
     algorithm: str
     site: str
     test: Count
+    protocol: ProtocolSection
 
 
 class SwapArguments(SubjectArguments):

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Evidence, find
-from symscope.alignment.controls import kind_of
-from symscope.alignment.starts import RANDOM
+from symscope.alignment import DEFAULT_CONTROLS, AlignmentResult, Untrained, evaluate, fit
+from symscope.alignment.controls import control_kind
+from symscope.alignment.rows import alignment_row
 from symscope.analysis import table_schema
 from symscope.networks import (
     CONSTRUCTED,
@@ -32,6 +32,7 @@ from symscope.networks.readouts import LinearReadout
 from symscope.networks.recurrent import RecurrentNetwork
 from symscope.runner import Progress
 from symscope.seeds import generator
+from symscope.studies.align import draw_data, show_progress
 from symscope.studies.arguments import CalibrateArguments
 from symscope.studies.choices import TaskChoice
 from symscope.studies.declaration import CalibrationQuestion
@@ -61,7 +62,6 @@ def calibrate_stage(
     job = CalibrateArguments.read(arguments)
     task = TaskChoice(name="multi-object").make()
     assert isinstance(task, NumericTask)
-    job.question.function.register()
     rows = {"known": known, "null": null, "curve": curve}[job.question.part]
     save_part("calibration", rows(_Measurement(job, task, report)), folder)
     return device_facts(job.device)
@@ -80,38 +80,22 @@ class _Measurement:
         return self.job.question
 
     def search(
-        self,
-        network: Network,
-        algorithm: str,
-        variables: Sequence[str],
-        *,
-        untrained: Sequence[Network] = (),
-        init: str | None = None,
-    ) -> list[Evidence]:
-        """Searches variables in one network."""
-        question, counts, options = self.question, self.job.interventions, self.job.search.options()
-        function = question.function
+        self, network: Network, algorithm: str, variables: Sequence[str], untrained: Sequence[Network] = ()
+    ) -> list[AlignmentResult]:
+        """Searches variables in one network; the curve starts at random maps."""
+        question, options = self.question, self.job.search.options()
+        function = question.function.make()
         if question.part == "curve":
-            options = replace(options, first=init or options.first, latent_weight=question.latent_weight)
-        view = {} if question.coordinates == "state" else {"view": "spanned"}
-
-        def show(on: str, step: int, best: list[float]) -> None:
-            figures = {"worst IIA": min(best), "best IIA": max(best)}
-            self.report(Progress(step, options.steps, f"search: {on}", figures))
-
-        return find(
-            network.to(self.job.device),
-            make_algorithm(algorithm, self.task),
-            variables,
-            question.k,
-            function=function.name,
-            function_options={**function.search_options, **view},
-            seed=self.job.seed,
-            untrained=untrained,
-            counts=(counts.train, counts.validation, counts.test),
-            options=options,
-            on_validation=show,
+            options = replace(options, init="random", latent_weight=question.latent_weight)
+            function = replace(function, coordinates=question.coordinates)
+        network = network.to(self.job.device)
+        data = draw_data(make_algorithm(algorithm, self.task), variables, self.job.interventions, self.job.seed)
+        controls = (*DEFAULT_CONTROLS, Untrained(untrained)) if untrained else DEFAULT_CONTROLS
+        show = show_progress(self.report, options.steps)
+        fitted = fit(
+            network, data, question.k, function=function, controls=controls, options=options, on_validation=show
         )
+        return list(evaluate(fitted).all)
 
     def constructed(self) -> Constructed:
         """The constructed network after its change of basis."""
@@ -124,13 +108,13 @@ class _Measurement:
         matrix = random_orthogonal(question.d, draws) if orthogonal else random_invertible(question.d, CONDITION, draws)
         return change_basis(network, matrix)
 
-    def row(self, result: Evidence, *, held: bool) -> Row:
+    def row(self, result: AlignmentResult, *, held: bool) -> Row:
         """A row of the table `calibration`."""
         question, columns = self.question, table_schema("calibration").dtypes
-        figures = {name: value for name, value in result.row().items() if name in columns}
+        figures = {name: value for name, value in alignment_row(result).items() if name in columns}
         best: dict[str, float] = {}
         for name, control in result.controls.items():
-            column = f"{kind_of(name)}_iia"
+            column = f"{control_kind(name)}_iia"
             best[column] = max(best.get(column, 0.0), control.iia)
         network = f"untrained {question.network}" if question.part == "null" else question.network
         identity = {
@@ -139,7 +123,7 @@ class _Measurement:
             "change_of_basis": question.change_of_basis,
             "d": question.d,
             "seed": self.job.seed,
-            "algorithm": result.algorithm,
+            "algorithm": result.hypothesis,
             "variable": result.variable,
             "function": question.function.label,
             "k": result.k,
@@ -156,7 +140,7 @@ def known(measurement: _Measurement) -> Iterator[Row]:
     fresh = _untrained_like(constructed.network, draws).to(measurement.job.device)
     for algorithm in ("up-down", "up-up"):
         variables = [variable.name for variable in make_algorithm(algorithm, measurement.task).variables]
-        for result in measurement.search(constructed.network, algorithm, variables, untrained=[fresh]):
+        for result in measurement.search(constructed.network, algorithm, variables, [fresh]):
             yield measurement.row(result, held=result.variable in HELD[question.network][algorithm])
 
 
@@ -170,9 +154,9 @@ def null(measurement: _Measurement) -> Iterator[Row]:
 
 
 def curve(measurement: _Measurement) -> Iterator[Row]:
-    """A constructed network with spare dimensions, searched from random initial maps."""
+    """A constructed network with spare dimensions."""
     network = measurement.constructed().network
-    for result in measurement.search(network, "up-down", ["count"], init=RANDOM):
+    for result in measurement.search(network, "up-down", ["count"]):
         yield measurement.row(result, held=True)
 
 

@@ -49,7 +49,7 @@ def check_study(declared: object, where: str, source: Source | None = None) -> S
     try:
         study = Study.model_validate(declared)
     except ValidationError as error:
-        faults += _type_faults(error)
+        faults += _type_faults(error, declared)
     if isinstance(declared, Mapping):
         faults += consistency_faults(declared)
     if study is not None and not faults:
@@ -57,26 +57,37 @@ def check_study(declared: object, where: str, source: Source | None = None) -> S
     raise ConfigurationError(where, (source or Source()).messages(faults))
 
 
-def _type_faults(error: ValidationError) -> Iterator[Fault]:
+def _type_faults(error: ValidationError, declared: object) -> Iterator[Fault]:
     """The faults that pydantic has found.
 
-    A list that is too short because its entries are wrong is left out, and the faults of the types of a union are
-    merged.
+    A list that is too short because its entries are wrong is left out, and the faults of one value of a field with
+    several types are merged.
     """
     entries = error.errors()
     inner = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
+    unions: dict[Location, list[str]] = {}
     for entry in entries:
-        location: Location = entry["loc"]
+        location = _declared_part(entry["loc"], declared)
         if entry["type"] == "too_short" and location in inner:
             continue
-        if location and location[-1] in _UNION_MEMBERS and entry["type"].endswith("_type"):
-            yield Fault(location[:-1], f"input should be a number, text, true or false (got {entry['input']!r})")
+        if entry["type"] == "missing" or location == entry["loc"]:
+            yield _fault(entry["loc"], entry)
         else:
-            yield _fault(location, entry)
+            unions.setdefault(location, []).append(_fault(location, entry).text)
+    for location, messages in unions.items():
+        expected = " or ".join(message.rpartition(" (got ")[0].removeprefix("input should be ") for message in messages)
+        yield Fault(location, f"input should be {expected} (got {messages[0].rpartition(' (got ')[2]}")
 
 
-_UNION_MEMBERS = ("int", "str", "float", "bool")
-"""Last parts of the locations of faults in a field of several types."""
+def _declared_part(location: Location, declared: object) -> Location:
+    """The part of a location that names a declared value; in a field of several types pydantic adds a type."""
+    value = declared
+    for depth, part in enumerate(location):
+        entries = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+        if not isinstance(entries, Mapping) or part not in entries:
+            return location[:depth]
+        value = entries[part]
+    return location
 
 
 def _fault(location: Location, entry: Mapping[str, Any]) -> Fault:

@@ -5,18 +5,18 @@ user.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pydantic import Field, model_validator
 from torch import Generator
 
 from symscope.algorithms import Algorithm, make_algorithm
-from symscope.alignment.starts import FUNCTIONS, function_label
-from symscope.errors import InvalidArgumentError, SymscopeError
+from symscope.alignment import CONTROLS, FUNCTIONS, AlignmentFunction, Control, alignment_function
+from symscope.errors import InvalidArgumentError, SymscopeError, UnknownNameError
 from symscope.imports import import_object, is_import_path
 from symscope.networks import NETWORKS, Network, make_network
 from symscope.seeds import generator
@@ -137,44 +137,31 @@ class FunctionChoice(Section):
     @property
     def label(self) -> str:
         """The name of the function in tables: its name and its options."""
-        return function_label(self.name, self.search_options)
+        return self.make().label
 
-    @property
-    def search_options(self) -> dict[str, OptionValue]:
-        """The options as the search takes them."""
-        rest = {name: value for name, value in self.options.items() if name != "coordinates"}
-        coordinates = self.options.get("coordinates", "state")
-        if coordinates == "state":
-            return rest
-        return {**rest, "view": "spanned" if coordinates == "natural-span" else coordinates}
+    def kind(self) -> Callable[..., Any]:
+        """The class of the function, or the user's class or function that makes it.
 
-    def register(self) -> None:
-        """Makes an alignment function of the user known to the search, in the process of a stage."""
+        Raises:
+            UnknownNameError: there is no such alignment function.
+            InvalidArgumentError: it cannot be imported.
+        """
         if is_import_path(self.name):
-            FUNCTIONS[self.name] = import_object(self.name, "alignment function")
+            return import_object(self.name, "alignment function")
+        if self.name not in FUNCTIONS:
+            raise UnknownNameError("alignment function", self.name, FUNCTIONS)
+        return FUNCTIONS[self.name]
+
+    def make(self) -> AlignmentFunction:
+        """The alignment function; raises what `kind` raises, and what its class raises."""
+        if is_import_path(self.name):
+            return _make(self.name, "alignment function", AlignmentFunction, **self.options)
+        return alignment_function(self.name, **self.options)
 
 
-class _FunctionOptions(Section):
-    coordinates: Literal["state", "centred", "standardised", "natural-span"] = "state"
-
-
-class _LinearOptions(_FunctionOptions):
-    order: Literal["paper", "code"] = "paper"
-    bias: bool = False
-
-
-class _ReversibleOptions(_FunctionOptions):
-    hidden: Size | None = None
-    blocks: Annotated[int, Field(ge=1, le=100)] = 3
-
-
-FUNCTION_OPTIONS: Mapping[str, type[Section]] = {
-    "orthogonal": _FunctionOptions,
-    "oblique": _FunctionOptions,
-    "linear": _LinearOptions,
-    "reversible": _ReversibleOptions,
-}
-"""The options of the alignment functions of symscope, with their types and bounds."""
+def make_control(name: str) -> Control:
+    """A control of that name, or of the user's class at an import path; untrained networks are made elsewhere."""
+    return _make(name, "control", Control) if is_import_path(name) else CONTROLS[name]()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ memory for a network of symscope, and none changes any global state.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,19 +13,21 @@ import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from symscope.algorithms import Algorithm
+from symscope.alignment import CONTROLS
 from symscope.errors import InvalidArgumentError, SymscopeError, UnknownNameError
 from symscope.imports import import_object, is_import_path
 from symscope.seeds import generator
 from symscope.studies.choices import (
-    FUNCTION_OPTIONS,
     FunctionChoice,
     NetworkChoice,
     NetworkShape,
     TaskChoice,
     build_algorithm,
     build_network,
+    make_control,
 )
 from symscope.studies.declaration import AlignmentGrid, Calibration, subspace_size
+from symscope.studies.options import ProtocolSection
 from symscope.studies.source import Fault, Location
 from symscope.tasks import TASKS, Task
 
@@ -53,8 +55,11 @@ def consistency_faults(values: Mapping[Any, Any]) -> Iterator[Fault]:
     tasks: dict[int, Task] = {}
     for index, choice in declared.tasks.items():
         try:
-            yield from _option_faults(("tasks", index), f"task {choice.name!r}", _task_builder(choice), choice.options)
-            tasks[index] = choice.make()
+            what, builder = f"task {choice.name!r}", _task_builder(choice)
+            faults = list(_option_faults(("tasks", index), what, builder, choice.options))
+            yield from faults
+            if not faults:
+                tasks[index] = choice.make()
         except SymscopeError as error:
             yield Fault(("tasks", index), str(error))
     shapes: list[NetworkShape] = []
@@ -68,6 +73,7 @@ def consistency_faults(values: Mapping[Any, Any]) -> Iterator[Fault]:
             if name not in names:
                 message = f"{name!r} is not a task of this study: {', '.join(sorted(names))}"
                 yield Fault(("alignments", index, "tasks"), message)
+    yield from _protocol_faults(_protocol(values), tasks.values())
     yield from _algorithm_name_faults(declared, tasks)
     yield from _repetition_faults(declared)
     yield from _swap_faults(declared)
@@ -84,6 +90,15 @@ def _entries(values: Mapping[Any, Any], key: str, section: type[Section]) -> dic
         except ValidationError:
             continue  # reported already
     return valid
+
+
+def _protocol(values: Mapping[Any, Any]) -> ProtocolSection:
+    interventions = values.get("interventions")
+    declared = interventions.get("protocol") if isinstance(interventions, Mapping) else None
+    try:
+        return ProtocolSection.model_validate(declared or {})
+    except ValidationError:
+        return ProtocolSection()  # reported already
 
 
 def _task_builder(choice: TaskChoice) -> Callable[..., Any]:
@@ -184,33 +199,47 @@ def _alignment_faults(
                 yield Fault((*location, "variables"), str(error))
     for number, function in enumerate(grid.functions):
         yield from _function_faults((*location, "functions", number), function)
+    yield from _control_faults((*location, "controls"), grid.controls)
     yield from _site_faults(location, grid, shapes)
 
 
 def _function_faults(location: Location, function: FunctionChoice) -> Iterator[Fault]:
-    what = f"alignment function {function.name!r}"
-    if is_import_path(function.name):
+    try:
+        faults = list(
+            _option_faults(location, f"alignment function {function.name!r}", function.kind(), function.options)
+        )
+        yield from faults
+        if not faults:
+            function.make()
+    except SymscopeError as error:
+        yield Fault(location, str(error))
+
+
+def _control_faults(location: Location, names: Sequence[str]) -> Iterator[Fault]:
+    for name in names:
         try:
-            builder = import_object(function.name, "alignment function")
+            if is_import_path(name):
+                make_control(name)
+            elif name not in CONTROLS:
+                yield Fault(location, str(UnknownNameError("control", name, CONTROLS)))
         except SymscopeError as error:
             yield Fault(location, str(error))
-        else:
-            yield from _option_faults(location, what, builder, function.options)
-        return
-    if function.name not in FUNCTION_OPTIONS:
-        yield Fault(location, str(UnknownNameError("alignment function", function.name, FUNCTION_OPTIONS)))
-        return
-    model = FUNCTION_OPTIONS[function.name]
-    try:
-        model.model_validate(function.options)
-    except ValidationError as error:
-        for entry in error.errors():
-            option, message = str(entry["loc"][0]), entry["msg"]
-            if entry["type"] == "extra_forbidden":
-                message = str(UnknownNameError(f"option of {what}", option, model.model_fields))
-            else:
-                message = f"option {option!r} of {what}: {_lower(message)} (got {entry['input']!r})"
-            yield Fault((*location, "options", option), message)
+    if len(set(names)) < len(names):
+        yield Fault(location, f"each control once, got {list(names)}")
+
+
+def _protocol_faults(protocol: ProtocolSection, tasks: Iterable[Task]) -> Iterator[Fault]:
+    location = ("interventions", "protocol")
+    for task in tasks:
+        if protocol.position is not None and protocol.position not in task.named_positions:
+            message = str(
+                UnknownNameError(f"named position of task {task.name!r}", protocol.position, task.named_positions)
+            )
+            yield Fault((*location, "position"), message)
+        try:
+            task.vocabulary.encode(protocol.excluded_tokens)
+        except SymscopeError as error:
+            yield Fault((*location, "excluded_tokens"), str(error))
 
 
 def _site_faults(location: Location, grid: AlignmentGrid, shapes: Sequence[NetworkShape]) -> Iterator[Fault]:
@@ -260,7 +289,7 @@ def _repetition_faults(declared: _Declared) -> Iterator[Fault]:
         "tasks": [task.label for task in declared.tasks.values()],
         "networks": [f"{network.label}, d = {d}" for network in declared.networks.values() for d in network.sizes],
         "alignments": [
-            f"{grid.algorithm} at {site} by {function.label} for {task.label}"
+            f"{grid.algorithm} at {site} by {_function_label(function)} for {task.label}"
             for grid in declared.alignments.values()
             for site in grid.sites or ("the default site",)
             for function in grid.functions
@@ -271,6 +300,11 @@ def _repetition_faults(declared: _Declared) -> Iterator[Fault]:
     for key, entries in names.items():
         if len({str(entry) for entry in entries}) < len(entries):
             yield Fault((key,), f"each once, got {entries}")
+
+
+def _function_label(function: FunctionChoice) -> str:
+    """The name of a function in tables; of a function with faults, which are reported already, its declaration."""
+    return function.model_dump_json() if any(_function_faults((), function)) else function.label
 
 
 def _swap_faults(declared: _Declared) -> Iterator[Fault]:

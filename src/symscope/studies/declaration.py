@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from symscope.alignment import CONTROLS
 from symscope.errors import InvalidArgumentError
 from symscope.studies.choices import FunctionChoice, NetworkChoice, TaskChoice
 from symscope.studies.options import (
     Development,
     DrawnOrZero,
     InterventionCounts,
+    MaskSection,
     Observations,
     SearchSection,
     Section,
@@ -40,6 +42,9 @@ class Search(Section):
     function: FunctionChoice
     variables: Values[str]
     k: Values[int]
+    joint: bool = False
+    mask: MaskSection | None = None
+    controls: Values[str] = ()
 
     @property
     def label(self) -> str:
@@ -61,6 +66,18 @@ class AlignmentGrid(Section):
         default=None, min_length=1, description="names of the study's tasks that the algorithm solves; default: all"
     )
 
+    joint: bool = Field(default=False, description="search all variables in one map; default: each in its own map")
+    mask: MaskSection | None = Field(default=None, description="learn the size of each subspace, of at most k")
+    controls: Values[str] = Field(
+        default=tuple(CONTROLS), description="controls of symscope, or import paths of classes, package.module:Class"
+    )
+
+    @model_validator(mode="after")
+    def _has_one_variable_for_a_learned_mask(self) -> "AlignmentGrid":
+        if self.joint and self.mask is not None and len(self.variables) > 1:
+            raise ValueError("a learned mask is for one variable: leave out 'joint' or 'mask'")
+        return self
+
     def includes(self, task: TaskChoice) -> bool:
         """Whether its searches are made in networks of a task."""
         return self.tasks is None or task.name in self.tasks or task.label in self.tasks
@@ -77,6 +94,9 @@ class AlignmentGrid(Section):
                 function=function,
                 variables=self.variables,
                 k=tuple(dict.fromkeys(subspace_size(declared, sites[site]) for declared in self.k)),
+                joint=self.joint,
+                mask=self.mask,
+                controls=self.controls,
             )
             for site in searched
             for function in self.functions

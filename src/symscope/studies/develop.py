@@ -6,11 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from symscope.alignment import Blocks, Question, Score, score, search
-from symscope.interventions import draw_interventions, prepare
+from symscope.alignment import TestSet
+from symscope.alignment.rows import figures
 from symscope.networks import Network
 from symscope.runner import Progress
 from symscope.seeds import generator
+from symscope.studies.align import draw_data, fit_request
 from symscope.studies.arguments import DevelopArguments
 from symscope.studies.choices import build_algorithm
 from symscope.studies.subject import WEIGHTS, Subject, part_file, save_part
@@ -56,43 +57,14 @@ def _rows(
     measured = trial_accuracy(network, subject.task, generator(subject.seed, "behaviour"), each=job.each)
     correct, trials = sum(row.trial_accuracy * row.n for row in measured), sum(row.n for row in measured)
     checkpoint = {"epoch": epoch, "trial_accuracy": correct / trials, "trials": trials}
-    request = job.request
-    where = {"algorithm": request.algorithm, "site": request.site, "function": request.function.label}
+    request, algorithm = job.request, build_algorithm(job.request.algorithm, subject.task)
+    data = draw_data(algorithm, request.variables, job.interventions, subject.seed)
+    fitted = fit_request(network, data, job, (), report)
+    where = {"algorithm": algorithm.name, "site": request.site, "function": request.function.label}
     for variable in request.variables:
+        test = TestSet(network, data, variable, request.site)
         for k in request.k:
-            reached = search_score(network, subject, job, variable, k, report)
-            identity = {**where, "variable": variable, "k": k}
-            yield {**subject.columns, **checkpoint, **identity, **reached.figures()}
-
-
-def search_score(
-    network: Network,
-    subject: Subject,
-    job: DevelopArguments,
-    variable: str,
-    k: int,
-    report: Callable[[Progress], None],
-) -> Score:
-    """The test IIA of one search; its interventions are those of `find`, the same for every checkpoint."""
-    options, request = job.search.options(), job.request
-    request.function.register()
-    algorithm = build_algorithm(request.algorithm, subject.task)
-    sets = {}
-    for purpose in ("train", "validation", "test"):
-        draws = generator(subject.seed, "interventions", algorithm.name, variable, purpose)
-        drawn = draw_interventions(algorithm, [variable], getattr(job.interventions, purpose), draws)
-        sets[purpose] = prepare(network, drawn, request.site)
-    question = Question(
-        {variable: sets["train"]},
-        {variable: sets["validation"]},
-        Blocks({variable: k}),
-        subject.seed,
-        request.function.name,
-        request.function.search_options,
-    )
-
-    def show(step: int, best: list[float]) -> None:
-        report(Progress(step, options.steps, f"search: {variable}", {"best IIA": max(best)}))
-
-    (found,) = search(network, [question], options, show)
-    return score(network, found.function, sets["test"])
+            score = test.score(f"alignment, k = {k}", fitted.alignments[variable, k])
+            steps = fitted.searches[variable, k].total_steps
+            search = {"variable": variable, "k": k, "restarts": job.search.restarts, "total_steps": steps}
+            yield {**subject.columns, **checkpoint, **where, **search, **figures(score)}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from symscope.algorithms import Algorithm, Category, algorithms_for
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import strength_test
+from symscope.interchange import strength_test
 from symscope.networks import Network, Transformer
 from symscope.runner import Progress
 from symscope.seeds import generator

@@ -5,9 +5,10 @@ Every field has a strict type and bounds, so that a value which cannot be meant 
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
-from symscope.alignment import SearchOptions
+from symscope.alignment import BoundaryMask, SearchOptions
+from symscope.interchange import InterventionProtocol
 from symscope.training import TrainingOptions
 
 Item = TypeVar("Item")
@@ -35,7 +36,15 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 LearningRate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-OptionValue = bool | int | float | str
+
+
+def _check_magnitude(value: bool | int | float | str) -> bool | int | float | str:
+    if isinstance(value, int | float) and not abs(value) <= MAX_SIZE:
+        raise ValueError(f"input should be between -{MAX_SIZE} and {MAX_SIZE}")
+    return value
+
+
+OptionValue = Annotated[bool | int | float | str, AfterValidator(_check_magnitude)]
 """The value of an option of a task, network or alignment function."""
 
 
@@ -74,17 +83,28 @@ class SearchSection(Section):
     batch: Drawn = SearchOptions.batch
     steps: Count = SearchOptions.steps
     validate_every: Count = SearchOptions.validate_every
-    target_iia: Share = SearchOptions.wanted
+    target_iia: Share = SearchOptions.target_iia
     patience: Count = SearchOptions.patience
-    restarts: Annotated[int, Field(ge=1, le=1_000)] = SearchOptions.starts
+    restarts: Annotated[int, Field(ge=1, le=1_000)] = SearchOptions.restarts
     init: Literal["principal-components", "random"] = "principal-components"
     latent_weight: Weight = SearchOptions.latent_weight
     memory: Annotated[int, Field(ge=1)] | None = SearchOptions.memory
 
     def options(self) -> SearchOptions:
         """The options that the search takes."""
-        names = {"target_iia": "wanted", "restarts": "starts", "init": "first"}
-        return SearchOptions(**{names.get(name, name): value for name, value in self.model_dump().items()})
+        return SearchOptions(**self.model_dump())
+
+
+class ProtocolSection(Section):
+    """Where base and source stop, and how many demo tokens follow: the fields of `InterventionProtocol`."""
+
+    position: str | None = None
+    excluded_tokens: Values[str] = ()
+    extra_demo_tokens: Annotated[int, Field(ge=0, le=MAX_QUANTITY)] | Literal["quantity"] = 3
+
+    def protocol(self) -> InterventionProtocol:
+        """The protocol that draws of interventions take."""
+        return InterventionProtocol(**self.model_dump())
 
 
 class InterventionCounts(Section):
@@ -94,6 +114,7 @@ class InterventionCounts(Section):
     validation: Drawn = 1_000
     test: Drawn = 1_000
     gradience: DrawnOrZero = Field(default=0, description="a further set, for IIA by base and source value")
+    protocol: ProtocolSection = ProtocolSection()
 
 
 class TrialAccuracyCounts(Section):
@@ -103,6 +124,22 @@ class TrialAccuracyCounts(Section):
     extrapolate_to: Annotated[int, Field(ge=0, le=MAX_QUANTITY)] = Field(
         default=0, description="also measure quantities beyond the task's, up to this"
     )
+
+
+class MaskSection(Section):
+    """A learned subspace size (boundless DAS): the fields of `BoundaryMask`. The k of a search is the maximum size."""
+
+    size_penalty: Weight = BoundaryMask.size_penalty
+    temperatures: Pair[Annotated[float, Field(gt=0, le=1e6)]] | None = None
+
+    @model_validator(mode="after")
+    def _has_falling_temperatures(self) -> "MaskSection":
+        self.mask()
+        return self
+
+    def mask(self) -> BoundaryMask:
+        """The mask that a search takes."""
+        return BoundaryMask(**self.model_dump())
 
 
 class Development(Section):

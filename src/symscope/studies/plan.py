@@ -135,7 +135,7 @@ class _Subject:
         needs, study = (first.name,), self.study
         for search in self.searches:
             arguments = AlignArguments(
-                **self._common(seed, search.algorithm, search.function.name),
+                **self._common(seed, search.algorithm, search.function.name, *search.controls),
                 request=search,
                 search=study.search,
                 interventions=study.interventions,
@@ -143,7 +143,11 @@ class _Subject:
             yield _job(f"align/{name}/{search.label}", arguments, needs)
         for algorithm, site in dict.fromkeys((search.algorithm, search.site) for search in self.searches):
             arguments = CeilingArguments(
-                **self._common(seed, algorithm), algorithm=algorithm, site=site, test=study.interventions.test
+                **self._common(seed, algorithm),
+                algorithm=algorithm,
+                site=site,
+                test=study.interventions.test,
+                protocol=study.interventions.protocol,
             )
             yield _job(f"ceiling/{name}/{algorithm.rpartition(':')[2]}-{site}", arguments, needs)
         if study.whole_state_swaps:

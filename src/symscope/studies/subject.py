@@ -16,7 +16,7 @@ from symscope.seeds import generator
 from symscope.studies.arguments import NetworkArguments, SubjectArguments
 from symscope.studies.choices import build_network
 from symscope.tasks import Task
-from symscope.training import load_network
+from symscope.training import load_network, read_facts
 
 WEIGHTS = "network.safetensors"
 
@@ -50,10 +50,10 @@ class Subject:
 
     def trained_network(self, needs: Mapping[str, Path]) -> Network:
         """The network with the weights that the training stage, or the measuring stage, has stored."""
-        network, path = self.new_network("trained"), next(iter(needs.values())) / WEIGHTS
-        facts = load_network(path, network)
+        path = next(iter(needs.values())) / WEIGHTS
+        facts = read_facts(path)
         if self.columns.items() <= facts.items():
-            return network
+            return load_network(path, self.new_network("trained"))
         raise CheckpointError(f"{path} holds another network: {facts}, not {self.columns}")
 
     @property

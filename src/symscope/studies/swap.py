@@ -6,6 +6,7 @@ from typing import Any
 
 from symscope.algorithms import algorithms_for
 from symscope.alignment import whole_state_score, whole_state_test
+from symscope.alignment.rows import figures
 from symscope.analysis.schemas import ALL_VARIABLES, WHOLE_STATE
 from symscope.runner import Progress
 from symscope.studies.arguments import CeilingArguments, SwapArguments
@@ -21,9 +22,10 @@ def ceiling_stage(
     subject = Subject.of(job)
     network, algorithm = subject.trained_network(needs), build_algorithm(job.algorithm, subject.task)
     report(Progress(0, 1, f"whole-state swaps at {job.site}"))
-    reached = whole_state_score(network, algorithm, job.test, site=job.site, seed=subject.seed)
+    protocol = job.protocol.protocol()
+    score = whole_state_score(network, algorithm, job.test, site=job.site, seed=subject.seed, protocol=protocol)
     identity = {"algorithm": algorithm.name, "variable": ALL_VARIABLES, "site": job.site, "function": WHOLE_STATE}
-    row = {**subject.columns, **identity, "k": network.sites[job.site], "control": "none", **reached.figures()}
+    row = {**subject.columns, **identity, "k": network.sites[job.site], "control": "none", **figures(score)}
     save_part("scores", [row], folder)
     return subject.facts
 
@@ -47,7 +49,7 @@ def swap_stage(
         outcomes = whole_state_test(network, algorithm, job.swaps, site=site, seed=subject.seed)
         identity = {**subject.columns, "algorithm": algorithm.name, "site": site}
         for outcome, score in outcomes.items():
-            figures = {"share": score.iia, "low": score.low, "high": score.high, "n": score.n}
-            rows.append({**identity, "outcome": outcome, **figures})
+            share = {"share": score.iia, "low": score.low, "high": score.high, "n": score.n}
+            rows.append({**identity, "outcome": outcome, **share})
     save_part("whole_state", rows, folder)
     return subject.facts

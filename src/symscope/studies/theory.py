@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Blocks, Evidence, Question, search
-from symscope.alignment.unseen import Unseen, draw_unseen
+from symscope.alignment import LinearAlignment, Oblique, Orthogonal, evaluate, fit
+from symscope.alignment.rows import alignment_row
 from symscope.analysis import table_schema
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED, Constructed, change_basis, make_network, random_invertible
 from symscope.networks.reach import causal_reach, measured_reach
 from symscope.networks.transformer import Transformer
 from symscope.runner import Progress
 from symscope.seeds import generator
+from symscope.studies.align import draw_data, show_progress
 from symscope.studies.arguments import ChangeOfBasisArguments, ReachArguments
 from symscope.studies.subject import device_facts, save_part
 from symscope.tasks import NumericTask, multi_object
@@ -30,8 +30,8 @@ NEEDED = 2
 """Dimensions that the magnitude network needs: an axis for the count and an axis for the phase."""
 CONDITION = 5.0
 """Condition number of the changes of basis."""
-SEARCHES = (("orthogonal", "state"), ("linear", "state"), ("oblique", "state"), ("oblique", "natural-span"))
-"""Alignment functions, with their coordinates."""
+FUNCTIONS = (Orthogonal(), LinearAlignment(), Oblique(), Oblique(coordinates="natural-span"))
+"""The alignment functions that are searched."""
 REACH_TIME = 7
 """Positions of the sequences whose reach is measured."""
 
@@ -52,47 +52,27 @@ def network_in_new_basis(task: NumericTask, d: int, seed: int) -> Constructed:
 
 
 def _change_of_basis_rows(job: ChangeOfBasisArguments, report: Callable[[Progress], None]) -> Iterator[Row]:
-    d, seed, options, counts = job.d, job.seed, job.search.options(), job.interventions
+    d, seed, options = job.d, job.seed, job.search.options()
     task = multi_object()
     algorithm, constructed = make_algorithm("up-down", task), network_in_new_basis(task, d, seed)
-    network, site = constructed.network, constructed.site
-    searched, questions, tests = [], [], {}
-    for variable in ("count", "phase"):
-        sets = []
-        for purpose, count in (("train", counts.train), ("validation", counts.validation)):
-            draws = generator(seed, "interventions", algorithm.name, variable, purpose)
-            sets.append(prepare(network, draw_interventions(algorithm, [variable], count, draws), site))
-        tests[variable] = Unseen(network, draw_unseen(algorithm, variable, counts.test, seed), site)
-        for function, coordinates in SEARCHES:
-            function_options = {} if coordinates == "state" else {"view": "spanned"}
-            train, validation = ({variable: prepared} for prepared in sets)
-            questions.append(Question(train, validation, Blocks({variable: 1}), seed, function, function_options))
-            searched.append((variable, function, coordinates))
-
-    def show(step: int, best: list[float]) -> None:
-        figures = {"worst IIA": min(best), "best IIA": max(best)}
-        report(Progress(step, options.steps, f"change of basis, d = {d}", figures))
-
-    columns = table_schema("theory").dtypes
+    data = draw_data(algorithm, ["count", "phase"], job.interventions, seed)
     where = {"network": "magnitude", "change_of_basis": "invertible", "d": d, "spare": d - NEEDED, "seed": seed}
-    results = search(network, questions, options, show)
-    for (variable, function, coordinates), found in zip(searched, results, strict=True):
-        view = "none" if coordinates == "state" else "spanned"  # names the generator of the test
-        examined = tests[variable].examine(f"{function}, {view}", found.function)
-        evidence = Evidence(
-            algorithm.name,
-            variable,
-            site,
-            found.function,
-            found.start,
-            found.steps,
-            found.validation_iia,
-            0.0,
-            examined,
+    columns = table_schema("theory").dtypes
+    for function in FUNCTIONS:
+        fitted = fit(
+            constructed.network,
+            data,
+            1,
+            function=function,
+            site=constructed.site,
+            controls=(),
+            options=options,
+            on_validation=show_progress(report, options.steps),
         )
-        identity = {"algorithm": algorithm.name, "variable": variable, "function": function, "k": 1}
-        identity["coordinates"] = coordinates
-        yield {**where, **identity, **{name: value for name, value in evidence.row().items() if name in columns}}
+        identity = {"function": function.name, "coordinates": function.coordinates}
+        for result in evaluate(fitted).all:
+            row = {name: value for name, value in alignment_row(result).items() if name in columns}
+            yield {**row, **where, **identity}
 
 
 def reach_stage(
