@@ -81,7 +81,7 @@ def _type_faults(error: ValidationError, declared: object) -> Iterator[Fault]:
 
 def _declared_part(location: Location, declared: object) -> Location:
     """The part of a location that names a declared value; in a field of several types pydantic adds a type."""
-    value = declared
+    value: Any = declared
     for depth, part in enumerate(location):
         entries = dict(enumerate(value)) if isinstance(value, list | tuple) else value
         if not isinstance(entries, Mapping) or part not in entries:
