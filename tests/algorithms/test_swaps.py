@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.algorithms.reference import FOREVER, next_names, plain, read_void, value
+from tests.algorithms.reference import FOREVER, allowed_names, plain, read_void, value
 
 from symscope.algorithms import Increment, UpDown, UpUp, make_algorithm, supported_variables
 from symscope.interventions import continue_from, draw_interventions
@@ -16,7 +16,7 @@ SMALL = {"quantities": range(1, 8), "held_out": [4]}
 def follow(algorithm, reference, names, determined):
     """Checks a continuation token by token."""
     for step, name in enumerate(names):
-        possible = next_names(algorithm, reference)
+        possible = allowed_names(algorithm, reference)
         assert possible != FOREVER
         assert name in possible
         assert determined[step] == (len(possible) == 1)

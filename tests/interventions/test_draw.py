@@ -110,5 +110,5 @@ def test_cuts_at_a_landmark(name: str) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'trigger'"):
         draw_interventions(UpDown(task), ["count"], 10, generator(0), at="triger")
     arithmetic = make_task("arithmetic")
-    with pytest.raises(UnknownNameError, match="unknown named_position of task 'arithmetic' 'trigger': known: none"):
+    with pytest.raises(UnknownNameError, match="unknown named position of task 'arithmetic' 'trigger': known: none"):
         draw_interventions(RunningTotal(arithmetic), ["total"], 10, generator(0), at="trigger")
