@@ -7,7 +7,7 @@ from torch import Tensor
 from symscope.algorithms import Algorithm, Category, Integer, Real, Values, Variable
 from symscope.checks.laws import Laws
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import Interventions, contradicts, draw_interventions
+from symscope.interchange import Interventions, draw_interventions, is_inconsistent_with
 from symscope.seeds import generator
 from symscope.tasks import TokenBatch
 
@@ -158,10 +158,8 @@ def _swaps(laws: Laws, algorithm: Algorithm, name: str, seed: int) -> None:
     except InvalidArgumentError as error:
         laws.hold(False, f"after a swap of {name!r}, the sequence ends or can_end is false", str(error))
         return
-    values = {**drawn.base_values, name: drawn.source_values[name]}
-    for step, (token, determined) in enumerate(
-        zip(drawn.continuation.unbind(1), drawn.determined.unbind(1), strict=True)
-    ):
+    values = drawn.counterfactual_values
+    for step, (token, determined) in enumerate(zip(drawn.targets.unbind(1), drawn.target_mask.unbind(1), strict=True)):
         active = step < drawn.lengths
         mask = algorithm.next_token_mask(values)
         laws.hold(
@@ -175,7 +173,7 @@ def _swaps(laws: Laws, algorithm: Algorithm, name: str, seed: int) -> None:
         )
         values = algorithm.step(values, token)
     laws.hold(
-        contradicts(algorithm, drawn.base_values, drawn).any(),
+        is_inconsistent_with(algorithm, drawn.base.values, drawn).any(),
         f"some swap of {name!r} changes the continuation; otherwise it is not a variable of the algorithm",
     )
 
@@ -191,4 +189,4 @@ def _describe(algorithm: Algorithm, drawn: TokenBatch, broken: Bool[Tensor, "bat
 
 def _continuation(algorithm: Algorithm, drawn: Interventions, active: Bool[Tensor, " batch"]) -> str:
     row = int(active.nonzero()[0])
-    return " ".join(algorithm.task.vocabulary.decode(drawn.continuation[row, : drawn.lengths[row]].tolist()))
+    return " ".join(algorithm.task.vocabulary.decode(drawn.targets[row, : drawn.lengths[row]].tolist()))

@@ -9,7 +9,7 @@ from symscope.analysis.summary import learning
 from symscope.cli.console import out, say, whole_lines
 from symscope.report import ReportInputs, write_report
 
-HIDDEN = {"start", "validation_iia", "steps", "redrawn", "trained_n", "held_out_n", "extrapolated_n"}
+HIDDEN = {"restart", "validation_iia", "total_steps", "rejection_rate", "trained_n", "held_out_n", "extrapolated_n"}
 SCORES = [
     *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k"),
     *("control", "iia", "low", "high", "n", "selectivity"),
@@ -22,8 +22,8 @@ MOST_ROWS = 200
 def write_report_and_tell(inputs: ReportInputs, folder: Path) -> None:
     """Prints what was learned and every score, the figures that the report shows, and writes the report."""
     tables = inputs.tables
-    if "behaviour" in tables or "training" in tables:
-        _print_rows(learning(tables.get("behaviour"), tables.get("training")), "trial accuracy and training")
+    if "trial_accuracy" in tables or "training" in tables:
+        _print_rows(learning(tables.get("trial_accuracy"), tables.get("training")), "trial accuracy and training")
     if "scores" in tables:
         _print_rows(tables["scores"].select(SCORES), "interchange intervention accuracy (IIA), 95% interval")
     if "whole_state" in tables:

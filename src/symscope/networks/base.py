@@ -190,6 +190,15 @@ class Network(nn.Module, ABC):
         """
         return state
 
+    def states_at(
+        self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
+    ) -> Float[Tensor, "batch state"]:
+        """The state at a site after the token at one position of each sequence: the states of `run_until`.
+
+        A network may override it with a version that does not compute what follows the site.
+        """
+        return self.run_until(tokens, positions, site).states
+
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
         """Logits of the token after each position."""
         return self.readout(self.features(tokens))

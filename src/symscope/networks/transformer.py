@@ -144,6 +144,15 @@ class Transformer(Network):
             stored[f"values{index}"] = ragged.spread(projected.values, *tokens.shape)
         return RunState(site, states, stored)
 
+    def states_at(
+        self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
+    ) -> Float[Tensor, "batch state"]:
+        self.check_site(site)
+        self.check_positions(tokens, positions)
+        lengths = positions.cpu() + 1
+        residual, _, ragged = self._run(tokens[:, : int(lengths.max())], lengths, self._layers_below(site))
+        return residual.index_select(0, to_device(ragged.begins + lengths - 1, residual.device))
+
     def precompute(self, state: RunState, fed: Int[Tensor, "batch steps"], lengths: Int[Tensor, " batch"]) -> RunState:
         """The residual stream of the fed tokens at the site, and their attention to all but the rewritten position.
 
