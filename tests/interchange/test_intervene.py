@@ -192,7 +192,5 @@ def test_errors(network, drawn) -> None:
             replace(drawn, source_of=source_of)
     with pytest.raises((InvalidArgumentError, TypeCheckError)):  # the tests check annotated shapes first
         Interventions(("count",), drawn.base, drawn.sources, (0,), drawn.fed, drawn.fed, drawn.target_mask)
-    with pytest.raises(
-        InvalidArgumentError, match=r"one row for each intervention, 60 as the targets; got \[5, 60\]"
-    ):
+    with pytest.raises(InvalidArgumentError, match=r"one row for each intervention, 60 as the targets; got \[5, 60\]"):
         replace(drawn, sources=(StoppedInputs(drawn.base.inputs[:5], drawn.base.position[:5], {}),))
