@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from symscope.alignment import Blocks, Question, Score, SearchOptions, score, search
+from symscope.analysis.files import read_parquet
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import Network
 from symscope.runner import Progress
@@ -44,7 +43,7 @@ def develop_stage(
 
 def checkpoints(trained: Path) -> list[tuple[int, Path | None]]:
     """What a training left, in order: epochs and weights, first those of the fresh network (None: drawn anew)."""
-    last = pl.read_parquet(trained / part_file("training")).get_column("epoch").to_list()[-1]
+    last = read_parquet(trained / part_file("training")).get_column("epoch").to_list()[-1]
     kept = {int(path.stem.removeprefix("epoch-")): path for path in trained.glob("epoch-*.safetensors")}
     return [(0, None), *((epoch, kept[epoch]) for epoch in sorted(kept) if epoch < last), (last, trained / WEIGHTS)]
 
