@@ -31,7 +31,7 @@ def test_an_import_path_names_a_class_or_a_function(module):
 
 def test_wrong_import_paths(module):
     for path in ("name", ":name", "module:", "module:not a name", "module:a:b"):
-        with pytest.raises(InvalidArgumentError, match="is no import path: write 'package.module:Name'"):
+        with pytest.raises(InvalidArgumentError, match=r"is no import path: write 'package\.module:Name'"):
             import_object(path, "task")
     with pytest.raises(ImportPathError, match="task 'no_such_module:Task' cannot be imported: No module named"):
         import_object("no_such_module:Task", "task")

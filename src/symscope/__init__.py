@@ -1,27 +1,33 @@
 """symscope: does this neural network compute with this variable?
 
-The line of a study, each room importable on its own: `tasks`, `algorithms`, `networks`, `training`,
-`interventions`, `alignment`. What most work needs is here.
+What a user subclasses, calls, saves, checks and catches is here. The stub `__init__.pyi` lists the names; each loads on
+first use, so `import symscope` is fast.
 """
 
-from symscope.algorithms import make_algorithm
-from symscope.alignment import Evidence, SearchOptions, find
-from symscope.networks import make_network
-from symscope.seeds import generator
-from symscope.tasks import make_task
-from symscope.training import TrainingOptions, load_network, save_network, train, trial_accuracy
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
 
-__all__ = [
-    "Evidence",
-    "SearchOptions",
-    "TrainingOptions",
-    "find",
-    "generator",
-    "load_network",
-    "make_algorithm",
-    "make_network",
-    "make_task",
-    "save_network",
-    "train",
-    "trial_accuracy",
-]
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    alias.name: node.module
+    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8")).body
+    if isinstance(node, ast.ImportFrom) and node.module
+    for alias in node.names
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(_MODULE_OF)
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'symscope' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*_MODULE_OF, "__version__"]

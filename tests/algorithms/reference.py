@@ -1,6 +1,6 @@
-"""The algorithms a second time: one sequence at a time, on token names, in plain Python with exact fractions.
+"""Reference implementations of the algorithms: one sequence at a time, on token names, with exact fractions.
 
-Written from their definitions and not from `symscope.algorithms`; slow, and only as clever as the text.
+They follow the definitions of the algorithms, not the code of `symscope.algorithms`.
 """
 
 from fractions import Fraction
@@ -18,7 +18,7 @@ FOREVER = "never ends"
 class CountsDown:
     def __init__(self, name, response):
         self.rule, self.response = RULES[name], response
-        self.most = 30 if name == "up-down-square" else None
+        self.largest = 30 if name == "up-down-square" else None
         self.state = {"count": 0, "phase": "demo"}
 
     def read(self, token):
@@ -34,7 +34,7 @@ class CountsDown:
 
     def next(self):
         if self.state["phase"] == "demo":
-            return FOREVER if self.most and self.state["count"] > self.most else "free"
+            return FOREVER if self.largest and self.state["count"] > self.largest else "free"
         return "EOS" if self.state["count"] == 0 else self.response
 
 
@@ -59,7 +59,7 @@ class UpUp:
 
 
 class CtxDistr:
-    """Keeps the whole context and sums it anew; `state` is the value of the last token only."""
+    """Stores the values of the whole context; `state` is the value of the last token only."""
 
     def __init__(self, name, response):
         self.response, self.earlier, self.seen, self.state = response, [], False, {"value": 0}
@@ -145,28 +145,27 @@ PLAIN = dict.fromkeys(RULES, CountsDown) | {
 
 
 def plain(algorithm, tokens):
-    """The algorithm of that name after these token names (of one sequence, or the start of one)."""
+    """The reference of an algorithm, after the token names of a sequence or of its beginning."""
     response = "C" if algorithm.task.name.startswith("same-object") else "R"
-    some = PLAIN[algorithm.name](algorithm.name, response)
+    reference = PLAIN[algorithm.name](algorithm.name, response)
     for token in tokens:
         if token not in ("BOS", "EOS", "PAD", "V"):
-            some.read(token)
+            reference.read(token)
         elif token == "V":
-            some = void(some)
-    return some
+            read_void(reference)
+    return reference
 
 
-def void(some):
-    """A void changes nothing, but for Ctx-Distr it is a token of its own, with the value 0."""
-    if isinstance(some, CtxDistr):
-        some.earlier.append(some.state["value"])
-        some.state = {"value": 0}
-    return some
+def read_void(reference):
+    """A void changes no state, except that Ctx-Distr has a value for it, which is 0."""
+    if isinstance(reference, CtxDistr):
+        reference.earlier.append(reference.state["value"])
+        reference.state = {"value": 0}
 
 
-def allowed_names(algorithm, some):
+def next_names(algorithm, reference):
     """The names that may come next, or `FOREVER`."""
-    answer = some.next()
+    answer = reference.next()
     if answer == FOREVER:
         return FOREVER
     if answer == "free":
@@ -175,7 +174,7 @@ def allowed_names(algorithm, some):
 
 
 def value(variable, number):
-    """A variable of the library as the reference has it: a label, an integer, or a fraction."""
+    """A value of `symscope` as the reference has it: a label, an integer, or a fraction."""
     if hasattr(variable, "labels"):
         return variable.labels[int(number)]
     return Fraction(float(number)).limit_denominator(10_000)

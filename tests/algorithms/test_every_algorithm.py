@@ -1,113 +1,106 @@
-"""What every algorithm must show on every task that it claims."""
+"""Every algorithm on every task that it solves, compared with the reference implementation."""
 
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
-from tests.algorithms.reference import allowed_names, plain, value
-
-from symscope.algorithms import ALGORITHMS, make_algorithm, supported_variables
 from symscope.interventions import continue_from
-from symscope.seeds import generator
-from symscope.tasks import make_task
+from tests.algorithms.reference import next_names, plain, value
 
-CLAIMS = sorted({(entry.algorithm, entry.task) for entry in supported_variables()})
+from symscope.algorithms import make_algorithm, supported_variables
+from symscope.errors import InvalidArgumentError
+from symscope.seeds import generator
+from symscope.tasks import NumericTask, make_task
+
+CASES = sorted({(entry.algorithm, entry.task) for entry in supported_variables()})
 few = settings(max_examples=12)
-small = st.lists(st.integers(1, 20), min_size=1, max_size=5)
 seeds = st.integers(0, 10_000)
 
 
-def drawn(name, task_name, quantities, seed):
+def draw(name, task_name, quantities, seed):
     task = make_task(task_name)
     return make_algorithm(name, task), task.draw(torch.tensor(quantities), generator(seed))
 
 
-def rows_of(values, row):
-    return {name: column[row : row + 1] for name, column in values.items()}
-
-
-@pytest.mark.parametrize(("name", "task_name"), CLAIMS)
-@given(quantities=small, seed=seeds)
-@few
-def test_it_solves_the_task(name, task_name, quantities, seed):
-    algorithm, sequences = drawn(name, task_name, quantities, seed)
-    values = algorithm.run(sequences.tokens)
-    batch, time = sequences.tokens.shape
-    allowed = algorithm.next_token_mask({key: column.flatten() for key, column in values.items()}).view(batch, time, -1)
-    there = torch.arange(1, time) < sequences.lengths[:, None]  # of the tokens that come next, those that do come
-    allowed, tokens = allowed[:, :-1], sequences.tokens[:, 1:]
-    assert allowed.gather(2, tokens[..., None])[..., 0][there].all()
-    assert torch.equal((allowed.sum(2) == 1)[there], sequences.determined[:, 1:][there])
-    assert not sequences.determined[:, 0].any()
-    assert algorithm.can_end({key: column[:, :-1][there] for key, column in values.items()}).all()
-
-
-@pytest.mark.parametrize(("name", "task_name"), CLAIMS)
+@pytest.mark.parametrize(("name", "task_name"), CASES)
 @given(quantities=st.lists(st.integers(1, 7), min_size=1, max_size=3), seed=seeds)
 @few
-def test_it_agrees_with_the_plain_one_at_every_position(name, task_name, quantities, seed):
-    algorithm, sequences = drawn(name, task_name, quantities, seed)
+def test_it_agrees_with_the_reference_at_every_position(name, task_name, quantities, seed):
+    algorithm, sequences = draw(name, task_name, quantities, seed)
     values, names = algorithm.run(sequences.tokens), algorithm.task.vocabulary.names
     for row, tokens in enumerate(sequences.tokens.tolist()):
-        shown = algorithm.task.vocabulary.decode(tokens)
-        for place in range(int(sequences.lengths[row]) - 1):
-            some = plain(algorithm, shown[: place + 1])
-            here = {key: column[row : row + 1, place] for key, column in values.items()}
+        sequence = algorithm.task.vocabulary.decode(tokens)
+        for position in range(int(sequences.lengths[row]) - 1):
+            reference = plain(algorithm, sequence[: position + 1])
+            state = {key: column[row : row + 1, position] for key, column in values.items()}
             for variable in algorithm.variables:
-                assert value(variable, here[variable.name]) == some.state[variable.name]
-            allowed = {names[index] for index in algorithm.next_token_mask(here)[0].nonzero()[:, 0]}
-            assert allowed == allowed_names(algorithm, some)
+                assert value(variable, state[variable.name]) == reference.state[variable.name]
+            mask = algorithm.next_token_mask(state)[0]
+            assert {names[index] for index in mask.nonzero()[:, 0]} == next_names(algorithm, reference)
 
 
-@pytest.mark.parametrize(("name", "task_name"), CLAIMS)
-def test_a_batch_is_its_rows_one_by_one(name, task_name):
-    algorithm, sequences = drawn(name, task_name, [1, 2, 4, 9, 6, 3], 0)
-    values = algorithm.run(sequences.tokens)
-    allowed = algorithm.next_token_mask({key: column[:, 3] for key, column in values.items()})
-    for row in range(len(sequences)):
-        alone = algorithm.run(sequences.tokens[row : row + 1, : sequences.lengths[row]])
-        for key, column in alone.items():
-            assert torch.equal(column[0], values[key][row, : sequences.lengths[row]])
-        assert torch.equal(
-            algorithm.next_token_mask({key: column[:, 3] for key, column in alone.items()})[0], allowed[row]
-        )
-
-
-@pytest.mark.parametrize(("name", "task_name"), CLAIMS)
+@pytest.mark.parametrize(("name", "task_name"), CASES)
 @given(quantity=st.integers(1, 8), share=st.floats(0, 1), seed=seeds)
 @few
-def test_overwriting_variables_with_their_own_values_changes_nothing(name, task_name, quantity, share, seed):
-    # Two sequences that begin alike, so that each has the other's values at the cut, from a run of its own.
-    algorithm, sequences = drawn(name, task_name, [quantity], seed)
+def test_a_swap_between_equal_states_changes_nothing(name, task_name, quantity, share, seed):
+    # The source is the beginning of the base, so that every variable has the same value in both.
+    algorithm, sequences = draw(name, task_name, [quantity], seed)
     length = int(sequences.lengths[0])
-    cut = 1 + round(share * (length - 3))
-    base, source = algorithm.run(sequences.tokens), algorithm.run(sequences.tokens[:, : cut + 1])
-    here = {key: column[:, cut] for key, column in base.items()}
-    assert list(here) == list(algorithm.start(1))
-    swapped = {**here, **{v.name: source[v.name][:, cut] for v in algorithm.variables}}
-    # Its own tokens then lead it through its own values ...
-    for place in range(cut + 1, length):
-        swapped = algorithm.step(swapped, sequences.tokens[:, place])
+    position = 1 + round(share * (length - 3))
+    base, source = algorithm.run(sequences.tokens), algorithm.run(sequences.tokens[:, : position + 1])
+    state = {key: column[:, position] for key, column in base.items()}
+    assert list(state) == list(algorithm.start(1))
+    swapped = {**state, **{v.name: source[v.name][:, position] for v in algorithm.variables}}
+    # With the remaining tokens of the base, the states are those of the base ...
+    for later in range(position + 1, length):
+        swapped = algorithm.step(swapped, sequences.tokens[:, later])
         for key, column in swapped.items():
-            assert torch.equal(column, base[key][:, place])
-    # ... and left alone it goes on as long as the sequence itself, where that is no matter of chance.
-    remaining = algorithm.task.remaining_demo_tokens(sequences, torch.tensor([cut]))
-    then = continue_from(algorithm, here, remaining, generator(seed))
+            assert torch.equal(column, base[key][:, later])
+    # ... and the generated continuation is as long as the rest of the base, unless its length is random.
+    remaining = algorithm.task.remaining_demo_tokens(sequences, torch.tensor([position]))
+    then = continue_from(algorithm, state, remaining, generator(seed))
     assert then.ends.all()
     if "void" not in task_name:
-        assert int(then.lengths[0]) == length - cut - 1
-    asked = sequences.tokens[0, cut + 1 :][sequences.determined[0, cut + 1 :]]
-    if name != "running-total":  # whose totals depend on operands yet to come
-        assert torch.equal(then.tokens[0][then.determined[0]], asked)
+        assert int(then.lengths[0]) == length - position - 1
+    targets = sequences.tokens[0, position + 1 :][sequences.determined[0, position + 1 :]]
+    if name != "running-total":  # its totals depend on random operands
+        assert torch.equal(then.tokens[0][then.determined[0]], targets)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_step_changes_nothing_in_place(name):
-    task_name = next(task for algorithm, task in CLAIMS if algorithm == name)
-    algorithm, sequences = drawn(name, task_name, [3, 5], 0)
-    values = algorithm.start(2)
-    for column in sequences.tokens.unbind(1):
-        before = {key: entry.clone() for key, entry in values.items()}
-        after = algorithm.step(values, column)
-        assert all(torch.equal(before[key], values[key]) for key in values)
-        values = after
+@pytest.mark.parametrize(("name", "task_name"), CASES)
+@given(quantities=st.lists(st.integers(1, 20), min_size=1, max_size=4), seed=seeds)
+@few
+def test_demo_tokens_counted(name, task_name, quantities, seed):
+    algorithm, sequences = draw(name, task_name, quantities, seed)
+    values, task = algorithm.run(sequences.tokens), algorithm.task
+    if not isinstance(task, NumericTask):
+        with pytest.raises(InvalidArgumentError, match=f"algorithm {name!r} has no demo phase"):
+            algorithm.demo_tokens_counted(algorithm.start(1))
+        return
+    demo = set(task.demo.tolist())
+    for position in range(int(task.named_position("trigger", sequences).max())):
+        counted = algorithm.demo_tokens_counted({key: column[:, position] for key, column in values.items()}).tolist()
+        for row, tokens in enumerate(sequences.tokens[:, : position + 1].tolist()):
+            if task.trigger not in tokens:
+                assert counted[row] == sum(token in demo for token in tokens)
+
+
+def test_demo_tokens_counted_after_an_intervention():
+    task = make_task("multi-object")
+    increment, ctx_distr = make_algorithm("increment", task), make_algorithm("ctx-distr", task)
+    counts = torch.tensor([0.0, 3.0, 3.4, 0.2], dtype=torch.float64)
+    state = {"count": counts, "increment": torch.ones(4, dtype=torch.float64), "phase": torch.zeros(4).long()}
+    assert increment.demo_tokens_counted(state).tolist() == [0, 3, 4, 1]  # these are also the numbers of responses
+    state = {"value": torch.tensor([-1, 1]), "context": torch.tensor([0, 4]), "phase": torch.zeros(2).long()}
+    assert ctx_distr.demo_tokens_counted(state).tolist() == [-1, 5]
+
+
+def test_square_ends_within_the_limit_of_generated_tokens():
+    algorithm = make_algorithm("up-down-square", make_task("square", quantities=range(1, 41)))
+    counts, none = torch.tensor([44, 45, 50]), torch.zeros(3).long()
+    state = {"count": counts, "phase": none}
+    assert algorithm.can_end(state).tolist() == [True, False, False]  # 44 + 44 ** 2 + 2 = 1982 tokens
+    then = continue_from(algorithm, state, none, generator(0))
+    assert then.ends.tolist() == [True, False, False]
+    assert int(then.lengths[0]) == 44**2 + 2
+    assert algorithm.can_end({"count": counts, "phase": none + 1}).all()

@@ -1,7 +1,8 @@
-"""Which variable of which algorithm can be asked of which task, and bad input."""
+"""Which variables can be searched for in networks of which task, and invalid input."""
 
 import pytest
 import torch
+from symscope.interventions import draw_interventions
 
 from symscope.algorithms import (
     ALGORITHMS,
@@ -14,7 +15,6 @@ from symscope.algorithms import (
     supported_variables,
 )
 from symscope.errors import InvalidArgumentError, UnknownNameError
-from symscope.interventions import draw_interventions
 from symscope.seeds import generator
 from symscope.tasks import TASKS, make_task, multi_object
 
@@ -37,13 +37,13 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_what_can_be_asked_of_a_task(task):
-    found = {}
+def test_supported_variables_of_a_task(task):
+    variables = {}
     for entry in supported_variables([task]):
         assert entry.task == task
-        found.setdefault(entry.algorithm, []).append(entry.variable.name)
-    assert found == EXPECTED[task.removesuffix("-void")]
-    assert list(found) == list(algorithms_for(make_task(task)))
+        variables.setdefault(entry.algorithm, []).append(entry.variable.name)
+    assert variables == EXPECTED[task.removesuffix("-void")]
+    assert list(variables) == list(algorithms_for(make_task(task)))
 
 
 def test_every_task_has_an_algorithm_and_every_algorithm_a_task():
@@ -52,7 +52,7 @@ def test_every_task_has_an_algorithm_and_every_algorithm_a_task():
     assert {entry.algorithm for entry in everything} == set(ALGORITHMS)
 
 
-def test_a_wrong_combination_is_refused_with_the_right_ones():
+def test_an_algorithm_that_does_not_solve_the_task_is_refused():
     with pytest.raises(InvalidArgumentError) as refused:
         make_algorithm("up-up", make_task("modulo"))
     assert str(refused.value) == (
@@ -74,29 +74,12 @@ def test_a_wrong_combination_is_refused_with_the_right_ones():
         make_algorithm("ctx-distr", TASK).check_variables(["context"])
 
 
-def test_variables_say_their_type():
+def test_variables_have_their_type_in_their_text():
     assert str(Integer("count")) == "count: 0.."
     assert str(Integer("value", -1, 1)) == "value: -1..1"
     assert str(Real("increment")) == "increment: a real number"
     assert str(Category("phase", ("demo", "resp"))) == "phase: demo | resp"
     assert repr(Category("phase", ("demo", "resp"))) == "Category(name='phase', labels=('demo', 'resp'))"
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_values_are_of_their_type(name):
-    task = make_task(next(entry.task for entry in supported_variables() if entry.algorithm == name))
-    algorithm = make_algorithm(name, task)
-    sequences = task.draw(torch.tensor([1, 5, 12]), generator(0))
-    for variable in algorithm.variables:
-        found = algorithm.run(sequences.tokens)[variable.name]
-        assert found.shape == sequences.tokens.shape
-        if isinstance(variable, Real):
-            assert found.dtype == torch.float64
-            continue
-        assert found.dtype == torch.long
-        low, high = (0, len(variable.labels) - 1) if isinstance(variable, Category) else (variable.low, variable.high)
-        assert int(found.min()) >= low
-        assert high is None or int(found.max()) <= high
 
 
 def test_bad_input(monkeypatch):
@@ -113,24 +96,26 @@ def test_bad_input(monkeypatch):
         draw_interventions(algorithm, ["count"], 10, generator(0))
 
 
-def test_a_whole_sequence_is_one_of_the_task_and_a_prefix_may_stop_anywhere():
+def test_run_accepts_complete_sequences_of_the_task_and_all_their_prefixes():
     encode = TASK.vocabulary.encode
-    whole = ["BOS", "D1", "D2", "T", "R", "R", "EOS"]
+    complete = ["BOS", "D1", "D2", "T", "R", "R", "EOS"]
     for name in algorithms_for(TASK):
         algorithm = make_algorithm(name, TASK)
-        for length in range(1, len(whole) + 1):
-            algorithm.run(torch.tensor([encode(whole[:length])]))
-        for line, right in (
+        for length in range(1, len(complete) + 1):
+            algorithm.run(torch.tensor([encode(complete[:length])]))
+        for line, names in (
             ("BOS D1 D2 EOS", "D1 or D2 or D3 or T"),  # without a trigger
             ("BOS EOS", "D1 or D2 or D3 or T"),
             ("EOS", "D1 or D2 or D3 or T"),
             ("BOS D1 D2 T R EOS", "R"),
         ):
-            tokens = torch.tensor([encode(row) + [0] * (8 - len(row)) for row in (whole, line.split())])
-            told = rf"sequence 1 is none of task 'multi-object': {line}\. .* {name} goes on with {right}; leave EOS off"
-            with pytest.raises(InvalidArgumentError, match=told):
+            tokens = torch.tensor([encode(row) + [0] * (8 - len(row)) for row in (complete, line.split())])
+            message = (
+                rf"1 is not a sequence of task 'multi-object': {line}\. .*{name} continues with {names}; remove EOS"
+            )
+            with pytest.raises(InvalidArgumentError, match=message):
                 algorithm.run(tokens)
     arithmetic = make_task("arithmetic")
     tokens = torch.tensor([arithmetic.vocabulary.encode(["BOS", "2", "7", "+", "5", "=", "12", ",", "EOS"])])
-    with pytest.raises(InvalidArgumentError, match=r"running-total goes on with \+ or -"):
+    with pytest.raises(InvalidArgumentError, match=r"running-total continues with \+ or -"):
         make_algorithm("running-total", arithmetic).run(tokens)

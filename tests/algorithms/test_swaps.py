@@ -1,11 +1,11 @@
-"""Interventions on the algorithms themselves: what follows a swap, against the plain second version."""
+"""Interventions on the algorithms themselves: what follows a swap, compared with the reference implementation."""
 
 import pytest
 import torch
-from tests.algorithms.reference import FOREVER, allowed_names, plain, value
+from symscope.interventions import continue_from, draw_interventions
+from tests.algorithms.reference import FOREVER, next_names, plain, read_void, value
 
 from symscope.algorithms import Increment, UpDown, UpUp, make_algorithm, supported_variables
-from symscope.interventions import continue_from, draw_interventions
 from symscope.seeds import generator
 from symscope.tasks import make_task, multi_object
 
@@ -13,24 +13,24 @@ CASES = sorted({(entry.task, entry.algorithm, entry.variable.name) for entry in 
 SMALL = {"quantities": range(1, 8), "held_out": [4]}
 
 
-def follow(algorithm, some, names, determined):
-    """Checks one continuation token by token."""
-    for place, name in enumerate(names):
-        allowed = allowed_names(algorithm, some)
-        assert allowed != FOREVER
-        assert name in allowed
-        assert determined[place] == (len(allowed) == 1)
+def follow(algorithm, reference, names, determined):
+    """Checks a continuation token by token."""
+    for step, name in enumerate(names):
+        possible = next_names(algorithm, reference)
+        assert possible != FOREVER
+        assert name in possible
+        assert determined[step] == (len(possible) == 1)
         if name == "V":
-            some.read("V") if algorithm.name == "ctx-distr" else None
+            read_void(reference)
         elif name != "EOS":
-            some.read(name)
+            reference.read(name)
     assert names[-1] == "EOS"
     assert "EOS" not in names[:-1]
 
 
 @pytest.mark.parametrize(("task_name", "name", "variable"), CASES)
 def test_what_follows_a_swap(task_name, name, variable):
-    # Up-Down-Square's limit is stated for quantities to 20, so there the task is as it is.
+    # The limit of Up-Down-Square depends on the quantities; the reference has it for 1..20.
     algorithm = make_algorithm(name, make_task(task_name, **({} if "square" in task_name else SMALL)))
     drawn = draw_interventions(algorithm, [variable], 60, generator(0, task_name, name, variable))
     decode = algorithm.task.vocabulary.decode
@@ -54,7 +54,7 @@ def test_what_follows_a_swap(task_name, name, variable):
 @pytest.mark.parametrize(
     ("name", "variable"), [("up-up", "demo_count"), ("up-up", "resp_count"), ("increment", "count")]
 )
-def test_swaps_without_an_end_are_those_that_the_plain_one_has(name, variable):
+def test_swaps_without_an_end_are_those_of_the_reference(name, variable):
     algorithm = make_algorithm(name, multi_object(**SMALL))
     task = algorithm.task
     base, source = (task.draw(torch.arange(1, 8).repeat(20), generator(seed)) for seed in (0, 1))
@@ -63,23 +63,23 @@ def test_swaps_without_an_end_are_those_that_the_plain_one_has(name, variable):
         1 + (torch.rand(140, generator=generator(3 + i)) * (s.lengths - 2)).long() for i, s in enumerate((base, source))
     ]
     base_values, source_values = (
-        {key: column.gather(1, at[:, None])[:, 0] for key, column in algorithm.run(some.tokens).items()}
-        for some, at in zip((base, source), cuts, strict=True)
+        {key: column.gather(1, at[:, None])[:, 0] for key, column in algorithm.run(sequences.tokens).items()}
+        for sequences, at in zip((base, source), cuts, strict=True)
     )
     swapped = {**base_values, variable: source_values[variable][shuffled]}
     more = torch.randint(4, (140,), generator=generator(5))
     then = continue_from(algorithm, swapped, more, generator(6))
     for row in range(140):
-        some = plain(algorithm, task.vocabulary.decode(base.tokens[row, : cuts[0][row] + 1].tolist()))
-        place = int(shuffled[row])
-        other = plain(algorithm, task.vocabulary.decode(source.tokens[place, : cuts[1][place] + 1].tolist()))
-        some.state[variable] = other.state[variable]
-        if some.state["phase"] == "demo":
+        reference = plain(algorithm, task.vocabulary.decode(base.tokens[row, : cuts[0][row] + 1].tolist()))
+        index = int(shuffled[row])
+        donor = plain(algorithm, task.vocabulary.decode(source.tokens[index, : cuts[1][index] + 1].tolist()))
+        reference.state[variable] = donor.state[variable]
+        if reference.state["phase"] == "demo":
             for token in ["D1"] * int(more[row]) + ["T"]:
-                some.read(token)
+                reference.read(token)
         length = 0
-        while (answer := some.next()) not in ("EOS", FOREVER):
-            some.read(answer)
+        while (answer := reference.next()) not in ("EOS", FOREVER):
+            reference.read(answer)
             length += 1
         assert bool(then.ends[row]) == (answer == "EOS")
         if answer == "EOS":
@@ -102,8 +102,8 @@ def test_the_share_of_swaps_without_an_end_is_reported():
     assert draw_interventions(UpDown(algorithm.task), ["count", "phase"], 300, generator(0)).redrawn == 0
 
 
-def one(algorithm, **values):
-    """What follows these values, as names; no demo tokens come before the trigger."""
+def continuation(algorithm, **values):
+    """Names of the tokens that follow a state, without further demo tokens."""
     start = algorithm.start(1)
     state = {**start, **{key: torch.tensor([entry], dtype=start[key].dtype) for key, entry in values.items()}}
     then = continue_from(algorithm, state, torch.tensor([0]), generator(0))
@@ -115,28 +115,28 @@ def test_terminal_values_end_at_once():
     up_down, up_up, increment, ctx_distr = (
         make_algorithm(n, task) for n in ("up-down", "up-up", "increment", "ctx-distr")
     )
-    assert one(up_down, count=0, phase=1) == ["EOS"]
-    assert one(up_down, count=0, phase=0) == ["T", "EOS"]
-    assert one(up_down, count=2, phase=1) == ["R", "R", "EOS"]  # no trigger is needed after a phase swap
-    assert one(up_up, demo_count=5, resp_count=5, phase=1) == ["EOS"]
-    assert one(up_up, demo_count=5, resp_count=6, phase=1) == FOREVER
-    assert one(up_up, demo_count=5, resp_count=6, phase=0) == FOREVER
-    assert one(up_up, demo_count=6, resp_count=5, phase=0) == ["T", "R", "EOS"]
-    assert one(ctx_distr, context=1, value=-1, phase=1) == ["EOS"]
-    assert one(ctx_distr, context=-2, value=1, phase=1) == ["EOS"]
-    assert one(ctx_distr, context=1, value=1, phase=1) == ["R", "R", "EOS"]
-    assert one(increment, count=1.0, increment=0.2, phase=1) == ["EOS"]
-    assert one(increment, count=7.0, increment=0.2, phase=1) == ["EOS"]
-    assert one(increment, count=0.6, increment=0.2, phase=1) == ["R", "R", "EOS"]
-    assert one(increment, count=3.4, increment=0.2, phase=0) == ["T", "R", "R", "R", "R", "EOS"]
-    assert one(increment, count=0.0, phase=0) == FOREVER
+    assert continuation(up_down, count=0, phase=1) == ["EOS"]
+    assert continuation(up_down, count=0, phase=0) == ["T", "EOS"]
+    assert continuation(up_down, count=2, phase=1) == ["R", "R", "EOS"]  # no trigger is needed after a phase swap
+    assert continuation(up_up, demo_count=5, resp_count=5, phase=1) == ["EOS"]
+    assert continuation(up_up, demo_count=5, resp_count=6, phase=1) == FOREVER
+    assert continuation(up_up, demo_count=5, resp_count=6, phase=0) == FOREVER
+    assert continuation(up_up, demo_count=6, resp_count=5, phase=0) == ["T", "R", "EOS"]
+    assert continuation(ctx_distr, context=1, value=-1, phase=1) == ["EOS"]
+    assert continuation(ctx_distr, context=-2, value=1, phase=1) == ["EOS"]
+    assert continuation(ctx_distr, context=1, value=1, phase=1) == ["R", "R", "EOS"]
+    assert continuation(increment, count=1.0, increment=0.2, phase=1) == ["EOS"]
+    assert continuation(increment, count=7.0, increment=0.2, phase=1) == ["EOS"]
+    assert continuation(increment, count=0.6, increment=0.2, phase=1) == ["R", "R", "EOS"]
+    assert continuation(increment, count=3.4, increment=0.2, phase=0) == ["T", "R", "R", "R", "R", "EOS"]
+    assert continuation(increment, count=0.0, phase=0) == FOREVER
     arithmetic = make_algorithm("running-total", make_task("arithmetic"))
-    assert one(arithmetic, total=7, remaining=0, phase=2) == ["EOS"]
-    assert one(arithmetic, total=7, remaining=0, phase=5) == ["=", "7", ",", "EOS"]
-    assert one(arithmetic, total=20, remaining=0, phase=3) == ["0", "=", "20", ",", "EOS"]
+    assert continuation(arithmetic, total=7, remaining=0, phase=2) == ["EOS"]
+    assert continuation(arithmetic, total=7, remaining=0, phase=5) == ["=", "7", ",", "EOS"]
+    assert continuation(arithmetic, total=20, remaining=0, phase=3) == ["0", "=", "20", ",", "EOS"]
 
 
 def test_increment_reaches_one_exactly_however_far():
     algorithm = Increment(multi_object())
     for n in [*range(1, 61), 199, 400]:
-        assert one(algorithm, count=float(n)) == ["T"] + ["R"] * n + ["EOS"]
+        assert continuation(algorithm, count=float(n)) == ["T"] + ["R"] * n + ["EOS"]

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from symscope.alignment.search import Question, search
+from symscope.alignment.unseen import Unseen, draw_unseen
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import UpDown, UpUp
 from symscope.alignment import Blocks, SearchOptions, Subspace, find, load_evidence, save_evidence, whole_state
 from symscope.alignment.controls import NULL_CONTROLS, best_neurons
-from symscope.alignment.search import Question, search
-from symscope.alignment.unseen import Unseen, draw_unseen
 from symscope.analysis import summary
 from symscope.errors import CheckpointError, InvalidArgumentError
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import change_basis, magnitude_network, random_orthogonal, two_counts_network
 from symscope.seeds import generator
 from symscope.statistics import paired_difference
@@ -49,8 +49,8 @@ def test_what_is_there_is_above_every_control_and_its_company_says_so(evidence):
         seen = one.examined
         assert one.score.iia >= 0.98, str(one)
         assert set(one.controls) == {
-            "untrained 1", "untrained 2", "shuffled-values", "random-subspace", "principal-components", "neurons",
-            "whole-state",
+            "untrained 1", "untrained 2", "shuffled_labels", "random_subspace", "principal_components", "neurons",
+            "whole_state",
         }  # fmt: skip
         assert min(seen.matters.iia, seen.cause.iia, seen.isolation.iia) >= 0.95
         assert all(part.iia > 0.8 for part in seen.by_value.values())
@@ -65,14 +65,14 @@ def test_what_is_there_is_above_every_control_and_its_company_says_so(evidence):
 
 def test_selectivity_is_above_the_nearest_null_control_and_nothing_else(evidence):
     (count, _) = evidence
-    named = {name: count.controls[name] for name in ("untrained 1", "random-subspace")}
-    nearest, above = replace(count, controls={**named, "whole-state": count.score}).selectivity
+    named = {name: count.controls[name] for name in ("untrained 1", "random_subspace")}
+    nearest, above = replace(count, controls={**named, "whole_state": count.score}).selectivity
     best = max(named, key=lambda name: named[name].iia)
     assert nearest == best
     assert above.value == pytest.approx(count.score.iia - named[best].iia)
     both = [paired_difference(count.score.correct.numpy(), one.correct.numpy()) for one in named.values()]
     assert above.low == min(one.low for one in both)
-    assert replace(count, controls={"whole-state": count.score}).selectivity is None
+    assert replace(count, controls={"whole_state": count.score}).selectivity is None
     assert tuple(summary.NULL_CONTROLS) == NULL_CONTROLS  # said twice, since analysis imports no torch
 
 
@@ -145,7 +145,7 @@ def test_a_person_understands_what_is_printed(evidence):
         "cause, where only the variable differs: IIA",
         "isolation, where only the rest differs: IIA",
         "of the norm outside the natural span",
-        "control whole-state: IIA",
+        "control whole_state: IIA",
     ):
         assert part in shown
     bad = replace(evidence[0], examined=replace(evidence[0].examined, dormant=0.9))

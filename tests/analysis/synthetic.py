@@ -11,7 +11,7 @@ from symscope.analysis import make_table
 from symscope.statistics import wilson
 
 HELD_OUT = (4, 9, 14, 17)
-SHOWN = ("none", "untrained", "random-subspace", "principal-components")
+SHOWN = ("none", "untrained", "random_subspace", "principal_components")
 
 
 def score_rows(where, variable, function, k, levels, *, n=10_000):
@@ -37,9 +37,10 @@ def score_rows(where, variable, function, k, levels, *, n=10_000):
                     "low": low,
                     "high": high,
                     "n": n,
-                    "start": seed % 2 if searched else None,
+                    "restart": seed % 2 if searched else None,
                     "validation_iia": min(1.0, iia + 0.004) if searched else None,
-                    "steps": 1200 + 100 * seed if searched else None,
+                    "restarts": 2 if searched else None,
+                    "total_steps": 1200 + 100 * seed if searched else None,
                 }
             )
     return rows
@@ -54,11 +55,11 @@ def scores(task="multi-object", network="gru", d=48, seeds=(0, 1), ks=(24,)) -> 
         phase = (0.99, 0.44, 0.51, 0.6 + 0.1 * reach)
         rows += score_rows(where, "Count", "orthogonal", k, dict(zip(SHOWN, count, strict=True)))
         rows += score_rows(where, "Phase", "orthogonal", k, dict(zip(SHOWN, phase, strict=True)))
-    rows += score_rows(where, "all", "whole-state", d, {"none": 0.994, "untrained": 0.11})
+    rows += score_rows(where, "all", "whole_state", d, {"none": 0.994, "untrained": 0.11})
     return make_table("scores", rows)
 
 
-def behaviour(seeds=(0, 1), largest=20) -> pl.DataFrame:
+def trial_accuracy(seeds=(0, 1), largest=20) -> pl.DataFrame:
     rng = np.random.default_rng(1)
     rows = [
         {
@@ -76,7 +77,7 @@ def behaviour(seeds=(0, 1), largest=20) -> pl.DataFrame:
         for seed in seeds
         for quantity in range(1, largest + 1)
     ]
-    return make_table("behaviour", rows)
+    return make_table("trial_accuracy", rows)
 
 
 def gradience(seeds=(0, 1), variables=("Count", "Phase")) -> pl.DataFrame:
@@ -200,11 +201,11 @@ def whole_state(task="multi-object", network="gru", d=48, seeds=(0, 1), *, n=100
 
 def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
     """Forty networks, one seed, trained and swapped whole: three do not learn, or none does."""
-    parts: dict[str, list[pl.DataFrame]] = {"behaviour": [], "training": [], "whole_state": []}
+    parts: dict[str, list[pl.DataFrame]] = {"trial_accuracy": [], "training": [], "whole_state": []}
     places = [(task, *network) for task in (*ZOO_TASKS, *ZOO_VOID_TASKS) for network in ZOO_NETWORKS.items()]
     for number, where in enumerate(places):
         fails = not learned or number in (3, 23, 27)
-        trials = behaviour(seeds=(0,), largest=30).with_columns(
+        trials = trial_accuracy(seeds=(0,), largest=30).with_columns(
             trial_accuracy=pl.when(fails)
             .then(0.4 / pl.col("quantity"))
             .when(pl.col("quantity") > 20)
@@ -215,7 +216,7 @@ def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
         course = training(seeds=(0,), updates=4800 if fails else onset + 600, onset=onset)
         if fails:
             course = course.with_columns(pl.col("trained_accuracy", "held_out_accuracy") * 0.2)
-        parts["behaviour"].append(_of(trials, *where))
+        parts["trial_accuracy"].append(_of(trials, *where))
         parts["training"].append(_of(course, *where))
         parts["whole_state"].append(whole_state(*where, seeds=(0,)))
     return {name: pl.concat(frames) for name, frames in parts.items()}
@@ -223,14 +224,21 @@ def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
 
 def calibration() -> pl.DataFrame:
     """A right and a wrong question to a constructed network, an untrained one, and one under a pull."""
-    asked = {"network": "magnitude", "disguise": "orthogonal", "d": 16, "seed": 0, "function": "orthogonal", "k": 1}
+    asked = {
+        "network": "magnitude",
+        "change_of_basis": "orthogonal",
+        "d": 16,
+        "seed": 0,
+        "function": "orthogonal",
+        "k": 1,
+    }
     rows = [
         {"part": "known", "algorithm": "up-down", "variable": "count", "held": True, "iia": 0.99},
         {"part": "known", "algorithm": "up-up", "variable": "resp_count", "held": False, "iia": 0.3},
         {"part": "null", "algorithm": "up-down", "variable": "count", "held": False, "iia": 0.02},
         {"part": "curve", "algorithm": "up-down", "variable": "count", "held": True, "iia": 0.98},
     ]
-    more = {"latent_weight": 0.0, "view": "none", "n": 500, "outside": 0.2}
+    more = {"latent_weight": 0.0, "coordinates": "state", "n": 500, "off_span_share": 0.2}
     bounds = ({"low": row["iia"] - 0.01, "high": row["iia"] + 0.01} for row in rows)
     return make_table("calibration", ({**asked, **more, **row, **ends} for row, ends in zip(rows, bounds, strict=True)))
 
@@ -251,7 +259,15 @@ def development(seeds=(0, 1), sizes=(48,)) -> pl.DataFrame:
                 for variable, level in (("Count", 0.05 + 0.9 * learned**1.5), ("Phase", 0.4 + 0.59 * learned)):
                     found = {"variable": variable, "site": "h", "function": "orthogonal", "k": d // 2}
                     rows.append(
-                        {**where, **found, "epoch": epoch, "trial_accuracy": round(learned, 3), "trials": 300}
+                        {
+                            **where,
+                            **found,
+                            "epoch": epoch,
+                            "trial_accuracy": round(learned, 3),
+                            "trials": 300,
+                            "restarts": 1,
+                            "total_steps": 200,
+                        }
                         | _share("iia", round(level, 3))
                     )
     return make_table("development", rows)
@@ -273,15 +289,21 @@ def theory(seeds=(0, 1, 2)) -> pl.DataFrame:
     rows = []
     for d, spare in ((3, 0), (16, 13)):
         for seed in seeds:
-            for function, view, level, outside in (
-                ("orthogonal", "none", 0.45 if spare == 0 else 0.99, 0.0 if spare == 0 else 0.35),
-                ("linear", "none", 0.98, 0.05 * (spare > 0)),
-                ("oblique", "none", 0.99, 0.8 * (spare > 0)),
-                ("oblique", "spanned", 0.99, 0.0),
+            for function, coordinates, level, off_span in (
+                ("orthogonal", "state", 0.45 if spare == 0 else 0.99, 0.0 if spare == 0 else 0.35),
+                ("linear", "state", 0.98, 0.05 * (spare > 0)),
+                ("oblique", "state", 0.99, 0.8 * (spare > 0)),
+                ("oblique", "natural-span", 0.99, 0.0),
             ):
-                where = {"network": "magnitude", "disguise": "invertible", "d": d, "spare": spare, "seed": seed}
-                asked = {"algorithm": "up-down", "variable": "count", "function": function, "view": view, "k": 1}
-                rows.append(where | asked | _share("iia", round(level - 0.01 * seed, 3)) | {"outside": outside})
+                where = {"network": "magnitude", "change_of_basis": "invertible", "d": d, "spare": spare, "seed": seed}
+                asked = {
+                    "algorithm": "up-down",
+                    "variable": "count",
+                    "function": function,
+                    "coordinates": coordinates,
+                    "k": 1,
+                }
+                rows.append(where | asked | _share("iia", round(level - 0.01 * seed, 3)) | {"off_span_share": off_span})
     return make_table("theory", rows)
 
 
@@ -349,7 +371,7 @@ def tables() -> dict[str, pl.DataFrame]:
     return {
         "claims": claims(),
         "scores": scores(),
-        "behaviour": behaviour(),
+        "trial_accuracy": trial_accuracy(),
         "whole_state": whole_state(),
         "gradience": gradience(),
         "values": values(),

@@ -31,7 +31,7 @@ def shares(value, seed):
 
 def behaviour(seeds, *, solved=True):
     trials = [(1, False), (2, True), (3, False), (21, True)]
-    return make_table("behaviour", (
+    return make_table("trial_accuracy", (
         {**at, "quantity": q, "held_out": out, "trial_accuracy": 1.0 if solved and q < 21 else 0.5, "n": 15}
         for at in networks(seeds) for q, out in trials
     ))  # fmt: skip
@@ -108,18 +108,31 @@ def strength(seeds, good):
 
 
 def theory(seeds, good):
-    names = {"network": "magnitude", "disguise": "invertible", "d": 2, "spare": 0, "algorithm": "up-down", "k": 1}
-    searched = (("orthogonal", "none", 0.45 if good else 0.99), ("linear", "none", 0.99), ("oblique", "spanned", 0.99))
+    names = {
+        "network": "magnitude",
+        "change_of_basis": "invertible",
+        "d": 2,
+        "spare": 0,
+        "algorithm": "up-down",
+        "k": 1,
+    }
+    searched = (
+        ("orthogonal", "state", 0.45 if good else 0.99),
+        ("linear", "state", 0.99),
+        ("oblique", "natural-span", 0.99),
+    )
     return make_table("theory", (
-        {**names, "seed": seed, "variable": variable, "function": function, "view": view, **shares(level, seed)}
-        for seed in seeds for variable in ("count", "phase") for function, view, level in searched
+        {**names, "seed": seed, "variable": variable, "function": function, "coordinates": space, **shares(level, seed)}
+        for seed in seeds for variable in ("count", "phase") for function, space, level in searched
     ))  # fmt: skip
 
 
 def tables(seeds=SEEDS, *, good=True, solved=True):
     made = {"scores": scores, "gradience": gradience, "whole_state": whole_state, "development": development}
     made |= {"strength": strength, "theory": theory}
-    return {"behaviour": behaviour(seeds, solved=solved)} | {name: make(seeds, good) for name, make in made.items()}
+    return {"trial_accuracy": behaviour(seeds, solved=solved)} | {
+        name: make(seeds, good) for name, make in made.items()
+    }
 
 
 def by_name(frame):
@@ -160,7 +173,7 @@ def test_effects_are_the_ones_that_went_into_the_tables(decided):
 def test_without_enough_networks_that_solved_their_task_nothing_is_decided(given):
     rows = by_name(claims(given))
     for name, row in rows.items():
-        if not name.startswith("linear-disguise") or not given or len(given["theory"]["seed"].unique()) < 3:
+        if not name.startswith("linear-basis-change") or not given or len(given["theory"]["seed"].unique()) < 3:
             assert (row["verdict"], row["p_holm"]) == (OPEN, None), name
     if not given:
         assert all(row["value"] is None and "no table `" in row["measure"] for row in rows.values())
@@ -177,10 +190,10 @@ def test_a_missing_table_opens_its_claims_alone_and_is_named():
 def test_networks_that_failed_are_left_out():
     given = tables()
     failed = (pl.col("network") == "gru") & (pl.col("seed") == 4) & (pl.col("quantity") == 2)
-    given["behaviour"] = given["behaviour"].with_columns(
+    given["trial_accuracy"] = given["trial_accuracy"].with_columns(
         trial_accuracy=pl.when(failed).then(0.9).otherwise("trial_accuracy")
     )
-    assert len(solved_networks(given["behaviour"])) == len(NETWORKS) * 5 - 4
+    assert len(solved_networks(given["trial_accuracy"])) == len(NETWORKS) * 5 - 4
     row = by_name(claims(given))["recurrent-prefer-up-down"]
     assert row["seeds"] == 4
     assert "gru d = 16 on multi-object (4)" in row["measure"]

@@ -2,16 +2,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from symscope.analysis.answers import answers, chosen_alignments, pooled_margin
 from symscope.analysis.gradience import AXES, gradience_along
 from symscope.analysis.summary import (
-    answers,
-    chosen_alignments,
     learning,
     pooled_gradience,
     pooled_scores,
     pooled_whole_state,
     quantity_kinds,
-    selectivity,
     trial_accuracies,
 )
 from symscope.statistics import hierarchical_bootstrap, wilson
@@ -58,10 +56,10 @@ def test_the_interval_is_over_seeds_and_interventions(synthetic):
     assert (alone["low"], alone["high"]) == pytest.approx(wilson(8000, 10_000))
 
 
-def test_selectivity_is_against_the_best_null_control_and_never_the_whole_state(synthetic):
-    row = selectivity(synthetic.scores()).filter(pl.col("variable") == "Count").row(0, named=True)
-    assert row["best_null"] == "principal-components"
-    assert row["selectivity"] == pytest.approx(row["iia"] - row["null_iia"])
+def test_the_pooled_margin_is_over_the_best_null_control_and_never_over_the_whole_state(synthetic):
+    row = pooled_margin(synthetic.scores()).filter(pl.col("variable") == "Count").row(0, named=True)
+    assert row["best_null"] == "principal_components"
+    assert row["pooled_margin"] == pytest.approx(row["iia"] - row["null_iia"])
 
 
 def test_the_alignment_is_chosen_on_validation_and_the_smallest_on_a_tie(synthetic):
@@ -75,26 +73,41 @@ def test_the_alignment_is_chosen_on_validation_and_the_smallest_on_a_tie(synthet
     assert chosen_alignments(unknown)["k"].to_list() == [24, 24]
 
 
-def natural(scores, outside, dormant=0.0):
+def test_the_answer_is_in_the_span_where_one_is_high_and_the_best_are_reported_with_it(synthetic):
+    alignment, variable = pl.col("control") == "none", pl.col("variable") == "Count"
+    wide = level(natural(synthetic.scores(ks=(24,)), 0.42), 0.971, control="none", variable="Count")
+    oblique = level(natural(synthetic.scores(ks=(8,)), 0.03), 0.946, control="none", variable="Count")
+    oblique = oblique.filter(pl.col("variable") != "all").with_columns(
+        function=pl.lit("oblique"), validation_iia=pl.when(alignment).then(0.94)
+    )
+    scores = pl.concat([wide.with_columns(validation_iia=pl.when(alignment).then(0.97)), oblique])
+    row = answers(scores).filter(variable).row(0, named=True)
+    assert (row["function"], row["k"], row["iia"]) == ("oblique", 8, pytest.approx(0.946))
+    assert row["verdict"] == "holds, in the span"
+    assert (row["natural_iia"], row["span_iia"]) == (None, pytest.approx(0.946))
+    assert row["unrestricted_iia"] == pytest.approx(0.971)
+
+
+def natural(scores, off_span, dormant=0.0):
     """The scores with how far their found alignments lie from natural states."""
     found = pl.col("control") == "none"
-    values = {"outside": outside, "dormant": dormant}
+    values = {"off_span_share": off_span, "dormant_share": dormant}
     return scores.with_columns(
         pl.when(found).then(pl.lit(v, dtype=pl.Float64)).otherwise(pl.col(c)).alias(c) for c, v in values.items()
     )
 
 
-def test_a_high_iia_above_all_controls_holds_only_with_states_like_natural_ones(synthetic):
+def test_the_verdict_of_an_answer_uses_the_least_natural_seed(synthetic):
     scores = synthetic.scores()
-    assert verdict(natural(scores, 0.2, 0.2)) == "holds"
-    assert verdict(natural(scores, 0.05, None)) == "holds"
-    assert verdict(natural(scores, 0.43, 0.1)) == "off natural states"
-    assert verdict(natural(scores, 0.1, 0.35)) == "off natural states"
-    assert verdict(natural(scores, None)) == "off natural states"
-    one_seed_is = pl.when(pl.col("seed") == 1).then(0.3).otherwise(pl.col("outside")).alias("outside")
-    assert verdict(natural(scores, 0.1).with_columns(one_seed_is)) == "off natural states"
-    not_everywhere = pl.when(pl.col("seed") == 0).then(pl.col("outside")).alias("outside")
-    assert verdict(natural(scores, 0.1).with_columns(not_everywhere)) == "off natural states"
+    assert verdict(natural(scores, 0.2, 0.2)) == "holds, in the span"
+    assert verdict(natural(scores, 0.05, None)) == "holds, in the span"
+    assert verdict(natural(scores, 0.43, 0.1)) == "off-manifold"
+    assert verdict(natural(scores, 0.1, 0.35)) == "off-manifold"
+    assert verdict(natural(scores, None)) == "naturalness not measured"
+    one_seed_is = pl.when(pl.col("seed") == 1).then(0.3).otherwise(pl.col("off_span_share")).alias("off_span_share")
+    assert verdict(natural(scores, 0.1).with_columns(one_seed_is)) == "off-manifold"
+    not_everywhere = pl.when(pl.col("seed") == 0).then(pl.col("off_span_share")).alias("off_span_share")
+    assert verdict(natural(scores, 0.1).with_columns(not_everywhere)) == "naturalness not measured"
 
 
 def test_verdicts_follow_the_stated_rule(synthetic):
@@ -112,7 +125,7 @@ def test_a_study_without_parts_has_no_answers(synthetic):
 
 
 def test_quantities_beyond_training_are_extrapolated(synthetic):
-    kinds = quantity_kinds(synthetic.behaviour(seeds=(0,), largest=22))
+    kinds = quantity_kinds(synthetic.trial_accuracy(seeds=(0,), largest=22))
     named = dict(kinds.select("quantity", "kind").iter_rows())
     assert (named[3], named[17], named[21]) == ("trained", "held out", "extrapolated")
     assert trial_accuracies(kinds.drop("kind")).filter(pl.col("kind") == "held out")["n"].to_list() == [60]
@@ -127,7 +140,7 @@ def test_gradience_is_pooled_over_seeds(synthetic):
 
 def test_learning_has_a_row_a_network_with_its_last_update(synthetic):
     tables = synthetic.zoo()
-    rows = learning(tables["behaviour"], tables["training"])
+    rows = learning(tables["trial_accuracy"], tables["training"])
     assert rows.height == 40
     assert rows.select("task", "network").row(0) == ("multi-object", "gru")
     first = rows.row(0, named=True)
@@ -142,7 +155,7 @@ def test_learning_has_a_row_a_network_with_its_last_update(synthetic):
 
 
 def test_learning_agrees_with_the_trials_counted_one_by_one(synthetic):
-    table = synthetic.behaviour(largest=30)
+    table = synthetic.trial_accuracy(largest=30)
     row = learning(table, None).filter(pl.col("seed") == 1).row(0, named=True)
     trials = table.filter(seed=1).rows(named=True)
     for name, chosen in (
@@ -155,7 +168,7 @@ def test_learning_agrees_with_the_trials_counted_one_by_one(synthetic):
 
 
 def test_a_network_without_behaviour_or_training_has_a_row_all_the_same(synthetic):
-    rows = learning(synthetic.behaviour(seeds=(0,)), synthetic.training(seeds=(1,)))
+    rows = learning(synthetic.trial_accuracy(seeds=(0,)), synthetic.training(seeds=(1,)))
     assert rows.select("seed", "updates").rows() == [(0, None), (1, 1600)]
     assert rows["trained"].null_count() == 1
     assert rows["extrapolated"].to_list() == [None, None]
@@ -188,13 +201,15 @@ def test_claims_are_corrected_for_their_number_and_the_worst_seed_speaks(synthet
         {f"{variable}/{seed}": value for (variable, seed), value in p.items()}, default=None, return_dtype=pl.Float64
     )
     scores = scores.with_columns(
-        selectivity_p=pl.when(found).then(of), outside=pl.when(found).then(pl.col("seed") * 0.25), dormant=None
+        selectivity_p=pl.when(found).then(of),
+        off_span_share=pl.when(found).then(pl.col("seed") * 0.25),
+        dormant_share=None,
     )
     rows = answers(scores)
     assert rows["p"].to_list() == [0.02, 0.03]
     assert rows["p_holm"].to_list() == pytest.approx([0.04, 0.04])
-    assert rows["outside"].to_list() == [0.25, 0.25]
-    assert rows["dormant"].to_list() == [None, None]
+    assert rows["off_span_share"].to_list() == [0.25, 0.25]
+    assert rows["dormant_share"].to_list() == [None, None]
     assert answers(synthetic.scores())["p_holm"].to_list() == [None, None]
 
 

@@ -25,7 +25,7 @@ def test_scores_and_behaviour_have_the_columns_that_readers_rely_on():
     ]
     behaviour = ["task", "network", "d", "seed", "quantity", "held_out", "trial_accuracy", "n"]
     assert list(TABLES["scores"].dtypes)[: len(scores)] == scores
-    assert list(TABLES["behaviour"].dtypes)[: len(behaviour)] == behaviour
+    assert list(TABLES["trial_accuracy"].dtypes)[: len(behaviour)] == behaviour
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -43,10 +43,10 @@ def test_an_empty_table_keeps_its_columns(tmp_path):
 
 
 def test_narrow_types_are_widened_and_missing_nullable_columns_are_null(synthetic):
-    narrow = synthetic.scores().drop("start").with_columns(pl.col("n").cast(pl.Int32), pl.col("iia").cast(pl.Float32))
+    narrow = synthetic.scores().drop("restart").with_columns(pl.col("n").cast(pl.Int32), pl.col("iia").cast(pl.Float32))
     frame = validate("scores", narrow)
     assert frame.schema == pl.Schema(TABLES["scores"].dtypes)
-    assert frame["start"].null_count() == frame.height
+    assert frame["restart"].null_count() == frame.height
 
 
 def test_all_faults_of_the_columns_are_named_together(synthetic):
@@ -75,9 +75,9 @@ def test_values_that_cannot_be_are_refused(change, message, synthetic):
 
 def test_rows_with_unknown_names_or_types_are_refused():
     with pytest.raises(InvalidArgumentError, match="unknown columns \\['sead'\\]"):
-        make_table("behaviour", [{"sead": 1}])
+        make_table("trial_accuracy", [{"sead": 1}])
     with pytest.raises(InvalidArgumentError, match="does not fit the column types"):
-        make_table("behaviour", [{"seed": "one"}])
+        make_table("trial_accuracy", [{"seed": "one"}])
 
 
 def test_an_unknown_table_names_the_near_ones():

@@ -5,14 +5,15 @@ import polars as pl
 import pytest
 import vl_convert
 
+from symscope.analysis.schemas import CONTROLS
 from symscope.errors import StoreError
-from symscope.figures import behaviour, draw_figures, iia_bars, save_figure, training, whole_state
+from symscope.figures import aligned_states, draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
 from symscope.figures.iia_bars import SERIES_COLOURS
 from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
 from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
 
 NAMES = [
-    "behaviour",
+    "trial_accuracy",
     "iia_bars",
     "gradience",
     "gradience_by_value",
@@ -89,6 +90,41 @@ def test_a_figure_has_title_alt_text_tooltips_and_axis_titles(drawn, name):
     assert any(titled)
 
 
+@pytest.fixture(scope="module")
+def many(several, synthetic):
+    """Every figure, also those of many networks, in both widths."""
+    charts = []
+    for tables in (several, synthetic.zoo()):
+        for width in (WIDTH, NARROW):
+            charts += draw_figures(tables, width=width).items()
+    return charts
+
+
+def test_view_names_are_unique_in_every_figure(many):
+    # Vega-Lite draws the data of one view in all views of the same name.
+    for name, chart in many:
+        views = [node["name"] for node in walk(chart_spec(chart)) if {"mark", "layer", "vconcat", "hconcat"} & set(node)
+                 and "name" in node]  # fmt: skip
+        assert len(views) == len(set(views)), name
+
+
+@pytest.mark.parametrize("name", ["aligned_states-count", "state_space"])
+def test_every_network_has_its_own_trajectories(name, synthetic):
+    tables = synthetic.tables()
+    tables["state_space"] = pl.concat([tables["state_space"], tables["state_space"].with_columns(
+        pl.col("c1", "c2") * 2, network=pl.lit("lstm"))])  # fmt: skip
+    svg = vl_convert.vegalite_to_svg(json.dumps(chart_spec(draw_figures(tables)[name])))
+    trails = [
+        tuple(path.get("d") for path in group.iter("{http://www.w3.org/2000/svg}path"))
+        for group in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}g")
+        if "mark-trail" in group.get("class", "") and len(list(group)) > 0
+    ]
+    trails = [paths for paths in trails if any(len(path or "") > 100 for path in paths)]
+    rows = [trails[i : i + len(trails) // 2] for i in (0, len(trails) // 2)]
+    assert rows[0]
+    assert not {path for row in rows[0] for path in row} & {path for row in rows[1] for path in row}
+
+
 def test_light_and_dark_differ_in_ink_only(synthetic):
     chart = iia_bars(synthetic.scores())
     light, dark = chart_spec(chart, "light"), chart_spec(chart, "dark")
@@ -120,6 +156,75 @@ def test_a_pair_of_counts_without_interventions_is_an_empty_cell(synthetic):
     assert len(cells) == 21 * 21
     assert empty
     assert all(cell["n"] is None for cell in empty)
+
+
+def test_cells_of_few_interventions_fade(synthetic):
+    spec = chart_spec(draw_figures({"gradience": synthetic.gradience()})["gradience"])
+    (opacity,) = (node["opacity"] for node in walk(spec) if isinstance(node.get("opacity"), dict))
+    assert (opacity["field"], opacity["scale"]["domain"]) == ("n", [0, 20])
+    assert "fewer than 20 interventions fade" in " ".join(spec["title"]["subtitle"])
+
+
+def test_an_axis_of_values_fits_the_values_of_each_variable(synthetic):
+    values = synthetic.values().filter((pl.col("variable") == "Count") | (pl.col("value") < 2))
+    chart = draw_figures({"values": values})["iia_by_value"]
+    scene = vl_convert.vegalite_to_svg(json.dumps(chart_spec(chart)))
+    assert chart_spec(chart)["resolve"]["scale"]["x"] == "independent"
+    labels = [text.text for text in ET.fromstring(scene).iter("{http://www.w3.org/2000/svg}text")]
+    assert labels.count("20") == 1
+    assert labels.count("1") >= 2
+
+
+def test_intervals_and_seeds_are_on_the_centre_of_their_bar(synthetic):
+    spec = chart_spec(iia_bars(synthetic.scores()))
+    marks = [node["mark"] for node in walk(spec) if isinstance(node.get("mark"), dict)]
+    assert {mark["type"] for mark in marks} >= {"bar", "rule", "circle"}
+    assert not any("yOffset" in mark for mark in marks)
+
+
+def test_numbers_and_labels_of_bars_are_within_the_view(synthetic):
+    scores = synthetic.scores(seeds=(0,))
+    longest = scores.filter(control="untrained").with_columns(control=pl.lit("a control with a name that is too long"))
+    spec = chart_spec(iia_bars(pl.concat([scores, longest]), width=NARROW))
+    for block in spec["vconcat"]:
+        for layer in block["layer"]:
+            if layer["mark"]["type"] == "text":
+                assert layer["encoding"]["x"]["value"] <= block["width"]
+        assert block["width"] + block["layer"][0]["encoding"]["y"]["axis"]["labelLimit"] <= NARROW
+
+
+def test_states_have_the_labels_of_the_algorithm(synthetic):
+    states = synthetic.aligned_states(seeds=(0,), variables=("Count",))
+    labels = pl.when(pl.col("step") == 0).then(pl.lit("listen")).when(pl.col("phase") == "resp").then(pl.lit("answer"))
+    three = states.with_columns(phase=labels.otherwise(pl.lit("count")))
+    spec = chart_spec(aligned_states(three))
+    domains = [node["domain"] for node in walk(spec) if "listen" in (node.get("domain") or ())]
+    assert domains[0] == ["listen", "count", "answer"]  # in the order in which sequences reach them
+    no_count = chart_spec(aligned_states(three.with_columns(count=pl.lit(None, dtype=pl.Int64))))
+    assert "coloured by phase" in no_count["description"]
+    neither = three.with_columns(count=pl.lit(None, dtype=pl.Int64), phase=pl.lit(None, dtype=pl.String))
+    assert "coloured by quantity" in chart_spec(aligned_states(neither))["description"]
+    for table in (three, neither):
+        assert "NaN" not in vl_convert.vegalite_to_svg(json.dumps(chart_spec(aligned_states(table))))
+
+
+def test_captions_name_the_length_of_the_searches(synthetic):
+    charts = draw_figures(synthetic.tables())
+    bars, development = (
+        " ".join(chart_spec(charts[name])["title"]["subtitle"]) for name in ("iia_bars", "development")
+    )
+    assert "Each search: 2 restarts, 1,200 to 1,300 steps in all." in bars
+    assert "Each search: 1 restart, 200 steps in all." in development
+    assert "shorter than those of the answer (up to 1,300 steps)" in development
+
+
+def test_controls_have_one_order(synthetic):
+    found = synthetic.scores().filter(control="none", variable="Count", seed=0)
+    scores = pl.concat([found.with_columns(control=pl.lit(name)) for name in reversed(CONTROLS)])
+    (order,) = {
+        tuple(node["sort"]) for node in walk(chart_spec(iia_bars(scores))) if isinstance(node.get("sort"), list)
+    }
+    assert order == tuple(CONTROLS.values())
 
 
 def test_one_dimension_is_drawn_over_the_position(synthetic):
@@ -181,7 +286,7 @@ def data_of(chart):
 
 
 @pytest.mark.parametrize("width", [WIDTH, NARROW])
-@pytest.mark.parametrize("name", ["behaviour", "training", "whole_state"])
+@pytest.mark.parametrize("name", ["trial_accuracy", "training", "whole_state"])
 def test_forty_networks_are_drawn_in_panels_by_task(zoo, synthetic, name, width):
     chart = draw_figures({name: zoo[name]}, width=width)[name]
     svg = vl_convert.vegalite_to_svg(json.dumps(chart_spec(chart)))
@@ -194,9 +299,11 @@ def test_forty_networks_are_drawn_in_panels_by_task(zoo, synthetic, name, width)
 
 
 def test_every_network_and_quantity_has_its_cell(zoo):
-    cells = data_of(behaviour(zoo["behaviour"]))
+    cells = data_of(trial_accuracy(zoo["trial_accuracy"]))
     assert len(cells) == 40 * 30
-    table = {(r["task"], r["network"], r["quantity"]): r["trial_accuracy"] for r in zoo["behaviour"].rows(named=True)}
+    table = {
+        (r["task"], r["network"], r["quantity"]): r["trial_accuracy"] for r in zoo["trial_accuracy"].rows(named=True)
+    }
     assert all(c["accuracy"] == pytest.approx(table[c["panel"], c["kind_of"], c["quantity"]], abs=1e-4) for c in cells)
     strip = [c for c in cells if c["first"]]
     assert {(c["panel"], c["quantity"]) for c in strip} == {(c["panel"], c["quantity"]) for c in cells}
@@ -249,14 +356,16 @@ def test_algorithms_of_one_task_are_told_apart_in_whole_state_swaps(synthetic):
 
 
 def test_task_panels_name_what_differs_within_a_task(zoo, synthetic):
-    frame, constant = with_task_panels(zoo["behaviour"])
+    frame, constant = with_task_panels(zoo["trial_accuracy"])
     assert (frame["panel"].n_unique(), frame["kind_of"].n_unique(), constant) == (10, 4, "")
-    one_network, constant = with_task_panels(zoo["behaviour"].filter(pl.col("network") == "gru"))
+    one_network, constant = with_task_panels(zoo["trial_accuracy"].filter(pl.col("network") == "gru"))
     assert set(one_network["panel"]) == {""}
     assert (one_network["kind_of"].n_unique(), constant) == (10, "gru, d\u00a0=\u00a048")
-    one_task, constant = with_task_panels(zoo["behaviour"].filter(pl.col("task") == "square"))
+    one_task, constant = with_task_panels(zoo["trial_accuracy"].filter(pl.col("task") == "square"))
     assert (set(one_task["panel"]), one_task["kind_of"].n_unique(), constant) == ({""}, 4, "square")
-    sizes = pl.concat([synthetic.behaviour(), synthetic.behaviour().with_columns(d=pl.lit(8, dtype=pl.Int64))])
+    sizes = pl.concat(
+        [synthetic.trial_accuracy(), synthetic.trial_accuracy().with_columns(d=pl.lit(8, dtype=pl.Int64))]
+    )
     assert set(with_task_panels(sizes)[0]["kind_of"]) == {"d\u00a0=\u00a048", "d\u00a0=\u00a08"}
 
 

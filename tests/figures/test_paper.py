@@ -31,7 +31,11 @@ def page_size(path):
 
 @pytest.fixture(scope="module")
 def tables(synthetic):
-    return {"scores": synthetic.scores(), "behaviour": synthetic.behaviour(), "training": synthetic.training()}
+    return {
+        "scores": synthetic.scores(),
+        "trial_accuracy": synthetic.trial_accuracy(),
+        "training": synthetic.training(),
+    }
 
 
 @pytest.fixture(scope="module", params=COLUMNS)

@@ -118,23 +118,23 @@ def reader(request, written, tmp_path_factory):
 def test_a_figure_and_its_data_are_saved_from_the_page_alone(reader, synthetic):
     saved = reader.value("""(async () => {
       const saved = {};
-      for (const button of figure("behaviour").querySelectorAll("button")) {
+      for (const button of figure("trial_accuracy").querySelectorAll("button")) {
         saved[button.textContent] = await press(button);
       }
       return saved;
     })()""")
     texts = {name: base64.b64decode(one["text"]) for name, one in saved.items()}
     assert {name: one["name"] for name, one in saved.items()} == {
-        "SVG": "behaviour.svg",
-        "PNG": "behaviour.png",
-        "Data (CSV)": "behaviour.csv",
-        "Vega-Lite (JSON)": "behaviour.vl.json",
+        "SVG": "trial_accuracy.svg",
+        "PNG": "trial_accuracy.png",
+        "Data (CSV)": "trial_accuracy.csv",
+        "Vega-Lite (JSON)": "trial_accuracy.vl.json",
     }
     assert texts["SVG"].startswith(b"<svg ")
     assert texts["PNG"][1:4] == b"PNG"
     header, *rows = texts["Data (CSV)"].decode().splitlines()
     assert {"seed", "quantity", "kind", "accuracy"} <= set(header.split(","))
-    assert len(rows) == synthetic.behaviour().height
+    assert len(rows) == synthetic.trial_accuracy().height
     assert json.loads(texts["Vega-Lite (JSON)"])["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
     table = reader.value("""press(document.querySelector('button[data-table="training"]'))""")
     assert table["name"] == "training.csv"

@@ -90,9 +90,9 @@ def test_every_figure_has_an_image_with_alt_text(inputs, written):
 
 
 def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic):
-    (question,) = questions(synthetic.scores().with_columns(outside=0.04), synthetic.behaviour())
+    (question,) = questions(synthetic.scores().with_columns(off_span_share=0.04), synthetic.trial_accuracy())
     assert question.question == "Does this network compute with Count and Phase of the algorithm up-down?"
-    assert question.summary == "Yes for Count and Phase."
+    assert question.summary == "Yes, in the span of natural states, for Count and Phase."
     assert "2 networks of type gru with state size 48, trained on multi-object (seeds 0 and 1)" in question.network
     count = question.answers[0]
     assert count.measures[0].main
@@ -100,7 +100,7 @@ def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic)
     assert [(check.name, check.state) for check in count.checks] == [
         ("At least 0.9", "yes"),
         ("Above all controls", "yes"),
-        ("With natural states", "yes"),
+        ("In the span of natural states", "yes"),
     ]
     assert re.match(r"95% interval 0\.9\d\d to 0\.9\d\d over 20,000 interventions and 2 seeds", count.checks[0].text)
     assert count.checks[1].text.startswith("The best is principal components, 0.3")
@@ -109,15 +109,17 @@ def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic)
 
 def test_a_high_iia_far_from_natural_states_is_no_plain_yes(synthetic):
     far = pl.when(pl.col("variable") == "Count").then(pl.col("seed") * 0.23 + 0.2).otherwise(0.02)
-    (question,) = questions(synthetic.scores().with_columns(outside=far, dormant=far * 0.75), None)
+    (question,) = questions(synthetic.scores().with_columns(off_span_share=far, dormant_share=far * 0.75), None)
     assert question.summary == (
-        "Yes for Phase; Count can be rewritten as predicted, but not shown to be by states like the network's own: "
-        "that it can be steered so does not say that it computes so."
+        "Yes, in the span of natural states, for Phase. Count can be steered, but the rewritten states are unlike any "
+        "state that the network reaches by itself: this does not show that the network uses it."
     )
     count, phase = question.answers
-    assert (count.short, phase.short) == ("Yes, but", "Yes")
+    assert (count.short, phase.short) == ("Steerable only", "Yes, in the span")
     assert [check.state for check in count.checks] == ["yes", "yes", "no"]
-    assert "43% of the rewritten states' norm outside the natural span, 32% of the effect" in count.checks[2].text
+    assert (
+        "43% of the rewritten states' norm outside the natural span, 32% of the effect dormant" in count.checks[2].text
+    )
     (question,) = questions(synthetic.scores(), None)
     assert question.answers[0].checks[2].state == "open"
 
@@ -125,7 +127,7 @@ def test_a_high_iia_far_from_natural_states_is_no_plain_yes(synthetic):
 def test_one_seed_is_not_passed_off_as_more(synthetic):
     (question,) = questions(synthetic.scores(seeds=(3,)), None)
     assert "1 network of type" in question.network
-    assert "how far others lie from it is not known" in question.answers[0].checks[0].text
+    assert "the variation between networks is unknown" in question.answers[0].checks[0].text
 
 
 def test_what_is_not_found_is_said(synthetic):
@@ -133,11 +135,11 @@ def test_what_is_not_found_is_said(synthetic):
         pl.when(pl.col("control") == "none").then(0.01).otherwise(pl.col(c)).alias(c) for c in ("iia", "low", "high")
     )
     (question,) = questions(scores, None)
-    assert question.summary == "Count: not found; Phase: not found."
+    assert question.summary == "Count and Phase: not found."
     assert [check.state for check in question.answers[0].checks] == ["no", "no", "open"]
-    assert "of 2 seeds none above all" in question.answers[0].checks[1].text
+    assert "none of 2 seeds above all" in question.answers[0].checks[1].text
     (question,) = questions(synthetic.scores().filter(pl.col("control") == "none"), None)
-    assert question.summary == "Count: undecided; Phase: undecided."
+    assert question.summary == "Count and Phase: undecided."
 
 
 def claim(name, verdict, **figures):
@@ -168,15 +170,15 @@ def test_claims_stand_with_what_was_measured_and_those_that_were_not_stand_apart
 def test_many_questions_have_an_overview_first(synthetic, tmp_path):
     parts = [synthetic.scores(task=task, network=net, seeds=(0,)) for task in ("a", "b") for net in ("gru", "lstm")]
     parts[3] = parts[3].filter(pl.col("variable") != "Phase")
-    scores = pl.concat(parts).with_columns(outside=pl.when(pl.col("task") == "a").then(0.1).otherwise(0.5))
+    scores = pl.concat(parts).with_columns(off_span_share=pl.when(pl.col("task") == "a").then(0.1).otherwise(0.5))
     seen = overview(questions(scores, None))
-    assert seen.summary == "Of 7 questions: 4 “yes”, 3 “yes, but”."
+    assert seen.summary == "Of 7 questions: 4 “yes, in the span”, 3 “steerable only”."
     assert seen.columns == (("up-down", "Count"), ("up-down", "Phase"))
     assert next(name for name, _ in seen.rows) == "a, gru, d\u00a0=\u00a048"
     assert [[answer and answer.verdict for answer in row] for _, row in seen.rows] == [
-        *[["holds", "holds"]] * 2,
-        ["off natural states", "off natural states"],
-        ["off natural states", None],
+        *[["holds, in the span", "holds, in the span"]] * 2,
+        ["off-manifold", "off-manifold"],
+        ["off-manifold", None],
     ]
     html = write_report(ReportInputs("Many", {"scores": scores}), tmp_path).page.read_text()
     assert html.index("Overview of all answers") < html.index('<details class="question">')
@@ -185,10 +187,10 @@ def test_many_questions_have_an_overview_first(synthetic, tmp_path):
 
 def test_what_stands_beside_each_iia_has_a_table_of_its_own(synthetic):
     scores = synthetic.scores().with_columns(
-        outside=pl.when(pl.col("control") == "none").then(0.31), nearest_control=pl.lit("untrained")
+        off_span_share=pl.when(pl.col("control") == "none").then(0.31), nearest_control=pl.lit("untrained")
     )
     table = evidence_table(scores)
-    assert [name for name, *_ in table.columns] == ["seed", "variable", "IIA", "nearest control", "outside"]
+    assert [name for name, *_ in table.columns] == ["seed", "variable", "IIA", "nearest control", "off_span_share"]
     assert len(table.rows) == 4
     assert [cell.text for cell in table.rows[0]][-2:] == ["untrained", "31%"]
     assert table.caption.startswith("4 found alignments. In all of them: multi-object, gru, ")
@@ -257,7 +259,7 @@ def accuracies(*pairs):
         for number, pair in enumerate(pairs)
         for quantity, accuracy in ((2, pair[0]), (1, pair[1]))
     ]
-    return make_table("behaviour", rows)
+    return make_table("trial_accuracy", rows)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +283,7 @@ def test_which_networks_did_not_learn_is_said_and_no_share_is_rounded_up():
     assert learned.detail[0] == "Below 99.99%: gru on t1 (trained 99.99%, held-out 99.98%)."
     assert [cell.text for cell in learned.table.rows[0][4:7]] == ["100.00%", "100.00%", "–"]
     assert [cell.missed for cell in learned.table.rows[1][4:7]] == [False, True, False]
-    assert "95% interval" in learned.table.rows[0][4].told
+    assert "95% interval" in learned.table.rows[0][4].tooltip
 
 
 def test_networks_that_all_failed_still_make_a_report(synthetic, tmp_path):
@@ -300,8 +302,8 @@ def test_networks_that_all_failed_still_make_a_report(synthetic, tmp_path):
 def test_beside_scores_the_table_stands_with_the_behaviour_of_several_networks(synthetic, written, tmp_path):
     html = written[1].page.read_text()
     assert "What learned what?" not in html
-    assert html.index('id="behaviour"') < html.index("Table of trial accuracies") < html.index('id="iia_bars"')
-    one = {"scores": synthetic.scores(seeds=(0,)), "behaviour": synthetic.behaviour(seeds=(0,))}
+    assert html.index('id="trial_accuracy"') < html.index("Table of trial accuracies") < html.index('id="iia_bars"')
+    one = {"scores": synthetic.scores(seeds=(0,)), "trial_accuracy": synthetic.trial_accuracy(seeds=(0,))}
     assert "Table of trial accuracies" not in write_report(ReportInputs("One", one), tmp_path).page.read_text()
 
 

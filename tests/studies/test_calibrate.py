@@ -2,13 +2,13 @@
 
 import polars as pl
 import pytest
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Subspace, score
 from symscope.errors import ConfigurationError
 from symscope.figures.calibration import calibration
 from symscope.figures.theme import chart_spec
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED
 from symscope.report import write_report
 from symscope.runner import local, open_store, run
@@ -60,9 +60,9 @@ def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
     assert table.height == 5 + 2 + 1 + 1
     assert table.filter("held")["variable"].to_list() == ["count", "count", "count", "phase", "phase"]
     assert table["untrained_iia"].null_count() == 4
-    shown = table.select("neurons_iia", "shuffled_values_iia", "outside", "cause_iia").null_count()
+    shown = table.select("neurons_iia", "shuffled_labels_iia", "off_span_share", "cause_iia").null_count()
     assert shown.row(0) == (0, 0, 0, 0)
-    assert set(table.filter(pl.col("part") == "curve")["view"]) == {"none", "spanned"}
+    assert set(table.filter(pl.col("part") == "curve")["coordinates"]) == {"state", "natural-span"}
     spec = chart_spec(calibration(table))
     assert len(spec["vconcat"]) == 3
     assert "held: 3 questions" in spec["description"]

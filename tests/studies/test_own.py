@@ -87,7 +87,9 @@ def test_what_is_the_users_own_goes_through_a_whole_study(own) -> None:
     assert {"a", "phase"} <= set(scores["variable"])
     assert set(scores["algorithm"]) == {"count-both"}
     assert set(scores["task"]) == {"LargerGroup"}
-    assert query(own / "out", "behaviour")["quantity"].unique().sort().to_list() == list(range(1, 9))  # the task's own
+    assert query(own / "out", "trial_accuracy")["quantity"].unique().sort().to_list() == list(
+        range(1, 9)
+    )  # the task's own
 
 
 def test_other_code_of_the_users_makes_another_result(own) -> None:

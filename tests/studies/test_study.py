@@ -57,10 +57,18 @@ def test_a_study_leaves_its_tables_figures_and_report(finished) -> None:
     assert scores.height == pl.read_csv(folder / "tables" / "scores.csv").height == 2 * (2 * 2 * len(CONTROLS) + 1)
     assert set(scores["control"]) == set(CONTROLS)
     found = scores.filter((pl.col("control") == "none") & (pl.col("variable") != "all"))
-    company = ["selectivity", "selectivity_p", "nearest_control", "cause_iia", "isolation_iia", "outside", "nearest"]
+    company = [
+        "selectivity",
+        "selectivity_p",
+        "nearest_control",
+        "cause_iia",
+        "isolation_iia",
+        "off_span_share",
+        "nearest",
+    ]
     assert sum(found.select(company).null_count().row(0)) == 0
     assert scores.filter((pl.col("low") > pl.col("iia")) | (pl.col("iia") > pl.col("high"))).is_empty()
-    behaviour = pl.read_parquet(folder / "tables" / "behaviour.parquet")
+    behaviour = pl.read_parquet(folder / "tables" / "trial_accuracy.parquet")
     assert set(behaviour.columns) == {"task", "network", "d", "seed", "quantity", "held_out", "trial_accuracy", "n"}
     assert behaviour.filter(pl.col("held_out"))["quantity"].unique(maintain_order=True).to_list() == [3, 5, 6]
     page = (folder / "report.html").read_text()
@@ -103,7 +111,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(declaration, finished, tmp
     assert "run the same command to continue" in told
     ended = symscope("study", "run", str(declaration), "--out", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
-    for table in ("scores", "behaviour", "gradience"):
+    for table in ("scores", "trial_accuracy", "gradience"):
         one, other = (pl.read_parquet(folder / "tables" / f"{table}.parquet") for folder in (reference, tmp_path))
         assert one.equals(other), table
 

@@ -3,12 +3,12 @@
 import polars as pl
 import pytest
 import torch
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Subspace, score
 from symscope.analysis import validate
 from symscope.errors import ConfigurationError
-from symscope.interventions import draw_interventions, prepare
 from symscope.seeds import generator
 from symscope.studies import plan_study, preset, read_study
 from symscope.studies.common import part_file
@@ -41,12 +41,12 @@ def test_spare_dimensions_let_an_orthogonal_map_pass_and_its_effect_is_dormant(t
         table = validate("theory", pl.read_parquet(tmp_path / part_file("theory")))
         assert table.height == 4 * 2
         of_count = table.filter(pl.col("variable") == "count").iter_rows(named=True)
-        rows |= {(row["spare"], row["function"], row["view"]): row for row in of_count}
-    assert rows[0, "orthogonal", "none"]["iia"] < 0.8
+        rows |= {(row["spare"], row["function"], row["coordinates"]): row for row in of_count}
+    assert rows[0, "orthogonal", "state"]["iia"] < 0.8
     assert max(row["iia"] for (spare, name, _), row in rows.items() if spare == 0 and name != "orthogonal") > 0.95
-    assert rows[14, "orthogonal", "none"]["iia"] > 0.95
-    assert rows[14, "orthogonal", "none"]["dormant"] > 0.5
-    assert rows[14, "oblique", "spanned"]["outside"] < 1e-3
+    assert rows[14, "orthogonal", "state"]["iia"] > 0.95
+    assert rows[14, "orthogonal", "state"]["dormant_share"] > 0.5
+    assert rows[14, "oblique", "natural-span"]["off_span_share"] < 1e-3
 
 
 def test_reach_leaves_every_pair_of_activations(tmp_path):

@@ -1,4 +1,4 @@
-"""Arithmetic: every sequence read back by plain Python."""
+"""Arithmetic: every sequence is checked by plain Python."""
 
 from collections import Counter
 
@@ -14,8 +14,8 @@ from symscope.tasks import ArithmeticTask
 TASK = ArithmeticTask()
 
 
-def read(names: list[str], largest: int = 20) -> list[bool]:
-    """Checks one sequence without its padding; gives which of its tokens are determined."""
+def determined_tokens(names: list[str], largest: int = 20) -> list[bool]:
+    """Checks a sequence without padding, and returns which of its tokens are determined."""
     assert names[0] == "BOS"
     total, determined = int(names[2]), [False] * 3
     assert 0 <= total <= largest
@@ -43,11 +43,11 @@ def test_sequences_add_up(quantities: list[int], largest: int, seed: int) -> Non
         names = task.vocabulary.decode(sequences.tokens[row].tolist())
         assert names[1] == str(operations)
         assert set(names[length:]) <= {"PAD"}
-        determined = read(names[:length], largest)
+        determined = determined_tokens(names[:length], largest)
         assert sequences.determined[row].tolist() == determined + [False] * (len(names) - length)
 
 
-def test_what_is_free_is_uniform() -> None:
+def test_free_tokens_are_uniform() -> None:
     sequences = TASK.draw(torch.full((8000,), 1), generator(0))
     names = [TASK.vocabulary.decode(row) for row in sequences.tokens.tolist()]
     starts, operators = Counter(int(row[2]) for row in names), Counter(row[3] for row in names)
@@ -59,11 +59,11 @@ def test_what_is_free_is_uniform() -> None:
     assert max(abs(count - sum(operands.values()) / 4) for count in operands.values()) < 50
 
 
-def test_the_environment_draws_what_is_allowed() -> None:
-    allowed = torch.zeros(3000, len(TASK.vocabulary), dtype=torch.bool)
-    allowed[:, [TASK.plus, TASK.minus]] = True
+def test_free_tokens_are_sampled_from_the_mask() -> None:
+    mask = torch.zeros(3000, len(TASK.vocabulary), dtype=torch.bool)
+    mask[:, [TASK.plus, TASK.minus]] = True
     remaining = torch.full((3000,), 7)
-    tokens, after = TASK.sample_free_tokens(allowed, remaining, generator(0))
+    tokens, after = TASK.sample_free_tokens(mask, remaining, generator(0))
     assert abs(int((tokens == TASK.plus).sum()) - 1500) < 140
     assert int((tokens == TASK.minus).sum()) + int((tokens == TASK.plus).sum()) == 3000
     assert torch.equal(after, remaining)
@@ -75,9 +75,12 @@ def test_bad_input() -> None:
     assert ArithmeticTask(quantities=range(1, 31)).largest == 30
     with pytest.raises(InvalidArgumentError, match="'arithmetic' has quantities up to 20, got 21"):
         TASK.draw(torch.tensor([21]), generator(0))
-    with pytest.raises(InvalidArgumentError, match="within 0 to at least 1, got 0"):
+    with pytest.raises(InvalidArgumentError, match="largest_total must be between 1 and 10000, got 0"):
         ArithmeticTask(largest_total=0)
     with pytest.raises(InvalidArgumentError, match="got no quantities"):
         TASK.draw(torch.tensor([], dtype=torch.long), generator(0))
+    with pytest.raises(InvalidArgumentError, match=r"2,003 tokens.*a limit of symscope.*quantities up to 399"):
+        ArithmeticTask(quantities=[400], held_out=[])
+    assert ArithmeticTask(quantities=[399], held_out=[]).longest_response == 0
     with pytest.raises(InvalidArgumentError, match="leaves nothing"):
         ArithmeticTask(quantities=[4], held_out=[4])

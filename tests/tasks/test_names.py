@@ -1,4 +1,4 @@
-"""Names: of tasks, of their options, of tokens."""
+"""Names of tasks, of their options, and of tokens."""
 
 import pytest
 

@@ -1,8 +1,9 @@
-"""Numeric equivalence: sequences against plain Python, quantities and voids against their stated distributions."""
+"""Numeric equivalence: sequences agree with plain Python, quantities and voids with their stated distributions."""
 
 from collections import Counter
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,8 +13,8 @@ from symscope.seeds import generator
 from symscope.tasks import NumericTask, make_task, modulo, multi_object, rounding, same_object
 from symscope.tasks.rules import SQUARE, nearest_multiple, remainder
 
-# The response in plain Python, as the tasks are defined.
-ANSWERS = {
+# Length of the response, as the tasks are defined.
+RESPONSES = {
     "multi-object": lambda n: n,
     "single-object": lambda n: n,
     "same-object": lambda n: n,
@@ -22,7 +23,7 @@ ANSWERS = {
     "square": lambda n: n**2,
 }
 DEMO = {"single-object": {"D"}, "same-object": {"C"}}
-NAMES = [name + void for name in ANSWERS for void in ("", "-void")]
+NAMES = [name + void for name in RESPONSES for void in ("", "-void")]
 batches = st.lists(st.integers(1, 25), min_size=1, max_size=8)
 
 
@@ -44,11 +45,11 @@ def test_sequences_are_as_the_task_is_defined(name: str, quantities: list[int], 
         names = task.vocabulary.decode(sequences.tokens[row].tolist())
         assert set(names[length:]) <= {"PAD"}
         trigger = names.index("T")
-        shown = [token for token in names[1:trigger] if token != "V"]
+        demo = [token for token in names[1:trigger] if token != "V"]
         assert names[0] == "BOS"
-        assert len(shown) == n
-        assert set(shown) <= DEMO.get(kind, {"D1", "D2", "D3"})
-        assert names[trigger + 1 : length] == [response] * ANSWERS[kind](n) + ["EOS"]
+        assert len(demo) == n
+        assert set(demo) <= DEMO.get(kind, {"D1", "D2", "D3"})
+        assert names[trigger + 1 : length] == [response] * RESPONSES[kind](n) + ["EOS"]
         assert sequences.determined[row].tolist() == [trigger < at < length for at in range(len(names))]
     if not name.endswith("-void"):
         assert "V" not in task.vocabulary.names
@@ -81,7 +82,7 @@ def test_voids_come_at_the_stated_rate(probability: float) -> None:
     assert float(voids.gather(1, trigger - 1).double().mean()) == pytest.approx(probability, abs=0.04)
 
 
-def test_the_environment_goes_on_like_the_task() -> None:
+def test_free_tokens_are_sampled_like_the_tasks_own() -> None:
     task = multi_object(void_probability=0.25)
     remaining = torch.cat([torch.zeros(4000), torch.full((4000,), 2)]).long()
     tokens, after = task.sample_free_tokens(
@@ -106,30 +107,23 @@ def test_quantities_and_demo_types_are_uniform() -> None:
         assert abs(int((tokens == demo).sum()) - 4000) < 260
 
 
-def test_a_seed_fixes_the_sequences() -> None:
-    task, n = multi_object(void_probability=0.3), torch.tensor([3, 8, 2])
-    one, same, other = (task.draw(n, generator(seed)).tokens for seed in (0, 0, 1))
-    assert torch.equal(one, same)
-    assert one.shape != other.shape or not torch.equal(one, other)
-
-
 @given(quantities=batches, seed=st.integers(0, 1000))
-def test_remaining_counts_the_demo_tokens_still_to_come(quantities: list[int], seed: int) -> None:
+def test_remaining_demo_tokens_are_those_before_the_trigger(quantities: list[int], seed: int) -> None:
     task = same_object(void_probability=0.3)
     sequences = task.draw(torch.tensor(quantities), generator(seed))
-    for place in range(sequences.tokens.shape[1]):
-        found = task.remaining_demo_tokens(sequences, torch.full((len(quantities),), place)).tolist()
+    for position in range(sequences.tokens.shape[1]):
+        counts = task.remaining_demo_tokens(sequences, torch.full((len(quantities),), position)).tolist()
         for row, tokens in enumerate(sequences.tokens.tolist()):
             trigger = tokens.index(task.trigger)
-            assert found[row] == tokens[place + 1 : max(trigger, place + 1)].count(int(task.demo[0]))
+            assert counts[row] == tokens[position + 1 : max(trigger, position + 1)].count(int(task.demo[0]))
 
 
 def test_bad_input() -> None:
     task = multi_object()
     for probability in (-0.1, 0.0, 1.0, 1.5, float("nan")):
-        told = rf"got {probability:g}: at 0 .* the plain task 'multi-object' without .*; at 1 nothing else"
+        message = rf"got {probability:g}: for no voids, use the plain task 'multi-object' without"
         for name in ("multi-object", "multi-object-void"):
-            with pytest.raises(InvalidArgumentError, match=told):
+            with pytest.raises(InvalidArgumentError, match=message):
                 make_task(name, void_probability=probability)
     assert multi_object().void is None
     with pytest.raises(InvalidArgumentError, match="range of quantities is empty"):
@@ -144,23 +138,45 @@ def test_bad_input() -> None:
         task.draw(torch.tensor([], dtype=torch.long), generator(0))
     with pytest.raises(InvalidArgumentError, match="start at 1, got 0"):
         task.draw(torch.tensor([3, 0]), generator(0))
-    with pytest.raises(InvalidArgumentError, match="at least one sequence, asked for 0"):
+    with pytest.raises(InvalidArgumentError, match="at least one sequence, got a count of 0"):
         task.draw_quantities(0, generator(0))
     with pytest.raises(InvalidArgumentError, match="no quantities to draw from"):
         task.draw_quantities(5, generator(0), among=[])
     with pytest.raises(InvalidArgumentError, match="at least one demo type"):
         NumericTask("none", (), "R")
-    with pytest.raises(InvalidArgumentError, match="'T' is the trigger's or the void's name"):
+    with pytest.raises(InvalidArgumentError, match="'T' is the name of the trigger or the void"):
         NumericTask("clash", ("T",), "R")
-    with pytest.raises(InvalidArgumentError, match="modulus is a whole number of at least 2"):
+    with pytest.raises(InvalidArgumentError, match="modulus must be at least 2, got 1"):
         modulo(modulus=1)
-    with pytest.raises(InvalidArgumentError, match="multiples of a whole number of at least 1"):
+    with pytest.raises(InvalidArgumentError, match="multiple must be at least 1, got 0"):
         rounding(multiple=0)
 
 
-def test_a_sequence_without_trigger_has_no_remaining() -> None:
+def test_a_sequence_without_trigger_is_refused() -> None:
     task = multi_object()
     sequences = task.draw(torch.tensor([2, 5]), generator(0))
     sequences.tokens[1, 6] = task.response
     with pytest.raises(InvalidArgumentError, match="sequence 1 has no trigger 'T': BOS D"):
         task.remaining_demo_tokens(sequences, torch.tensor([1, 1]))
+    with pytest.raises(InvalidArgumentError, match="sequence 1 has no trigger"):
+        task.named_position("last-demo", sequences)
+
+
+def test_the_limit_of_sequence_lengths_is_named_as_a_limit_of_symscope() -> None:
+    assert make_task("square").longest_response == 400
+    assert make_task("modulo").longest_response == 3
+    assert make_task("square", quantities=range(1, 45)).longest_response == 44**2
+    message = (
+        r"'square' with quantities up to 45 has sequences of 2,072 tokens, .* 2,000 .* limit of symscope.* up to 44"
+    )
+    with pytest.raises(InvalidArgumentError, match=message):
+        make_task("square", quantities=range(1, 46))
+    with pytest.raises(InvalidArgumentError, match="use quantities up to 999"):
+        multi_object(quantities=[5, 1000], held_out=[])
+
+
+def test_quantities_of_any_integer_type() -> None:
+    task = multi_object(quantities=np.arange(1, 6), held_out=np.array([2]))
+    assert (task.quantities, task.held_out) == ((1, 2, 3, 4, 5), (2,))
+    assert {type(n) for n in (*task.quantities, *task.held_out)} == {int}
+    assert modulo(modulus=np.int64(3)).rule.of(torch.tensor(5)) == 2

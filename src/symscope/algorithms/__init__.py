@@ -1,4 +1,4 @@
-"""Algorithms: typed variables over time, and which tokens may come next."""
+"""Algorithms: typed variables that change token by token, and determine which tokens may come next."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
 
 
 class SupportedVariable(NamedTuple):
-    """A question that can be asked: does a network of this task hold this variable of this algorithm?"""
+    """A variable of an algorithm that solves a task, and so can be searched for in a network of the task."""
 
     task: str
     algorithm: str
@@ -30,20 +30,26 @@ class SupportedVariable(NamedTuple):
 
 
 def make_algorithm(name: str, task: Task, **options: Any) -> Algorithm:
-    """The algorithm of that name for a task.
+    """Makes an algorithm by name.
+
+    Args:
+        name: a key of `ALGORITHMS`.
+        task: the task that it solves.
+        options: further arguments of the algorithm.
 
     Raises:
-        UnknownNameError: there is no such algorithm; it names the nearest ones.
-        InvalidArgumentError: it does not solve the task; it names those that do, and the tasks that this one solves.
+        UnknownNameError: there is no such algorithm; the message names similar ones.
+        InvalidArgumentError: it does not solve the task; the message names the algorithms that solve the task, and the
+            tasks that this algorithm solves.
     """
     if name not in ALGORITHMS:
         raise UnknownNameError("algorithm", name, ALGORITHMS)
     if not ALGORITHMS[name].solves(task):
-        right = [f"{choice} ({', '.join(variables)})" for choice, variables in _variables(task).items()]
+        suitable = [f"{choice} ({', '.join(variables)})" for choice, variables in _variables(task).items()]
         solves = sorted({entry.task for entry in supported_variables() if entry.algorithm == name})
         raise InvalidArgumentError(
             f"algorithm {name!r} does not solve task {task.name!r}: those that do, with their variables: "
-            f"{'; '.join(right) or 'none'}. {name!r} solves: {', '.join(solves) or 'none'}"
+            f"{'; '.join(suitable) or 'none'}. {name!r} solves: {', '.join(solves) or 'none'}"
         )
     return ALGORITHMS[name](task, **options)
 
@@ -54,7 +60,11 @@ def algorithms_for(task: Task) -> tuple[str, ...]:
 
 
 def supported_variables(tasks: Iterable[str] = TASKS) -> list[SupportedVariable]:
-    """Every variable of every algorithm that can be asked of each of the tasks (by default of all), as they come."""
+    """Every variable of every algorithm that solves one of the tasks, in the order of the tasks.
+
+    Args:
+        tasks: names of tasks; default: all tasks.
+    """
     return [
         SupportedVariable(name, algorithm, variable)
         for name in tasks

@@ -1,9 +1,9 @@
-"""An algorithm has typed, mutable variables over time and says which tokens may come next.
+"""Interface of algorithms: typed variables that change token by token, and determine which tokens may come next.
 
-It runs on whole batches. Its state is a dictionary from a variable's name to one number a row, taken in and given
-back, never kept; so an intervention on a variable is an entry that is replaced. The dictionary may hold entries that
-are no variables: what the algorithm reads anew from the context at every step, and so nothing that it could be asked
-to hold.
+An algorithm runs on batches. Its state is a dictionary from the name of a variable to one number per row. Methods take
+the state as an argument and return the new state, so an intervention on a variable replaces one entry. The dictionary
+may have entries that are not variables: quantities that the algorithm computes from the whole context at every step.
+They cannot be overwritten.
 """
 
 from abc import ABC, abstractmethod
@@ -18,15 +18,19 @@ from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.tasks import Task
 
 Values = Mapping[str, Tensor]
-"""The state of a batch: name to `Shaped[Tensor, "batch"]`, of the dtype that the variable's type says."""
+"""The state of a batch: name to `Shaped[Tensor, "batch"]`, with the dtype of the variable's type."""
 
 
 class Algorithm(ABC):
-    """Variables, and the rules that update them token by token.
+    """An algorithm for a task: its variables, and the rules that update them.
+
+    Args:
+        task: the task that it solves.
 
     Attributes:
         name: the algorithm's name in tables and studies.
-        variables: its variables, each of which can be overwritten.
+        variables: its variables; an intervention can overwrite each of them.
+        task: the task that it solves.
 
     Raises:
         InvalidArgumentError: it does not solve the task.
@@ -43,34 +47,50 @@ class Algorithm(ABC):
     @classmethod
     @abstractmethod
     def solves(cls, task: Task) -> bool:
-        """Whether the algorithm solves the task; only then can its variables be looked for in a network."""
+        """Whether the algorithm predicts all determined tokens of the task."""
 
     @abstractmethod
     def start(self, batch: int) -> Values:
-        """The variables before any token."""
+        """The state before the first token."""
 
     @abstractmethod
     def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
-        """The variables after one more token; `BOS`, `EOS` and `PAD` add nothing to them."""
+        """The state after one more token; `BOS`, `EOS` and `PAD` do not change the variables."""
 
     @abstractmethod
     def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """The tokens that may come next; one alone means that it is determined."""
+        """The tokens that may come next; a single token is determined."""
 
     def can_end(self, values: Values) -> Bool[Tensor, " batch"]:
-        """False where no continuation could ever reach `EOS` (possible only after an intervention)."""
+        """Whether some continuation reaches `EOS`; false only in states that an intervention made."""
         first = next(iter(values.values()))
         return torch.ones_like(first, dtype=torch.bool)
 
-    def run(self, tokens: Int[Tensor, "batch time"]) -> dict[str, Shaped[Tensor, "batch time"]]:
-        """The variables after each token of each sequence.
+    def demo_tokens_counted(self, values: Values) -> Int[Tensor, " batch"]:
+        """Number of demo tokens that each state of the demo phase stands for.
 
-        A sequence may stop anywhere, also before its trigger: it is a prefix. One with `EOS` is whole, so its end must
-        be one that the algorithm allows.
+        Without an intervention, it is the number of demo tokens before the state. After an intervention, it is the
+        number of demo tokens that would give the counter of the state its value, and it may be negative. In the
+        protocol of the authors' code, max(0, q - counted) further demo tokens follow an intervention, where q is a
+        newly drawn quantity.
+
+        Args:
+            values: states in the demo phase; for other states, the result has no meaning.
 
         Raises:
-            InvalidArgumentError: there are no tokens, one is outside the task's vocabulary, or a sequence ends where
-                the algorithm goes on (without a trigger, say).
+            InvalidArgumentError: the algorithm has no demo phase.
+        """
+        raise InvalidArgumentError(f"algorithm {self.name!r} has no demo phase, so it counts no demo tokens")
+
+    def run(self, tokens: Int[Tensor, "batch time"]) -> dict[str, Shaped[Tensor, "batch time"]]:
+        """The state after each token of each sequence.
+
+        A sequence without `EOS` is a prefix, and may stop at any position. In a complete sequence, `EOS` must be at a
+        position where the algorithm permits it.
+
+        Raises:
+            InvalidArgumentError: there are no tokens, a token is outside the task's vocabulary, or a sequence has `EOS`
+                where the algorithm does not permit it (for example without a trigger).
         """
         self._check_tokens(tokens)
         values, after = self.start(len(tokens)), []
@@ -82,7 +102,7 @@ class Algorithm(ABC):
         return over_time
 
     def check_variables(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The names as a tuple; `UnknownNameError` for the first that is no variable of this algorithm."""
+        """The names as a tuple; `UnknownNameError` for the first name that is not a variable of the algorithm."""
         if isinstance(names, str):
             raise InvalidArgumentError(f"give a list of variables, [{names!r}], not the text {names!r}")
         names = tuple(names)
@@ -97,26 +117,26 @@ class Algorithm(ABC):
             raise InvalidArgumentError(f"nothing to run on: tokens have the shape {tuple(tokens.shape)}")
         size = len(self.task.vocabulary)
         if int(tokens.min()) < 0 or int(tokens.max()) >= size:
-            row, place = ((tokens < 0) | (tokens >= size)).nonzero()[0].tolist()
+            row, position = ((tokens < 0) | (tokens >= size)).nonzero()[0].tolist()
             raise InvalidArgumentError(
-                f"token {int(tokens[row, place])} of sequence {row}, position {place}, does not exist: "
+                f"token {int(tokens[row, position])} of sequence {row}, position {position}, does not exist: "
                 f"task {self.task.name!r} has the ids 0..{size - 1}"
             )
 
     def _check_ends(self, tokens: Int[Tensor, "batch time"], values: Values) -> None:
-        """Of whole sequences, which have `EOS`; what they may end after is what the algorithm itself says."""
+        """Checks that the algorithm permits the `EOS` of each complete sequence."""
         vocabulary = self.task.vocabulary
         ends = tokens == vocabulary.eos
-        whole = ends.any(1).nonzero()[:, 0]
-        end = ends[whole].int().argmax(1)
-        before = (end - 1).clamp(min=0)  # an EOS adds nothing, so where it is the first token this is the start
-        allowed = self.next_token_mask({name: column[whole, before] for name, column in values.items()})
-        wrong = (~allowed[:, vocabulary.eos]).nonzero()[:, 0]
+        complete = ends.any(1).nonzero()[:, 0]
+        end = ends[complete].int().argmax(1)
+        before = (end - 1).clamp(min=0)  # EOS changes nothing: if it is the first token, this is the initial state
+        next_tokens = self.next_token_mask({name: column[complete, before] for name, column in values.items()})
+        wrong = (~next_tokens[:, vocabulary.eos]).nonzero()[:, 0]
         if len(wrong):
-            at = int(wrong[0])
-            shown = vocabulary.decode(tokens[whole[at], : int(end[at]) + 1].tolist())
-            right = vocabulary.decode(allowed[at].nonzero()[:, 0].tolist())
+            row = int(wrong[0])
+            names = vocabulary.decode(tokens[complete[row], : int(end[row]) + 1].tolist())
+            possible = vocabulary.decode(next_tokens[row].nonzero()[:, 0].tolist())
             raise InvalidArgumentError(
-                f"sequence {int(whole[at])} is none of task {self.task.name!r}: {' '.join(shown)}. Where it ends, "
-                f"{self.name} goes on with {' or '.join(right)}; leave {shown[-1]} off to run on what comes before"
+                f"sequence {int(complete[row])} is not a sequence of task {self.task.name!r}: {' '.join(names)}. "
+                f"At its end, {self.name} continues with {' or '.join(possible)}; remove {names[-1]} to run on a prefix"
             )

@@ -1,4 +1,4 @@
-"""Ctx-Distr: hold no count, but sum a value of every token over the whole context (TMLR 2025, Algorithm 3)."""
+"""Ctx-Distr: no counter, but a value for each token, summed over the whole context (TMLR 2025, Algorithm 3)."""
 
 from typing import final
 
@@ -13,24 +13,23 @@ from symscope.algorithms.variables import Integer
 
 @final
 class CtxDistr(NumericAlgorithm):
-    """One variable, `value`: what the token at this position adds to every sum over the context that it is part of.
+    """Variable `value`: the summand of the token at this position.
 
-    A demo token has the value +1, a response token -1, any other 0; `EOS` follows when the sum over the context is
-    zero or below in the resp phase. Nothing that accumulates is a variable: overwriting the value of one position
-    changes every later sum by the difference and nothing else. What the algorithm reads from the context, the values
-    before this position (`context`) and whether the trigger is among them (`phase`), cannot be asked for.
+    A demo token has the value +1, a response token -1, every other token 0. In the resp phase, `EOS` follows if the sum
+    over the context is zero or below. No variable accumulates: an intervention on the value at one position changes
+    every later sum by the difference, and nothing else. The entries that the algorithm computes from the context, the
+    sum of the values before this position (`context`) and whether the trigger is among them (`phase`), are not
+    variables.
     """
 
     name = "ctx-distr"
     variables = (Integer("value", -1, 1),)
 
     def start(self, batch: int) -> Values:
-        """See `Algorithm.start`."""
         zero = torch.zeros(batch, dtype=torch.long)
         return {"value": zero, "context": zero, "phase": torch.full((batch,), DEMO)}
 
     def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
-        """See `Algorithm.step`."""
         phase = values["phase"]
         resp = phase == RESP
         up, down = self._demo[tokens] & ~resp, self._response[tokens] & resp
@@ -40,6 +39,8 @@ class CtxDistr(NumericAlgorithm):
             "phase": torch.where(self._trigger[tokens], RESP, phase),
         }
 
+    def demo_tokens_counted(self, values: Values) -> Int[Tensor, " batch"]:
+        return values["context"] + values["value"]
+
     def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.next_token_mask`."""
         return self._next(values["phase"], values["context"] + values["value"] <= 0)

@@ -1,4 +1,4 @@
-"""Increment: count the demo tokens in steps of 1, the response tokens in steps of one n-th of the way to 1."""
+"""Increment: counts n demo tokens in steps of 1, and the response tokens in steps of 1/n up to 1."""
 
 from typing import final
 
@@ -11,30 +11,28 @@ from symscope.algorithms.numeric import DEMO, PHASE, RESP, NumericAlgorithm
 from symscope.algorithms.variables import Real
 
 ROUNDING = 1e-9
-"""A count this close to 1 has reached it. Counts are sums of at most some hundred fractions, so float64 errs by less
-than 1e-12, and two different ones lie further apart than this."""
+"""A count within this distance of 1 is 1. Counts are sums of at most some hundred fractions, so the error of float64 is
+below 1e-12, and different counts are further apart than this distance."""
 
 
 @final
 class Increment(NumericAlgorithm):
     """Variables `count`, `increment` and `phase`.
 
-    Demo and response tokens, each in its phase, add the increment to the count. The increment starts as 1; at the
-    trigger it becomes 1/count and the count starts again from 0. `EOS` follows when the count of the resp phase is 1,
-    or beyond it after an intervention. A count of 0 at the trigger (possible only after an intervention) has no
-    1/count: the increment is then 0, and there is no end.
+    A demo token in the demo phase and a response token in the resp phase add the increment to the count. The increment
+    is 1 at first; the trigger sets the increment to 1/count and the count to 0. `EOS` follows if the count in the resp
+    phase is 1 or, after an intervention, more. If the count at the trigger is 0, which only an intervention makes
+    possible, the increment becomes 0 and the sequence cannot end.
     """
 
     name = "increment"
     variables = (Real("count"), Real("increment"), PHASE)
 
     def start(self, batch: int) -> Values:
-        """See `Algorithm.start`."""
-        one = torch.ones(batch, dtype=torch.float64)
-        return {"count": 0 * one, "increment": one, "phase": torch.full((batch,), DEMO)}
+        ones = torch.ones(batch, dtype=torch.float64)
+        return {"count": 0 * ones, "increment": ones, "phase": torch.full((batch,), DEMO)}
 
     def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
-        """See `Algorithm.step`."""
         count, increment, phase = values["count"], values["increment"], values["phase"]
         resp, trigger = phase == RESP, self._trigger[tokens]
         counts = torch.where(resp, self._response[tokens], self._demo[tokens])
@@ -47,12 +45,13 @@ class Increment(NumericAlgorithm):
             "phase": torch.where(trigger, RESP, phase),
         }
 
+    def demo_tokens_counted(self, values: Values) -> Int[Tensor, " batch"]:
+        return (values["count"] - ROUNDING).ceil().long()  # a count of 3.4 has as many responses as a count of 4
+
     def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.next_token_mask`."""
         return self._next(values["phase"], self._reached(values))
 
     def can_end(self, values: Values) -> Bool[Tensor, " batch"]:
-        """See `Algorithm.can_end`."""
         return (values["phase"] == DEMO) | (values["increment"] > 0) | self._reached(values)
 
     def _reached(self, values: Values) -> Bool[Tensor, " batch"]:

@@ -1,6 +1,6 @@
-"""What the algorithms for numeric equivalence share: which token plays which role, and the two phases.
+"""Base of the algorithms for numeric equivalence: the roles of tokens, and the two phases.
 
-A void token plays no role: it is free in the demo phase and changes nothing.
+A void token is free in the demo phase and does not change the state.
 """
 
 from abc import ABC
@@ -19,17 +19,17 @@ PHASE = Category("phase", ("demo", "resp"))
 
 
 class NumericAlgorithm(Algorithm, ABC):
-    """Tokens by role, and what may come next in each phase.
+    """An algorithm with a demo phase and a resp phase.
 
     Attributes:
-        rule: name of the response rule that it follows; it solves every numeric task with that rule.
+        rule: name of the response rule that it follows; it solves every numeric task with this rule.
     """
 
     rule: ClassVar[str] = "equal"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        assert isinstance(task, NumericTask)  # it is claimed
+        assert isinstance(task, NumericTask)  # since `solves` is true
         token = torch.arange(len(task.vocabulary))
         self._demo = torch.isin(token, task.demo)
         self._response = token == task.response
@@ -39,10 +39,9 @@ class NumericAlgorithm(Algorithm, ABC):
 
     @classmethod
     def solves(cls, task: Task) -> bool:
-        """See `Algorithm.solves`."""
         return isinstance(task, NumericTask) and task.rule.name == cls.rule
 
     def _next(self, phase: Int[Tensor, " batch"], ended: Bool[Tensor, " batch"]) -> Bool[Tensor, "batch vocabulary"]:
-        """The environment's choice in the demo phase; in the resp phase `EOS` where it has ended, else a response."""
-        answer = torch.where(ended[:, None], self._end, self._response)
-        return torch.where((phase == RESP)[:, None], answer, self._free)
+        """The free tokens in the demo phase; in the resp phase `EOS` where `ended`, otherwise the response token."""
+        determined = torch.where(ended[:, None], self._end, self._response)
+        return torch.where((phase == RESP)[:, None], determined, self._free)

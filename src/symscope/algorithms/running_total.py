@@ -1,4 +1,4 @@
-"""Running-Total: the algorithm of the arithmetic task."""
+"""Running-Total: updates the total after each operation of the arithmetic task."""
 
 from typing import final
 
@@ -18,17 +18,17 @@ OPERATIONS, START, OPERATOR, ADD, SUBTRACT, EQUALS, TOTAL, COMMA = range(len(PHA
 class RunningTotal(Algorithm):
     """Variables `total`, `remaining` and `phase`.
 
-    `phase` is what comes next: how many operations there are, the start value, an operator (or the end), an operand
-    to add, an operand to subtract, `=`, the total, the comma. `remaining` is how many operations have not begun: the
-    operator takes one off, and when an operator would be next and none remain, `EOS` follows. `total` (0 before the
-    start value) takes the operand in at once, before `=`.
+    `phase` is the kind of the next token: the number of operations, the start value, an operator (or `EOS`), an operand
+    to add, an operand to subtract, `=`, the total, the comma. `remaining` is the number of operations that have not
+    begun: each operator reduces it by 1, and `EOS` follows in place of an operator if it is 0. `total` is 0 before the
+    start value; an operand changes it immediately, before `=`.
     """
 
     name = "running-total"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        assert isinstance(task, ArithmeticTask)  # it is claimed
+        assert isinstance(task, ArithmeticTask)  # since `solves` is true
         self.variables = (
             Integer("total", 0, task.largest_total),
             Integer("remaining", 0, task.largest),
@@ -37,27 +37,24 @@ class RunningTotal(Algorithm):
         size = len(task.vocabulary)
         self._number = torch.full((size,), -1)
         self._number[task.numbers] = torch.arange(len(task.numbers))
-        self._room = task.largest_total
+        self._largest = task.largest_total
         self._end = torch.arange(size) == task.vocabulary.eos
-        self._then = torch.arange(len(PHASES))[:, None].repeat(1, size)  # a token that does not belong changes nothing
+        self._next_phase = torch.arange(len(PHASES))[:, None].repeat(1, size)  # by default, a token changes nothing
         for phase, after in ((OPERATIONS, START), (START, OPERATOR), (ADD, EQUALS), (SUBTRACT, EQUALS), (TOTAL, COMMA)):
-            self._then[phase, task.numbers] = after
-        self._then[OPERATOR, task.plus], self._then[OPERATOR, task.minus] = ADD, SUBTRACT
-        self._then[EQUALS, task.equals], self._then[COMMA, task.comma] = TOTAL, OPERATOR
-        self._belongs = self._then != torch.arange(len(PHASES))[:, None]
+            self._next_phase[phase, task.numbers] = after
+        self._next_phase[OPERATOR, task.plus], self._next_phase[OPERATOR, task.minus] = ADD, SUBTRACT
+        self._next_phase[EQUALS, task.equals], self._next_phase[COMMA, task.comma] = TOTAL, OPERATOR
+        self._belongs = self._next_phase != torch.arange(len(PHASES))[:, None]
 
     @classmethod
     def solves(cls, task: Task) -> bool:
-        """See `Algorithm.solves`."""
         return isinstance(task, ArithmeticTask)
 
     def start(self, batch: int) -> Values:
-        """See `Algorithm.start`."""
         zero = torch.zeros(batch, dtype=torch.long)
         return {"total": zero, "remaining": zero, "phase": torch.full((batch,), OPERATIONS)}
 
     def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
-        """See `Algorithm.step`."""
         total, remaining, phase = values["total"], values["remaining"], values["phase"]
         number, belongs = self._number[tokens], self._belongs[phase, tokens]
 
@@ -68,17 +65,16 @@ class RunningTotal(Algorithm):
         return {
             "total": total,
             "remaining": torch.where(now(OPERATIONS), number, remaining - now(OPERATOR).long()),
-            "phase": self._then[phase, tokens],
+            "phase": self._next_phase[phase, tokens],
         }
 
     def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.next_token_mask`."""
         total, phase, number = values["total"][:, None], values["phase"][:, None], self._number
-        least = torch.where(phase == OPERATIONS, 1, torch.where(phase == TOTAL, total, 0))
-        most = torch.full_like(total, self._room)
-        most = torch.where(phase == OPERATIONS, len(self._number), most)
-        most = torch.where(phase == ADD, self._room - total, most)
-        most = torch.where((phase == SUBTRACT) | (phase == TOTAL), total, most)
-        fits = (number < 0) | ((number >= least) & (number <= most))
-        over = (phase == OPERATOR) & (values["remaining"][:, None] <= 0)
-        return torch.where(over, self._end, self._belongs[values["phase"]] & fits)
+        low = torch.where(phase == OPERATIONS, 1, torch.where(phase == TOTAL, total, 0))
+        high = torch.full_like(total, self._largest)
+        high = torch.where(phase == OPERATIONS, len(self._number), high)
+        high = torch.where(phase == ADD, self._largest - total, high)
+        high = torch.where((phase == SUBTRACT) | (phase == TOTAL), total, high)
+        fits = (number < 0) | ((number >= low) & (number <= high))
+        finished = (phase == OPERATOR) & (values["remaining"][:, None] <= 0)
+        return torch.where(finished, self._end, self._belongs[values["phase"]] & fits)

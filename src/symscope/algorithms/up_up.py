@@ -1,4 +1,4 @@
-"""Up-Up: count the demo tokens and the response tokens apart, end when they are equal (TMLR 2025, Algorithm 2)."""
+"""Up-Up: counts demo tokens and response tokens separately, and ends when the counts agree (TMLR 2025, Algorithm 2)."""
 
 from typing import final
 
@@ -15,20 +15,19 @@ from symscope.algorithms.variables import Integer
 class UpUp(NumericAlgorithm):
     """Variables `demo_count`, `resp_count` and `phase`.
 
-    A demo token adds one to the demo count, a response token to the resp count, each in its own phase; `EOS` follows
-    when they are equal in the resp phase. A resp count beyond the demo count goes on for ever: it has no end.
+    A demo token in the demo phase adds 1 to the demo count; a response token in the resp phase adds 1 to the resp
+    count. `EOS` follows in the resp phase if the counts are equal. A state cannot end if its resp count is above its
+    demo count.
     """
 
     name = "up-up"
     variables = (Integer("demo_count"), Integer("resp_count"), PHASE)
 
     def start(self, batch: int) -> Values:
-        """See `Algorithm.start`."""
         zero = torch.zeros(batch, dtype=torch.long)
         return {"demo_count": zero, "resp_count": zero, "phase": torch.full((batch,), DEMO)}
 
     def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
-        """See `Algorithm.step`."""
         phase = values["phase"]
         resp = phase == RESP
         return {
@@ -37,10 +36,11 @@ class UpUp(NumericAlgorithm):
             "phase": torch.where(self._trigger[tokens], RESP, phase),
         }
 
+    def demo_tokens_counted(self, values: Values) -> Int[Tensor, " batch"]:
+        return values["demo_count"]
+
     def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        """See `Algorithm.next_token_mask`."""
         return self._next(values["phase"], values["demo_count"] == values["resp_count"])
 
     def can_end(self, values: Values) -> Bool[Tensor, " batch"]:
-        """See `Algorithm.can_end`."""
         return (values["phase"] == DEMO) | (values["resp_count"] <= values["demo_count"])

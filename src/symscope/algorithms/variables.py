@@ -1,4 +1,4 @@
-"""A variable of an algorithm, and its type: a whole number, a real number, or a category."""
+"""Types of variables: integers, real numbers, categories."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -7,7 +7,11 @@ from typing import final
 
 @dataclass(frozen=True)
 class Variable(ABC):
-    """A variable that can be overwritten. Its type says what its values mean; printed, it says so too."""
+    """A variable of an algorithm. As text, it is its name and its type.
+
+    Attributes:
+        name: the variable's name.
+    """
 
     name: str
 
@@ -18,7 +22,12 @@ class Variable(ABC):
 @final
 @dataclass(frozen=True)
 class Integer(Variable):
-    """A whole number from `low` to `high`, or without bound above; stored as an integer."""
+    """An integer variable, stored as int64.
+
+    Attributes:
+        low: the smallest value.
+        high: the largest value; None: there is no upper bound.
+    """
 
     low: int = 0
     high: int | None = None
@@ -30,7 +39,7 @@ class Integer(Variable):
 @final
 @dataclass(frozen=True)
 class Real(Variable):
-    """A number of at least 0 that need not be whole; stored as float64."""
+    """A real variable with values of at least 0, stored as float64."""
 
     def __str__(self) -> str:
         return f"{self.name}: a real number"
@@ -39,7 +48,11 @@ class Real(Variable):
 @final
 @dataclass(frozen=True)
 class Category(Variable):
-    """One of several labels; stored as the label's index."""
+    """A categorical variable, stored as the index of its label.
+
+    Attributes:
+        labels: the names of its values.
+    """
 
     labels: tuple[str, ...]
 

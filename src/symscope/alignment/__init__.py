@@ -1,58 +1,97 @@
-"""Alignment: which subspace of a network's state is which variable; search, score and controls."""
+"""Alignment: which subspace of the state of a network is which variable; search, test metrics and controls."""
 
-from symscope.alignment.compare import Comparison, compare
-from symscope.alignment.controls import whole_state_score, whole_state_test
-from symscope.alignment.evidence import Evidence, load_evidence, save_evidence
-from symscope.alignment.files import load_functions, save_functions
-from symscope.alignment.find import find
+from symscope.alignment._align import align
+from symscope.alignment._compare import Comparison, compare
+from symscope.alignment._evaluate import evaluate
+from symscope.alignment._files import read_alignments, read_results, save_alignments
+from symscope.alignment._fit import FittedAlignments, fit, uncut_accuracy
+from symscope.alignment._pool import TrainingPool
+from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
+from symscope.alignment._search import search
+from symscope.alignment.controls import (
+    CONTROLS,
+    DEFAULT_CONTROLS,
+    ComputedControl,
+    Control,
+    PrincipalComponents,
+    RandomSubspace,
+    SearchedControl,
+    ShuffledLabels,
+    SingleNeurons,
+    Untrained,
+    WholeState,
+)
 from symscope.alignment.functions import (
+    FUNCTIONS,
+    Alignment,
     AlignmentFunction,
-    GeneralLinear,
+    LinearAlignment,
     Oblique,
     Orthogonal,
     Reversible,
-    Subspace,
-    Through,
+    alignment_function,
+    function_with_options,
     neurons,
     principal_components,
     random_subspace,
+    subspace,
     whole_state,
 )
-from symscope.alignment.masks import Blocks, Learned, Mask
-from symscope.alignment.score import Score, follows_swap, score
-from symscope.alignment.search import Found, Question, SearchOptions, search
-from symscope.alignment.starts import FUNCTIONS
+from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
+from symscope.alignment.result import AlignmentResult
+from symscope.alignment.results import Results
+from symscope.alignment.score import Score, follows_swap, whole_state_score, whole_state_test
+from symscope.alignment.test_set import TestMetrics, TestSet
 
 __all__ = [
+    "CONTROLS",
+    "DEFAULT_CONTROLS",
     "FUNCTIONS",
+    "Alignment",
     "AlignmentFunction",
-    "Blocks",
+    "AlignmentProblem",
+    "AlignmentResult",
+    "BoundaryMask",
     "Comparison",
-    "Evidence",
-    "Found",
-    "GeneralLinear",
-    "Learned",
+    "ComputedControl",
+    "Control",
+    "FittedAlignments",
+    "FixedMask",
+    "LinearAlignment",
     "Mask",
     "Oblique",
     "Orthogonal",
-    "Question",
+    "PrincipalComponents",
+    "RandomSubspace",
+    "Results",
     "Reversible",
     "Score",
     "SearchOptions",
-    "Subspace",
-    "Through",
+    "SearchResult",
+    "SearchedControl",
+    "ShuffledLabels",
+    "SingleNeurons",
+    "TestMetrics",
+    "TestSet",
+    "TrainingPool",
+    "Untrained",
+    "WholeState",
+    "align",
+    "alignment_function",
     "compare",
-    "find",
+    "evaluate",
+    "fit",
     "follows_swap",
-    "load_evidence",
-    "load_functions",
+    "function_with_options",
     "neurons",
     "principal_components",
     "random_subspace",
-    "save_evidence",
-    "save_functions",
-    "score",
+    "read_alignments",
+    "read_results",
+    "save_alignments",
     "search",
+    "subspace",
+    "uncut_accuracy",
     "whole_state",
     "whole_state_score",
     "whole_state_test",

@@ -1,170 +1,183 @@
-"""A mask says which of a function's dimensions belong to which variable: the other half of an alignment.
+"""A mask says which dimensions of an alignment function belong to which variable.
 
-Functions and masks multiply: any function is searched with any mask. Like functions, masks of one kind are evaluated
-side by side from their stacked tensors.
+Functions and masks combine freely. Like the maps of a function, masks of one kind are evaluated in one batch from their
+stacked tensors.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, final
+from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from symscope.alignment.functions.base import Mask as Weights
-from symscope.alignment.functions.base import Stackable
+from symscope.alignment.functions.base import Tensors, Weights
 from symscope.errors import InvalidArgumentError
 
+SwapOf = tuple[tuple[str, int], ...]
+"""The variables that an intervention overwrites, each with the index of its source."""
 
-class Mask(Stackable, ABC):
-    """Gives dimensions to variables.
+
+class Mask(ABC):
+    """Gives dimensions to variables; the members are dataclasses.
 
     Attributes:
-        variables: the variables.
         k: how many dimensions there are to give.
     """
 
-    variables: tuple[str, ...]
     k: int
 
     @abstractmethod
+    def initialise(self) -> tuple[Tensor, ...]:
+        """The tensors of a mask; trainable ones require a gradient."""
+
+    @abstractmethod
     def weights(
-        self,
-        tensors: Sequence[Float[Tensor, "functions ..."]],
-        variable: Int[Tensor, "functions rows"],
-        progress: float,
+        self, tensors: Tensors, swap: Int[Tensor, "masks rows"], source: int, progress: float
     ) -> Weights | None:
-        """How much of each dimension is exchanged, for several masks that differ from this one in their tensors alone.
+        """How much of each dimension comes from a source, for several masks.
 
         Args:
-            tensors: theirs, stacked.
-            variable: which variable each row swaps.
-            progress: how much of the search is over, from 0 to 1.
+            tensors: of the masks, stacked.
+            swap: which of the swaps each row is.
+            source: index of the source.
+            progress: share of the search that is over, from 0 to 1.
 
         Returns:
             Weights from 0 to 1; `None` where every row exchanges all dimensions.
         """
 
     @abstractmethod
-    def parts(self) -> Mapping[str, slice]:
-        """The dimensions of each variable, as the mask stands."""
+    def dimensions(self, tensors: Sequence[Tensor]) -> Mapping[str, slice]:
+        """The dimensions of each variable, from the tensors of one mask."""
 
-    def cost(self, tensors: Sequence[Float[Tensor, "functions ..."]]) -> Float[Tensor, " functions"] | None:
-        """What is added to each function's loss; `None` for nothing."""
+    @property
+    @abstractmethod
+    def structure(self) -> tuple[object, ...]:
+        """Everything but the names of variables; masks of one structure are evaluated in one batch."""
+
+    def penalty(self, tensors: Tensors) -> Tensor | None:
+        """What is added to the loss of each fit, in nats; `None` for nothing."""
         return None
 
     def settled(self, progress: float) -> bool:
-        """Whether a search may be stopped early at this point of its course."""
+        """Whether a search may stop early at this point."""
         return True
 
 
 @final
-class Blocks(Mask):
+@dataclass(frozen=True)
+class FixedMask(Mask):
     """A fixed block of dimensions for each variable, one after another.
+
+    Attributes:
+        sizes: the variables and their numbers of dimensions.
+        swaps: what each kind of intervention overwrites; default: one variable each, from the first source.
 
     Raises:
         InvalidArgumentError: no variables, or one without dimensions.
     """
 
-    table: Tensor
+    sizes: tuple[tuple[str, int], ...]
+    swaps: tuple[SwapOf, ...] = ()
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        super().__init__()
-        if not sizes or min(sizes.values()) < 1:
+    def __post_init__(self) -> None:
+        if not self.sizes or min(size for _, size in self.sizes) < 1:
             raise InvalidArgumentError(
-                f"each variable takes at least 1 dimension, and there is at least one; got {dict(sizes)}"
+                f"name at least one variable, each with at least 1 dimension; got {dict(self.sizes)}"
             )
-        self.sizes, self.variables, self.k = dict(sizes), tuple(sizes), sum(sizes.values())
-        table = torch.zeros(len(sizes), self.k)
-        for row, part in enumerate(self.parts().values()):
-            table[row, part] = 1
-        self.register_buffer("table", table)
+        if not self.swaps:
+            object.__setattr__(self, "swaps", tuple(((name, 0),) for name, _ in self.sizes))
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """See `Stackable.tensors`: one row for each variable, 1 where it exchanges."""
-        return (self.table,)
+    @property
+    def k(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Dimensions of all variables together."""
+        return sum(size for _, size in self.sizes)
 
-    def settings(self) -> Mapping[str, Any]:
-        """See `Stackable.settings`."""
-        return {"variables": len(self.variables)}
+    @property
+    def structure(self) -> tuple[object, ...]:
+        return FixedMask, self.k, len(self.sizes), tuple(len(swap) for swap in self.swaps)
+
+    def initialise(self) -> tuple[Tensor, ...]:
+        sources = 1 + max(source for swap in self.swaps for _, source in swap)
+        table = torch.zeros(sources, len(self.swaps), self.k)
+        blocks = self.dimensions(())
+        for row, swap in enumerate(self.swaps):
+            for name, source in swap:
+                table[source, row, blocks[name]] = 1
+        return (table,)
 
     def weights(
-        self,
-        tensors: Sequence[Float[Tensor, "functions ..."]],
-        variable: Int[Tensor, "functions rows"],
-        progress: float,
+        self, tensors: Tensors, swap: Int[Tensor, "masks rows"], source: int, progress: float
     ) -> Weights | None:
-        """See `Mask.weights`."""
-        if len(self.variables) == 1:
-            return None
         (tables,) = tensors
-        return tables.gather(1, variable[:, :, None].expand(-1, -1, self.k))
+        if tables.shape[1] == 1 and len(self.swaps) == 1 and len(self.swaps[0]) == len(self.sizes):
+            return None
+        if source >= tables.shape[1]:
+            return tables.new_zeros(len(tables), 1, self.k)
+        return tables[:, source].gather(1, swap[:, :, None].expand(-1, -1, self.k))
 
-    def parts(self) -> Mapping[str, slice]:
-        """See `Mask.parts`."""
-        ends = list(accumulate(self.sizes.values()))
-        return {name: slice(end - size, end) for (name, size), end in zip(self.sizes.items(), ends, strict=True)}
+    def dimensions(self, tensors: Sequence[Tensor]) -> Mapping[str, slice]:
+        ends = accumulate(size for _, size in self.sizes)
+        return {name: slice(end - size, end) for (name, size), end in zip(self.sizes, ends, strict=True)}
 
 
 @final
-class Learned(Mask):
+@dataclass(frozen=True)
+class BoundaryMask(Mask):
     """A block whose size is learned (boundless DAS, Wu et al. 2023): dimension i is exchanged by sigmoid((b - i) / T).
 
-    The temperature T falls evenly from the first to the last over the search, so the boundary b ends sharp. Scored is
-    always the sharp mask.
+    The temperature T falls evenly over the search, so the boundary b ends sharp. The sharp mask is always the one that
+    is scored. The tensor is the boundary as a share of k.
 
-    Args:
-        variable: the variable.
-        most: dimensions to choose from.
-        cost: added to the loss, times the boundary as a share of `most`: how dear dimensions are, in nats.
-        temperatures: the first and the last, in dimensions; default: from a twentieth of `most` to 0.1.
+    Attributes:
+        size_penalty: weight of the penalty on subspace size, in nats, for the whole of k.
+        temperatures: the first and the last, in dimensions; default: from a twentieth of k to 0.1.
+        variable, k: the variable, and dimensions to choose from; a search fills these in.
     """
 
-    def __init__(
-        self, variable: str, most: int, cost: float = 0.5, temperatures: tuple[float, float] | None = None
-    ) -> None:
-        super().__init__()
-        first, last = temperatures or (max(most / 20, 0.1), 0.1)
-        if most < 1 or cost < 0 or not 0 < last <= first:
+    size_penalty: float = 0.5
+    temperatures: tuple[float, float] | None = None
+    variable: str = ""
+    k: int = 1
+
+    def __post_init__(self) -> None:
+        first, last = self._temperatures
+        if self.k < 1 or not self.size_penalty >= 0 or not 0 < last <= first:
             raise InvalidArgumentError(
-                "a learned mask needs at least 1 dimension, a cost of at least 0 and temperatures that fall, above 0; "
-                f"got {most}, {cost} and {temperatures}"
+                "a learned mask needs at least 1 dimension, a size_penalty of at least 0 and temperatures above 0 that "
+                f"fall; got {self.k}, {self.size_penalty} and {self.temperatures}"
             )
-        self.variables, self.k, self.dear, self.temperatures = (variable,), most, cost, (first, last)
-        self.boundary = nn.Parameter(torch.tensor(0.8))  # from above: too few dimensions leave nothing to learn from
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """See `Stackable.tensors`: the boundary, as a share of `most`."""
-        return (self.boundary,)
+    @property
+    def _temperatures(self) -> tuple[float, float]:
+        return self.temperatures or (max(self.k / 20, 0.1), 0.1)
 
-    def settings(self) -> Mapping[str, Any]:
-        """See `Stackable.settings`."""
-        return {"cost": self.dear, "temperatures": self.temperatures}
+    @property
+    def structure(self) -> tuple[object, ...]:
+        return BoundaryMask, self.k, self.size_penalty, self.temperatures
+
+    def initialise(self) -> tuple[Tensor, ...]:
+        return (nn.Parameter(torch.tensor(0.8)),)  # from above: too few dimensions leave nothing to learn from
 
     def weights(
-        self,
-        tensors: Sequence[Float[Tensor, "functions ..."]],
-        variable: Int[Tensor, "functions rows"],
-        progress: float,
+        self, tensors: Tensors, swap: Int[Tensor, "masks rows"], source: int, progress: float
     ) -> Weights | None:
-        """See `Mask.weights`."""
         (boundary,) = tensors
-        first, last = self.temperatures
+        first, last = self._temperatures
         place = torch.arange(self.k, dtype=boundary.dtype, device=boundary.device) + 0.5
         weights = torch.sigmoid((boundary[:, None] * self.k - place) / (first + (last - first) * progress))
         return weights[:, None]
 
-    def parts(self) -> Mapping[str, slice]:
-        """See `Mask.parts`: the dimensions below the boundary, one at least."""
-        given = int((float(self.boundary.detach()) * self.k + 0.5) // 1)
-        return {self.variables[0]: slice(0, min(max(given, 1), self.k))}
+    def dimensions(self, tensors: Sequence[Tensor]) -> Mapping[str, slice]:
+        size = int((float(tensors[0].detach()) * self.k + 0.5) // 1)
+        return {self.variable: slice(0, min(max(size, 1), self.k))}
 
-    def cost(self, tensors: Sequence[Float[Tensor, "functions ..."]]) -> Float[Tensor, " functions"] | None:
-        """See `Mask.cost`."""
-        return self.dear * tensors[0] if self.dear else None
+    def penalty(self, tensors: Tensors) -> Tensor | None:
+        return self.size_penalty * tensors[0] if self.size_penalty else None
 
     def settled(self, progress: float) -> bool:
-        """See `Mask.settled`: when the boundary is sharp."""
         return progress >= 1

@@ -1,62 +1,106 @@
 """Interchange intervention accuracy (IIA): how often the network follows the algorithm after a swap."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from symscope.alignment.functions import AlignmentFunction
-from symscope.display import Bar, card
-from symscope.interventions import Prepared, follows, rewritten
+from symscope.algorithms import Algorithm
+from symscope.alignment._search import swap_of
+from symscope.alignment.functions import Alignment, whole_state
+from symscope.interchange import (
+    CachedInterventions,
+    Interventions,
+    cache_states,
+    draw_interventions,
+    draw_same_phase,
+    intervene,
+    matches_counterfactual,
+)
 from symscope.networks import Network
+from symscope.seeds import generator
 from symscope.statistics import wilson
 
 
 @dataclass(frozen=True)
 class Score:
-    """IIA on a set of interventions, with a 95% Wilson interval over them."""
+    """A share of trials (of interventions: IIA), with a 95% Wilson interval over them.
+
+    Attributes:
+        iia: the share.
+        low, high: ends of the interval.
+        n: number of trials.
+        correct: which trials succeeded, on the CPU.
+    """
 
     iia: float
     low: float
     high: float
     n: int
-    correct: Bool[Tensor, " batch"]
-    """Which interventions were followed, on the CPU."""
+    correct: Bool[Tensor, " trials"]
 
-    def figures(self) -> dict[str, float | int]:
-        """The score by the columns that tables have for it."""
-        return {"iia": self.iia, "low": self.low, "high": self.high, "n": self.n}
+    @classmethod
+    def of(cls, correct: Bool[Tensor, " trials"]) -> "Score":
+        """The score of some trials."""
+        hits, n = int(correct.sum()), len(correct)
+        return cls(hits / n, *wilson(hits, n), n, correct)
 
-    def bar(self, name: str, *, main: bool = False) -> Bar:
-        """The score as a notebook shows it."""
-        return Bar(name, self.iia, self.low, self.high, main)
-
-    def _repr_html_(self) -> str:
-        return card("IIA", f"share of {self.n:,} interventions, with its 95% interval", [self.bar("", main=True)])
-
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.iia:.3f} (95% interval {self.low:.3f} to {self.high:.3f}, n = {self.n})"
 
 
 @torch.no_grad()
-def follows_swap(network: Network, function: AlignmentFunction, prepared: Prepared) -> Bool[Tensor, " batch"]:
-    """Where the network, after the swap, predicts every scored token."""
-    return follows(network, prepared, rewritten(prepared, function.swap)).cpu()
-
-
-def score(network: Network, function: AlignmentFunction, prepared: Prepared) -> Score:
-    """IIA of one alignment: the share of interventions after which every determined token is right.
+def follows_swap(
+    network: Network, alignments: Mapping[str, Alignment], cached: CachedInterventions
+) -> Bool[Tensor, " rows"]:
+    """Where the network predicts every target after the swap; on the CPU.
 
     Args:
         network: the network.
-        function: the alignment of one variable (or several at once).
-        prepared: test interventions, drawn apart from those of the search.
+        alignments: the alignment of each overwritten variable.
+        cached: interventions on the network.
     """
-    return share(follows_swap(network, function, prepared))
+    return matches_counterfactual(network, cached, intervene(cached, swap_of(alignments, cached))).cpu()
 
 
-def share(correct: Bool[Tensor, " batch"]) -> Score:
-    """A share of trials with its 95% Wilson interval."""
-    hits, n = int(correct.sum()), len(correct)
-    return Score(hits / n, *wilson(hits, n), n, correct)
+def whole_state_test(network: Network, algorithm: Algorithm, count: int, *, site: str, seed: int) -> dict[str, Score]:
+    """Whole-state swaps within one phase: how often the network continues as the source, and as the base.
+
+    A network with a Markov state follows the source. The share that ends exactly as the base would, as if nothing had
+    been swapped, is the Ctx-Distr score (TMLR 2025, section 4.3).
+
+    Args:
+        network: the network.
+        algorithm: an algorithm with a Markov state, for the network's task.
+        count: number of swaps to draw.
+        site: where in the network.
+        seed: of the draws.
+
+    Returns:
+        Scores named `source` and `base`.
+    """
+    as_source, as_base = draw_same_phase(algorithm, count, generator(seed, "same phase", algorithm.name))
+    return {"source": _score(network, as_source, site), "base": _score(network, as_base, site)}
+
+
+def whole_state_score(network: Network, algorithm: Algorithm, count: int, *, site: str, seed: int) -> Score:
+    """IIA when the whole state is swapped, and with it all variables of the algorithm: the ceiling.
+
+    Args:
+        network: the network.
+        algorithm: the algorithm, for the network's task.
+        count: number of interventions to draw.
+        site: where in the network.
+        seed: of the draws.
+    """
+    variables = [variable.name for variable in algorithm.variables]
+    draws = generator(seed, "interventions", algorithm.name, *variables, "test")
+    return _score(network, draw_interventions(algorithm, variables, count, draws), site)
+
+
+def _score(network: Network, interventions: Interventions, site: str) -> Score:
+    cached = cache_states(network, interventions, site)
+    everything = whole_state(cached.base_states.shape[1]).to(cached.base_states)
+    return Score.of(follows_swap(network, {interventions.variables[0]: everything}, cached))

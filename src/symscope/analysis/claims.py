@@ -18,7 +18,7 @@ from symscope.analysis.effects import LEAST_SEEDS, SOLVED, Effect, Tables
 from symscope.analysis.schemas import CLAIM_VERDICTS
 from symscope.analysis.tables import make_table
 from symscope.statistics import bootstrap_of_means, holm
-from symscope.thresholds import HIGH_IIA
+from symscope.verdict import HIGH_IIA
 
 HOLDS, FAILS, OPEN = CLAIM_VERDICTS
 
@@ -66,7 +66,7 @@ CLAIMS = (
         "IIA by architecture and algorithm",
         "IIA of Up-Down's variables less that of Up-Up's in the same network",
         AT_ALL,
-        ("scores", "behaviour"),
+        ("scores", "trial_accuracy"),
         partial(effects.over_up_up, counts_only=False),
     ),
     Claim(
@@ -75,7 +75,7 @@ CLAIMS = (
         "IIA by architecture and algorithm",
         "IIA of Up-Down's count less the mean IIA of Up-Up's two counts in the same recurrent network",
         CLEARLY,
-        ("scores", "behaviour"),
+        ("scores", "trial_accuracy"),
         partial(effects.over_up_up, counts_only=True),
     ),
     Claim(
@@ -84,7 +84,7 @@ CLAIMS = (
         "IIA by task",
         "IIA of Up-Down's variables on Multi- and Single-Object less that on Same-Object",
         FAR,
-        ("scores", "behaviour"),
+        ("scores", "trial_accuracy"),
         effects.over_same_object,
     ),
     Claim(
@@ -94,7 +94,7 @@ CLAIMS = (
         "share of whole-state swaps that are followed in recurrent networks less that in transformers of the same "
         "task, each at the site that follows most",
         0.5,
-        ("whole_state", "behaviour"),
+        ("whole_state", "trial_accuracy"),
         effects.follows_whole_state,
     ),
     Claim(
@@ -103,7 +103,7 @@ CLAIMS = (
         "whole-state swaps",
         "share of whole-state swaps after layer 1 after which a transformer goes on exactly as the base",
         0.5,
-        ("whole_state", "behaviour"),
+        ("whole_state", "trial_accuracy"),
         effects.goes_on_as_base,
     ),
     Claim(
@@ -112,7 +112,7 @@ CLAIMS = (
         "state size",
         "rise of the IIA of Up-Down's variables with each doubling of the state of a recurrent network",
         AT_ALL,
-        ("scores", "behaviour"),
+        ("scores", "trial_accuracy"),
         effects.by_size,
     ),
     Claim(
@@ -121,7 +121,7 @@ CLAIMS = (
         "gradience",
         "how much less IIA falls with ten more between the counts of base and source, for each doubling of the state",
         AT_ALL,
-        ("gradience", "scores", "behaviour"),
+        ("gradience", "scores", "trial_accuracy"),
         effects.gradedness_by_size,
     ),
     Claim(
@@ -130,7 +130,7 @@ CLAIMS = (
         "development",
         "rise of the IIA of Up-Down's variables as trial accuracy goes from 0 to 1, over the checkpoints of a network",
         CLEARLY,
-        ("development", "behaviour"),
+        ("development", "trial_accuracy"),
         effects.with_accuracy,
     ),
     Claim(
@@ -139,7 +139,7 @@ CLAIMS = (
         "gradience",
         "fall of IIA with ten more in the mean of the counts of base and source, their difference the same",
         AT_ALL,
-        ("gradience", "scores", "behaviour"),
+        ("gradience", "scores", "trial_accuracy"),
         partial(effects.by_value, which="quantity"),
     ),
     Claim(
@@ -148,7 +148,7 @@ CLAIMS = (
         "gradience",
         "fall of IIA with ten more between the counts of base and source, their mean the same",
         AT_ALL,
-        ("gradience", "scores", "behaviour"),
+        ("gradience", "scores", "trial_accuracy"),
         partial(effects.by_value, which="difference"),
     ),
     Claim(
@@ -158,27 +158,27 @@ CLAIMS = (
         f"IIA of LAF less that of OAF for the variables of Up-Down that OAF aligns below {HIGH_IIA:g} on "
         "validation, each function at its best k",
         CLEARLY,
-        ("scores", "behaviour"),
+        ("scores", "trial_accuracy"),
         effects.linear_over_orthogonal,
     ),
     Claim(
-        "linear-disguise-needs-linear",
+        "linear-basis-change-needs-linear",
         "In a linear disguise without spare dimensions LAF isolates the variables and OAF cannot.",
         "theory",
         "IIA of LAF less that of OAF in constructed networks in a linear disguise; a seed is a disguise",
         CLEARLY,
         ("theory",),
-        partial(effects.linear_disguise, function="linear", view="none"),
+        partial(effects.linear_basis_change, function="linear", coordinates="state"),
     ),
     Claim(
-        "linear-disguise-needs-oblique",
+        "linear-basis-change-needs-oblique",
         "In a linear disguise without spare dimensions the oblique projectors isolate the variables and OAF cannot.",
         "theory",
         "IIA of Oblique, within the span of natural states, less that of OAF in constructed networks in a linear "
         "disguise; a seed is a disguise",
         CLEARLY,
         ("theory",),
-        partial(effects.linear_disguise, function="oblique", view="spanned"),
+        partial(effects.linear_basis_change, function="oblique", coordinates="natural-span"),
     ),
     Claim(
         "nope-sums",
@@ -187,7 +187,7 @@ CLAIMS = (
         "share of trials in which one token's contribution to the attention sum, added or removed, moves EOS by "
         "exactly one step",
         MOSTLY,
-        ("strength", "behaviour"),
+        ("strength", "trial_accuracy"),
         effects.sums_one_each,
     ),
 )

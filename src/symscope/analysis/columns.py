@@ -43,6 +43,11 @@ def text(name: str, meaning: str) -> Column:
     return Column(name, pl.String(), meaning)
 
 
+def label(name: str, meaning: str) -> Column:
+    """A column of names that may be null."""
+    return Column(name, pl.String(), meaning, nullable=True)
+
+
 def integer(name: str, meaning: str, *, nullable: bool = False, least: int | None = None) -> Column:
     """A column of whole numbers, of at least `least`."""
     return Column(name, pl.Int64(), meaning, nullable, None if least is None else (float(least), math.inf))
@@ -79,7 +84,7 @@ NETWORK_KEY = tuple(column.name for column in WHERE)
 ALGORITHM = text("algorithm", "symbolic algorithm")
 VARIABLE = text("variable", "swapped variable; `all` for the whole state")
 SITE = text("site", "place in the network whose state is swapped")
-FUNCTION = text("function", "alignment function; `whole-state` for the whole state")
+FUNCTION = text("function", "alignment function; `whole_state` for the whole state")
 K = integer("k", "dimensions given to the variable", least=1)
 IIA = share("iia", "interchange intervention accuracy, 0 to 1")
 ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K)
@@ -87,19 +92,19 @@ ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K)
 ALIGNMENT_KEY = tuple(column.name for column in ALIGNED)
 
 EVIDENCE = (
-    *part("matters", "interventions that contradict base and source as they are"),
+    *part("informative", "interventions that contradict base and source as they are"),
     *part("cause", "interventions where base and source differ in the variable alone"),
     *part("isolation", "interventions where they agree on the variable and differ in the rest"),
     real("selectivity", "iia less that of the nearest null control", nullable=True),
     real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
     real("selectivity_high", "upper end of that interval", nullable=True),
     share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
-    Column("nearest_control", pl.String(), "the null control that comes nearest", nullable=True),
-    share("outside", "share of the rewritten states' norm outside the span of natural states", nullable=True),
+    label("nearest_control", "null control with the highest IIA"),
+    share("off_span_share", "share of the rewritten states' norm outside the span of natural states", nullable=True),
     real("mahalanobis", "their Mahalanobis distance within the span; natural states have 1", nullable=True),
     real("nearest", "distance to the nearest natural state, in units of natural spacing", nullable=True),
     real("earth_mover", "sliced earth mover's distance to natural states, in units of spread", nullable=True),
     real("earth_mover_natural", "the same between two samples of natural states", nullable=True),
-    share("dormant", "share of the effect lost when only the natural span is written", nullable=True),
+    share("dormant_share", "share of the effect lost when only the natural span is written", nullable=True),
 )
 """What stands beside the IIA of a found alignment."""

@@ -14,9 +14,10 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from symscope.analysis.summary import ALIGNMENT, NETWORK, chosen_alignments, trial_accuracies
+from symscope.analysis.answers import chosen_alignments
+from symscope.analysis.summary import ALIGNMENT, NETWORK, trial_accuracies
 from symscope.statistics import Estimate
-from symscope.thresholds import HIGH_IIA
+from symscope.verdict import HIGH_IIA
 
 Tables: TypeAlias = Mapping[str, pl.DataFrame]
 
@@ -59,9 +60,9 @@ def solved_networks(behaviour: pl.DataFrame) -> pl.DataFrame:
 
 def of_solved(tables: Tables, name: str) -> pl.DataFrame | None:
     """The rows of a table about networks that solved their task; None where there are none, or no behaviour."""
-    if name not in tables or "behaviour" not in tables:
+    if name not in tables or "trial_accuracy" not in tables:
         return None
-    frame = tables[name].join(solved_networks(tables["behaviour"]), on=NETWORK, how="semi", maintain_order="left")
+    frame = tables[name].join(solved_networks(tables["trial_accuracy"]), on=NETWORK, how="semi", maintain_order="left")
     return None if frame.is_empty() else frame
 
 
@@ -282,10 +283,10 @@ def sums_one_each(tables: Tables) -> Effect | None:
     return _contrast(_estimates(rows.rename({"exact": "iia"}), 1 / pl.len().over(NETWORK)), _mean)
 
 
-def linear_disguise(tables: Tables, *, function: str, view: str) -> Effect | None:
+def linear_basis_change(tables: Tables, *, function: str, coordinates: str) -> Effect | None:
     """How much better a function finds what a constructed network holds than OAF does, without spare dimensions."""
     if "theory" not in tables:
         return None
-    rows = tables["theory"].filter(pl.col("spare") == 0).with_columns(task=pl.col("disguise"))
-    mine = (pl.col("function") == function) & (pl.col("view") == view)
+    rows = tables["theory"].filter(pl.col("spare") == 0).with_columns(task=pl.col("change_of_basis"))
+    mine = (pl.col("function") == function) & (pl.col("coordinates") == coordinates)
     return _contrast(_paired(rows, mine, pl.col("function") == "orthogonal"), _mean)

@@ -22,6 +22,7 @@ from symscope.analysis.columns import (
     K,
     TableSchema,
     integer,
+    label,
     real,
     share,
     text,
@@ -29,24 +30,30 @@ from symscope.analysis.columns import (
 
 CONTROLS: Mapping[str, str] = MappingProxyType(
     {
-        "none": "found alignment",
+        "none": "alignment",
         "untrained": "untrained network",
-        "random-subspace": "random subspace",
-        "principal-components": "principal components",
-        "shuffled-values": "shuffled values",
+        "shuffled_labels": "shuffled labels",
+        "random_subspace": "random subspace",
+        "principal_components": "principal components",
         "neurons": "single neurons",
-        "whole-state": "whole state, same interventions",
+        "whole_state": "all dimensions",
     }
 )
-"""Known values of `scores.control` and how a reader is told about them; `none` is the result itself."""
+"""Values of the column `scores.control` and their labels, in the order of every table, figure and page.
 
-WHOLE_STATE = "whole-state"
+`none` is the alignment itself.
+"""
+
+NULL_CONTROLS = ("untrained", "shuffled_labels", "random_subspace", "principal_components")
+"""Controls that an alignment must beat: their IIA is reached without finding the variable in the trained network."""
+
+WHOLE_STATE = "whole_state"
 """The `function` of a whole-state swap; its `variable` is `ALL_VARIABLES`."""
 
 ALL_VARIABLES = "all"
 
 
-_CONTROL_COLUMNS = tuple((name.replace("-", "_"), label) for name, label in CONTROLS.items() if name != "none")
+_CONTROL_COLUMNS = tuple((name, label) for name, label in CONTROLS.items() if name != "none")
 
 SCORES = TableSchema(
     name="scores",
@@ -58,17 +65,18 @@ SCORES = TableSchema(
         share("low", "lower end of the 95% interval of iia, over interventions"),
         share("high", "upper end of that interval"),
         integer("n", "test interventions", least=1),
-        integer("start", "which of several starts of the search was kept", nullable=True),
+        integer("restart", "number of the restart that the search kept, from 0", nullable=True),
+        integer("restarts", "restarts of the search", nullable=True, least=1),
         share("validation_iia", "IIA on the validation interventions", nullable=True),
-        integer("steps", "steps of the search until it stopped", nullable=True),
-        share("redrawn", "share of draws without a counterfactual, drawn again", nullable=True),
+        integer("total_steps", "steps of all restarts of the search together", nullable=True),
+        share("rejection_rate", "share of draws without a counterfactual, drawn again", nullable=True),
         *EVIDENCE,
     ),
     key=(*ALIGNMENT_KEY, "control"),
 )
 
 BEHAVIOUR = TableSchema(
-    name="behaviour",
+    name="trial_accuracy",
     row="one quantity on one network",
     columns=(
         *WHERE,
@@ -106,8 +114,8 @@ ALIGNED_STATES = TableSchema(
         integer("sequence", "number of the sequence, from 0; each holds its positions in order"),
         integer("step", "position in the sequence, from 0"),
         text("token", "token read at this position"),
-        integer("count", "Count after this token"),
-        text("phase", "Phase after this token: `demo` or `resp`"),
+        integer("count", "value of the variable `count` after this token; null: no such variable", nullable=True),
+        label("phase", "label of the variable `phase` after this token; null: no such variable"),
         real("c1", "first leading component of the aligned coordinates, in units of the state"),
         real("c2", "second leading component; null when k is 1", nullable=True),
     ),
@@ -124,8 +132,8 @@ STATE_SPACE = TableSchema(
         integer("sequence", "number of the sequence, from 0; each holds its positions in order"),
         integer("step", "position in the sequence, from 0"),
         text("token", "token read at this position"),
-        integer("count", "Count after this token"),
-        text("phase", "Phase after this token: `demo` or `resp`"),
+        integer("count", "value of the variable `count` after this token; null: no such variable", nullable=True),
+        label("phase", "label of the variable `phase` after this token; null: no such variable"),
         real("c1", "first principal component, in units of the state"),
         real("c2", "second principal component; null where the state has one dimension", nullable=True),
         real("c3", "third principal component; null where the state has two dimensions", nullable=True),
@@ -199,7 +207,7 @@ CALIBRATION = TableSchema(
             "`known`: a constructed network; `null`: an untrained one; `curve`: under rising pull to natural states",
         ),
         text("network", "kind of network"),
-        text("disguise", "change of basis that hides the answer"),
+        text("change_of_basis", "change of basis that hides the answer"),
         integer("d", "state size", least=1),
         integer("seed", "seed of disguise, draws and starts"),
         ALGORITHM,
@@ -207,7 +215,7 @@ CALIBRATION = TableSchema(
         FUNCTION,
         K,
         real("latent_weight", "weight of the counterfactual-latent loss in the search"),
-        text("view", "what the search looks through; `spanned`: within the span of natural states"),
+        text("coordinates", "what the search looks through; `spanned`: within the span of natural states"),
         Column("held", pl.Boolean(), "does the network hold the variable: the right answer"),
         IIA,
         share("low", "lower end of the 95% interval of iia, over interventions"),
@@ -216,7 +224,19 @@ CALIBRATION = TableSchema(
         *EVIDENCE,
         *(share(f"{name}_iia", f"IIA of the control: {label}", nullable=True) for name, label in _CONTROL_COLUMNS),
     ),
-    key=("part", "network", "disguise", "d", "seed", "algorithm", "variable", "function", "k", "latent_weight", "view"),
+    key=(
+        "part",
+        "network",
+        "change_of_basis",
+        "d",
+        "seed",
+        "algorithm",
+        "variable",
+        "function",
+        "k",
+        "latent_weight",
+        "coordinates",
+    ),
 )
 
 REACH = TableSchema(
@@ -260,12 +280,12 @@ CLAIMS = TableSchema(
 
 DEVELOPMENT = TableSchema(
     name="development",
-    row="one variable searched in one network as it was at one moment of its training",
+    row="one search for one variable in one checkpoint of one network",
     columns=(
         *WHERE,
         integer("epoch", "epochs of training so far; 0 is the untrained network", least=0),
-        share("trial_accuracy", "share of trials right at that moment, over all quantities of the task, 0 to 1"),
-        integer("trials", "how many trials", least=1),
+        share("trial_accuracy", "share of correct trials of this checkpoint, over all quantities of the task, 0 to 1"),
+        integer("trials", "trials", least=1),
         ALGORITHM,
         VARIABLE,
         SITE,
@@ -275,6 +295,8 @@ DEVELOPMENT = TableSchema(
         share("low", "lower end of the 95% interval of iia, over interventions"),
         share("high", "upper end of that interval"),
         integer("n", "test interventions", least=1),
+        integer("restarts", "restarts of the search", nullable=True, least=1),
+        integer("total_steps", "steps of all restarts of the search together", nullable=True),
     ),
     key=(*ALIGNMENT_KEY, "epoch"),
 )
@@ -315,14 +337,14 @@ THEORY = TableSchema(
     row="one search for a variable that a constructed network is known to hold, in a linear disguise",
     columns=(
         text("network", "constructed network"),
-        text("disguise", "change of basis that hides the answer"),
+        text("change_of_basis", "change of basis that hides the answer"),
         integer("d", "state size", least=1),
         integer("spare", "dimensions of the state that the algorithm does not need", least=0),
         integer("seed", "seed of disguise, draws and starts"),
         ALGORITHM,
         VARIABLE,
         FUNCTION,
-        text("view", "what the search looks through: `none`, or `spanned`, within the span of natural states"),
+        text("coordinates", "what the search looks through: `none`, or `spanned`, within the span of natural states"),
         K,
         IIA,
         share("low", "lower end of the 95% interval of iia, over interventions"),
@@ -330,7 +352,7 @@ THEORY = TableSchema(
         integer("n", "test interventions", least=1),
         *EVIDENCE,
     ),
-    key=("network", "disguise", "d", "seed", "algorithm", "variable", "function", "view", "k"),
+    key=("network", "change_of_basis", "d", "seed", "algorithm", "variable", "function", "coordinates", "k"),
 )
 
 TABLES: Mapping[str, TableSchema] = MappingProxyType(

@@ -1,27 +1,31 @@
 """The laws of algorithms."""
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from symscope.algorithms import Algorithm, Category, Integer, Real, Values, Variable
 from symscope.checks.laws import Laws
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import Interventions, contradicts, draw_interventions
+from symscope.interchange import Interventions, draw_interventions, is_inconsistent_with
 from symscope.seeds import generator
 from symscope.tasks import TokenBatch
 
 EACH = 5
-"""TokenBatch drawn of each quantity."""
+"""Number of sequences drawn for each quantity."""
 SWAPS = 300
-"""Interventions drawn on each variable."""
+"""Number of interventions drawn on each variable."""
 
 
 def check_algorithm(algorithm: Algorithm, *, seed: int = 0) -> None:
-    """Runs an algorithm on sequences of its task, and through interventions, and holds it to the laws of `Algorithm`.
+    """Runs an algorithm on sequences of its task and through interventions, and checks the laws of `Algorithm`.
+
+    Args:
+        algorithm: the algorithm, for its task.
+        seed: of the draws.
 
     Raises:
-        BrokenLawError: which law is broken, and where.
+        BrokenLawError: the algorithm breaks a law; the message names the law and where it is broken.
     """
     laws = Laws(f"algorithm {algorithm.name!r} on task {algorithm.task.name!r}")
     names = [variable.name for variable in algorithm.variables]
@@ -33,7 +37,8 @@ def check_algorithm(algorithm: Algorithm, *, seed: int = 0) -> None:
     values = _over_time(algorithm, drawn.tokens)
     _ranges(laws, algorithm, values, drawn)
     _solves(laws, algorithm, values, drawn)
-    _rows_alone(laws, algorithm, values, drawn)
+    _counts(laws, algorithm, values, drawn)
+    _single_rows(laws, algorithm, values, drawn)
     for name in names:
         _swaps(laws, algorithm, name, seed)
 
@@ -43,7 +48,7 @@ def _dtype(variable: Variable) -> torch.dtype:
 
 
 def _over_time(algorithm: Algorithm, tokens: Int[Tensor, "batch time"]) -> Values:
-    """As `Algorithm.run`, which refuses sequences that the algorithm does not solve."""
+    """The states that `Algorithm.run` returns, also for sequences that it refuses."""
     values, after = algorithm.start(len(tokens)), []
     for token in tokens.unbind(1):
         values = algorithm.step(values, token)
@@ -52,76 +57,97 @@ def _over_time(algorithm: Algorithm, tokens: Int[Tensor, "batch time"]) -> Value
 
 
 def _form(laws: Laws, algorithm: Algorithm, drawn: TokenBatch) -> None:
-    """Shapes, types and names of what goes in and out; nothing is kept or changed on the way."""
+    """Shapes, types and names of arguments and results; methods keep no state and change no argument."""
     batch, size = len(drawn), len(algorithm.task.vocabulary)
     values = algorithm.start(batch)
     for variable in algorithm.variables:
-        laws.hold(variable.name in values, "start gives every variable", f"{variable.name!r} is missing")
+        laws.hold(variable.name in values, "start returns every variable", f"{variable.name!r} is missing")
         laws.shape(f"variable {variable.name!r}", values[variable.name], (batch,), _dtype(variable))
     for token in drawn.tokens.unbind(1):
         with laws.nothing_else_changes("step", values=values, tokens=token):
             after = algorithm.step(values, token)
-        laws.hold(list(after) == list(values), "step gives the entries that start gives, in order",
-                  f"{list(after)} from {list(values)}")  # fmt: skip
+        laws.hold(
+            list(after) == list(values),
+            "step returns the entries of start, in the same order",
+            f"{list(after)} from {list(values)}",
+        )
         for name, column in after.items():
             laws.shape(f"{name!r} after a step", column, (batch,), values[name].dtype)
-        with laws.nothing_else_changes("allowed", values=after):
-            allowed = algorithm.next_token_mask(after)
-        laws.shape("allowed", allowed, (batch, size), torch.bool)
-        able = algorithm.can_end(after)
-        laws.shape("can_end", able, (batch,), torch.bool)
+        with laws.nothing_else_changes("next_token_mask", values=after):
+            mask = algorithm.next_token_mask(after)
+        laws.shape("next_token_mask", mask, (batch, size), torch.bool)
+        laws.shape("can_end", algorithm.can_end(after), (batch,), torch.bool)
         again = algorithm.step(values, token)
         laws.hold(
             all(torch.equal(again[name], after[name]) for name in after),
-            "step depends on its arguments alone: asked twice, it says the same",
+            "two steps with the same arguments return the same values",
         )
         values = after
 
 
 def _ranges(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
-    there = torch.arange(drawn.tokens.shape[1]) < drawn.lengths[:, None]
+    real = torch.arange(drawn.tokens.shape[1]) < drawn.lengths[:, None]  # tokens that are not padding
     for variable in algorithm.variables:
-        seen = values[variable.name][there]
-        low, high = seen.min().item(), seen.max().item()
+        entries = values[variable.name][real]
+        low, high = entries.min().item(), entries.max().item()
         if isinstance(variable, Category):
             fits = low >= 0 and high < len(variable.labels)
         elif isinstance(variable, Integer):
             fits = low >= variable.low and (variable.high is None or high <= variable.high)
         else:
-            fits = low >= 0 and bool(seen.isfinite().all())
-        laws.hold(fits, f"variable {variable} stays within its type", f"it takes values from {low:g} to {high:g}")
+            fits = low >= 0 and bool(entries.isfinite().all())
+        laws.hold(fits, f"the values of variable {variable} fit its type", f"they range from {low:g} to {high:g}")
 
 
 def _solves(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
+    """Compares the prediction at each position with the next token, which is never padding."""
     batch, time = drawn.tokens.shape
-    there = torch.arange(1, time) < drawn.lengths[:, None]  # of the tokens that come next, those that do come
+    real = torch.arange(1, time) < drawn.lengths[:, None]
     flat = {name: column.flatten() for name, column in values.items()}
-    allowed = algorithm.next_token_mask(flat).view(batch, time, -1)[:, :-1]
-    comes = allowed.gather(2, drawn.tokens[:, 1:, None])[..., 0]
+    mask = algorithm.next_token_mask(flat).view(batch, time, -1)[:, :-1]
+    broken = real & ~mask.gather(2, drawn.tokens[:, 1:, None])[..., 0]
     laws.hold(
-        comes[there],
-        "the next token of every sequence of the task is allowed",
-        _first(algorithm, drawn, ~comes & there),
+        ~broken,
+        "next_token_mask contains the next token of every sequence of the task",
+        _describe(algorithm, drawn, broken),
     )
-    alone, determined = allowed.sum(2) == 1, drawn.determined[:, 1:]
-    wrong = (alone != determined) & there
+    broken = real & ((mask.sum(2) == 1) != drawn.determined[:, 1:])
     laws.hold(
-        ~wrong,
-        "one token alone is allowed exactly where the task says that it is determined",
-        _first(algorithm, drawn, wrong),
+        ~broken,
+        "next_token_mask contains a single token exactly where the task says that the token is determined",
+        _describe(algorithm, drawn, broken),
     )
-    able = algorithm.can_end(flat).view(batch, time)[:, :-1]
-    laws.hold(able[there], "can_end is true on every sequence of the task", _first(algorithm, drawn, ~able & there))
+    broken = real & ~algorithm.can_end(flat).view(batch, time)[:, :-1]
+    laws.hold(~broken, "can_end is true on every sequence of the task", _describe(algorithm, drawn, broken))
 
 
-def _rows_alone(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
+def _counts(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
+    """Compares `demo_tokens_counted`, which is optional, with the demo tokens of the task."""
+    total = algorithm.task.remaining_demo_tokens(drawn, torch.zeros_like(drawn.lengths))
+    for position in range(drawn.tokens.shape[1]):
+        remaining = algorithm.task.remaining_demo_tokens(drawn, (drawn.lengths - 1).clamp(max=position))
+        try:
+            counted = algorithm.demo_tokens_counted({name: column[:, position] for name, column in values.items()})
+        except InvalidArgumentError:
+            return
+        laws.shape("demo_tokens_counted", counted, (len(drawn),), torch.long)
+        broken = torch.zeros_like(drawn.determined[:, 1:])
+        broken[:, position : position + 1] = ((remaining > 0) & (counted != total - remaining))[:, None]
+        laws.hold(
+            ~broken,
+            "in the demo phase, demo_tokens_counted is the number of demo tokens so far",
+            _describe(algorithm, drawn, broken),
+        )
+
+
+def _single_rows(laws: Laws, algorithm: Algorithm, values: Values, drawn: TokenBatch) -> None:
     for row in range(0, len(drawn), max(len(drawn) // 8, 1)):
         length = int(drawn.lengths[row])
         alone = _over_time(algorithm, drawn.tokens[row : row + 1, :length])
         for name, column in alone.items():
             laws.hold(
                 column[0] == values[name][row, :length],
-                "a batch is its rows one by one: what stands beside a sequence, or follows as padding, changes nothing",
+                "the values of a sequence depend neither on the other sequences of the batch nor on padding",
                 f"{name!r} of sequence {row} differs",
             )
 
@@ -130,34 +156,37 @@ def _swaps(laws: Laws, algorithm: Algorithm, name: str, seed: int) -> None:
     try:
         drawn = draw_interventions(algorithm, [name], SWAPS, generator(seed, "check", name))
     except InvalidArgumentError as error:
-        laws.hold(False, f"after a swap of {name!r} it ends, or can_end says that it cannot", str(error))
+        laws.hold(False, f"after a swap of {name!r}, the sequence ends or can_end is false", str(error))
         return
-    values = {**drawn.base_values, name: drawn.source_values[name]}
-    for place, (token, scored) in enumerate(zip(drawn.continuation.unbind(1), drawn.determined.unbind(1), strict=True)):
-        on = place < drawn.lengths
-        allowed = algorithm.next_token_mask(values)
+    values = drawn.counterfactual_values
+    for step, (token, determined) in enumerate(zip(drawn.targets.unbind(1), drawn.target_mask.unbind(1), strict=True)):
+        active = step < drawn.lengths
+        mask = algorithm.next_token_mask(values)
         laws.hold(
-            allowed.gather(1, token[:, None])[:, 0][on],
-            "after a swap the environment draws tokens that the algorithm allows",
-            f"a swap of {name!r}, then {_continuation(algorithm, drawn, on)}",
+            mask.gather(1, token[:, None])[:, 0][active],
+            "after a swap, the task samples free tokens that next_token_mask contains",
+            f"a swap of {name!r}, then {_continuation(algorithm, drawn, active)}",
         )
-        laws.hold((allowed.sum(1) == 1)[on] == scored[on], "what is determined after a swap is what is alone allowed")
+        laws.hold(
+            (mask.sum(1) == 1)[active] == determined[active],
+            "after a swap, a token is determined exactly where next_token_mask contains a single token",
+        )
         values = algorithm.step(values, token)
     laws.hold(
-        contradicts(algorithm, drawn.base_values, drawn).any(),
-        f"a swap of {name!r} changes what must follow at least sometimes: a variable that changes nothing is none",
+        is_inconsistent_with(algorithm, drawn.base.values, drawn).any(),
+        f"some swap of {name!r} changes the continuation; otherwise it is not a variable of the algorithm",
     )
 
 
-def _first(algorithm: Algorithm, drawn: TokenBatch, wrong: Tensor) -> str:
-    """The first wrong place, in words; columns are those of the tokens that come next."""
-    if not wrong.any():
+def _describe(algorithm: Algorithm, drawn: TokenBatch, broken: Bool[Tensor, "batch next"]) -> str:
+    """Text of the first broken position; columns are those of the next tokens."""
+    if not broken.any():
         return ""
-    row, place = wrong.nonzero()[0].tolist()
+    row, position = broken.nonzero()[0].tolist()
     names = algorithm.task.vocabulary.decode(drawn.tokens[row].tolist())
-    return f"not so after {' '.join(names[: place + 1])}, where {names[place + 1]} comes"
+    return f"broken after {' '.join(names[: position + 1])}, where the next token is {names[position + 1]}"
 
 
-def _continuation(algorithm: Algorithm, drawn: Interventions, on: Tensor) -> str:
-    row = int(on.nonzero()[0])
-    return " ".join(algorithm.task.vocabulary.decode(drawn.continuation[row, : drawn.lengths[row]].tolist()))
+def _continuation(algorithm: Algorithm, drawn: Interventions, active: Bool[Tensor, " batch"]) -> str:
+    row = int(active.nonzero()[0])
+    return " ".join(algorithm.task.vocabulary.decode(drawn.targets[row, : drawn.lengths[row]].tolist()))

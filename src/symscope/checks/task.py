@@ -8,17 +8,21 @@ from torch import Tensor
 
 from symscope.checks.laws import Laws
 from symscope.seeds import generator
-from symscope.tasks import Task, TokenBatch
+from symscope.tasks import MAX_CONTINUATION, Task, TokenBatch
 
 EACH = 30
-"""TokenBatch drawn of each quantity."""
+"""Number of sequences drawn for each quantity."""
 
 
 def check_task(task: Task, *, seed: int = 0) -> None:
-    """Draws sequences of every quantity and holds them to the laws of `Task`.
+    """Draws sequences of every quantity of a task and checks the laws of `Task` on them.
+
+    Args:
+        task: the task.
+        seed: of the draws.
 
     Raises:
-        BrokenLawError: which law is broken, and by which sequence.
+        BrokenLawError: the task breaks a law; the message names the law and a sequence that breaks it.
     """
     laws = Laws(f"task {task.name!r}")
     quantities = torch.tensor(task.quantities).repeat(EACH)
@@ -27,112 +31,118 @@ def check_task(task: Task, *, seed: int = 0) -> None:
     same = task.draw(quantities, generator(seed, "check"))
     laws.hold(
         drawn.tokens.shape == same.tokens.shape and torch.equal(drawn.tokens, same.tokens),
-        "a seed fixes what is drawn",
+        "two draws with the same seed are equal",
     )
     _layout(laws, task, quantities, drawn)
     _determined(laws, task, drawn)
     _remaining(laws, task, drawn)
-    _environment(laws, task, drawn, seed)
+    _free_tokens(laws, task, drawn, seed)
 
 
 def _layout(laws: Laws, task: Task, quantities: Int[Tensor, " batch"], drawn: TokenBatch) -> None:
     vocabulary, (batch, time) = task.vocabulary, drawn.tokens.shape
-    laws.hold(batch == len(quantities), "draw gives one sequence for each quantity", f"{batch} for {len(quantities)}")
+    laws.hold(batch == len(quantities), "draw returns one sequence for each quantity", f"{batch} for {len(quantities)}")
     laws.shape("tokens", drawn.tokens, (batch, time), torch.long)
     laws.shape("lengths", drawn.lengths, (batch,), torch.long)
     laws.shape("determined", drawn.determined, (batch, time), torch.bool)
-    laws.hold(torch.equal(drawn.quantities, quantities), "a sequence is about the quantity that was asked for")
+    laws.hold(torch.equal(drawn.quantities, quantities), "a sequence has the requested quantity")
     laws.hold(
         (drawn.tokens >= 0) & (drawn.tokens < len(vocabulary)),
         f"tokens are ids of the vocabulary, 0..{len(vocabulary) - 1}",
     )
-    place, last = torch.arange(time)[None, :], drawn.lengths[:, None] - 1
-    for token, name, where in (
-        (vocabulary.bos, "BOS", place == 0),
-        (vocabulary.eos, "EOS", place == last),
-        (vocabulary.pad, "PAD", place > last),
+    position, last = torch.arange(time)[None, :], drawn.lengths[:, None] - 1
+    for token, law, expected in (
+        (vocabulary.bos, "BOS is the first token and occurs nowhere else", position == 0),
+        (vocabulary.eos, "EOS is the last token and occurs nowhere else", position == last),
+        (vocabulary.pad, "PAD follows the last token and occurs nowhere else", position > last),
     ):
-        here = {"BOS": "first", "EOS": "last", "PAD": "after the last"}[name]
-        laws.hold(
-            (drawn.tokens == token) == where,
-            f"{name} stands {here} and nowhere else",
-            _shown(task, drawn, ((drawn.tokens == token) != where).any(1)),
-        )
+        broken = ((drawn.tokens == token) != expected).any(1)
+        laws.hold(~broken, law, _describe(task, drawn, broken))
+    broken = (drawn.determined & ((position > last) | (position == 0))).any(1)
+    laws.hold(~broken, "BOS and padding are not determined", _describe(task, drawn, broken))
+    broken = ~drawn.determined.any(1)
+    laws.hold(~broken, "every sequence has a determined token, by which it is scored", _describe(task, drawn, broken))
+    longest = int(drawn.lengths.max()) - 1
     laws.hold(
-        ~(drawn.determined & ((place > last) | (place == 0))),
-        "BOS and padding are not determined",
-        _shown(task, drawn, (drawn.determined & ((place > last) | (place == 0))).any(1)),
+        longest <= MAX_CONTINUATION,
+        f"a sequence has at most {MAX_CONTINUATION:,} tokens after BOS, the limit of symscope after an intervention",
+        f"there is a sequence with {longest:,}; choose smaller quantities",
     )
-    scored = drawn.determined.any(1)
-    laws.hold(scored, "every sequence has a token that is determined, or nothing of it could be scored",
-              _shown(task, drawn, ~scored))  # fmt: skip
 
 
 def _determined(laws: Laws, task: Task, drawn: TokenBatch) -> None:
-    """Among sequences that begin alike, what is determined is the same token in all."""
+    """Compares the sequences with equal beginnings: a determined token is the same in all of them."""
     beginning = torch.zeros(len(drawn), dtype=torch.long)
-    for place in range(1, drawn.tokens.shape[1]):
-        _, beginning = torch.unique(beginning * len(task.vocabulary) + drawn.tokens[:, place - 1], return_inverse=True)
+    for position in range(1, drawn.tokens.shape[1]):
+        before = drawn.tokens[:, position - 1]
+        _, beginning = torch.unique(beginning * len(task.vocabulary) + before, return_inverse=True)
         groups = int(beginning.max()) + 1
-        determined, token = drawn.determined[:, place], drawn.tokens[:, place]
-        least = torch.full((groups,), len(task.vocabulary)).scatter_reduce(0, beginning, token, "amin")
-        most = torch.zeros(groups, dtype=torch.long).scatter_reduce(0, beginning, token, "amax")
-        broken = determined & (least != most)[beginning]
+        determined, token = drawn.determined[:, position], drawn.tokens[:, position]
+        low = torch.full((groups,), len(task.vocabulary)).scatter_reduce(0, beginning, token, "amin")
+        high = torch.zeros(groups, dtype=torch.long).scatter_reduce(0, beginning, token, "amax")
+        broken = determined & (low != high)[beginning]
         laws.hold(
             ~broken,
-            "a determined token follows from those before it: all sequences that begin alike have it",
-            f"position {place} is determined and has another token in a sequence that begins alike: "
-            + _shown(task, drawn, broken),
+            "a determined token is the same in all sequences with the same beginning",
+            f"the token at position {position} is determined, but differs in a sequence with the same beginning: "
+            + _describe(task, drawn, broken),
         )
-        also = torch.zeros(groups, dtype=torch.long).scatter_reduce(0, beginning, determined.long(), "amax").bool()
-        broken = also[beginning] & ~determined
+        somewhere = torch.zeros(groups, dtype=torch.long).scatter_reduce(0, beginning, determined.long(), "amax").bool()
+        broken = somewhere[beginning] & ~determined
         laws.hold(
             ~broken,
-            "whether a token is determined follows from those before it",
-            f"position {place} is free, and determined in a sequence that begins alike: " + _shown(task, drawn, broken),
+            "whether a token is determined is the same in all sequences with the same beginning",
+            f"the token at position {position} is free, but determined in a sequence with the same beginning: "
+            + _describe(task, drawn, broken),
         )
 
 
 def _remaining(laws: Laws, task: Task, drawn: TokenBatch) -> None:
-    later = [
-        task.remaining_demo_tokens(drawn, torch.minimum(torch.tensor(place), drawn.lengths - 1)) for place in (1, 2, 3)
-    ]
-    later.append(task.remaining_demo_tokens(drawn, drawn.lengths - 1))
-    for counts in later:
-        laws.shape("remaining", counts, (len(drawn),), torch.long)
-        laws.hold(counts >= 0, "remaining counts demo tokens: at least 0")
-    for earlier, after in pairwise(later):
-        laws.hold(after <= earlier, "remaining does not grow along a sequence", _shown(task, drawn, after > earlier))
-    laws.hold(later[-1] == 0, "nothing remains at the end of a sequence", _shown(task, drawn, later[-1] != 0))
+    last = drawn.lengths - 1
+    counts = [task.remaining_demo_tokens(drawn, last.clamp(max=position)) for position in (1, 2, 3)]
+    counts.append(task.remaining_demo_tokens(drawn, last))
+    for count in counts:
+        laws.shape("remaining_demo_tokens", count, (len(drawn),), torch.long)
+        laws.hold(count >= 0, "remaining_demo_tokens is at least 0", _describe(task, drawn, count < 0))
+    for earlier, later in pairwise(counts):
+        broken = later > earlier
+        laws.hold(~broken, "remaining_demo_tokens does not grow along a sequence", _describe(task, drawn, broken))
+    broken = counts[-1] != 0
+    laws.hold(~broken, "remaining_demo_tokens is 0 at the end of a sequence", _describe(task, drawn, broken))
 
 
-def _environment(laws: Laws, task: Task, drawn: TokenBatch, seed: int) -> None:
+def _free_tokens(laws: Laws, task: Task, drawn: TokenBatch, seed: int) -> None:
     free = torch.zeros(len(task.vocabulary), dtype=torch.bool)
-    place = torch.arange(drawn.tokens.shape[1])[None, :]
-    after_bos = (place > 0) & (place < drawn.lengths[:, None])
+    position = torch.arange(drawn.tokens.shape[1])[None, :]
+    after_bos = (position > 0) & (position < drawn.lengths[:, None])
     free[drawn.tokens[after_bos & ~drawn.determined]] = True
     if not free.any():
         return
-    allowed, remaining = free.repeat(200, 1), torch.arange(4).repeat(50)
-    with laws.nothing_else_changes("environment", allowed=allowed, remaining=remaining):
-        token, left = task.sample_free_tokens(allowed, remaining, generator(seed, "environment"))
-    same, _ = task.sample_free_tokens(allowed, remaining, generator(seed, "environment"))
-    laws.shape("a draw of the environment", token, (200,), torch.long)
-    laws.shape("what remains after a draw", left, (200,), torch.long)
-    laws.hold(torch.equal(token, same), "a seed fixes what the environment draws")
+    mask, remaining = free.repeat(200, 1), torch.arange(4).repeat(50)
+    with laws.nothing_else_changes("sample_free_tokens", next_token_mask=mask, remaining=remaining):
+        tokens, after = task.sample_free_tokens(mask, remaining, generator(seed, "environment"))
+    same, _ = task.sample_free_tokens(mask, remaining, generator(seed, "environment"))
+    laws.shape("the sample of free tokens", tokens, (200,), torch.long)
+    laws.shape("the number of demo tokens that remain after them", after, (200,), torch.long)
+    laws.hold(torch.equal(tokens, same), "two samples of free tokens with the same seed are equal")
     laws.hold(
-        allowed.gather(1, token.clamp(0, len(free) - 1)[:, None])[:, 0],
-        "the environment draws one of the tokens that may come",
-        f"allowed were {', '.join(task.vocabulary.decode(free.nonzero()[:, 0].tolist()))}",
+        mask.gather(1, tokens.clamp(0, len(free) - 1)[:, None])[:, 0],
+        "a sample of free tokens contains only tokens that may come next",
+        f"these are {', '.join(task.vocabulary.decode(free.nonzero()[:, 0].tolist()))}",
     )
-    laws.hold((left >= 0) & (left <= remaining), "a draw leaves no more demo tokens than remained, and at least 0")
+    laws.hold(
+        (after >= 0) & (after <= remaining),
+        "after a free token, as many demo tokens remain as before or fewer, and at least 0",
+    )
 
 
-def _shown(task: Task, drawn: TokenBatch, wrong: Bool[Tensor, " batch"]) -> str:
-    """The first sequence that is wrong, in words."""
-    if not wrong.any():
+def _describe(task: Task, drawn: TokenBatch, broken: Bool[Tensor, " batch"]) -> str:
+    """Text of the first sequence that breaks a law."""
+    if not broken.any():
         return ""
-    row = int(wrong.nonzero()[0])
+    row = int(broken.nonzero()[0])
     names = task.vocabulary.decode(drawn.tokens[row, : max(int(drawn.lengths[row]), 1)].tolist())
     marked = [f"[{name}]" if known else name for name, known in zip(names, drawn.determined[row], strict=False)]
-    return f"sequence {row}, of quantity {int(drawn.quantities[row])} (determined in brackets): {' '.join(marked)}"
+    return (
+        f"sequence {row} of quantity {int(drawn.quantities[row])} (determined tokens in brackets): {' '.join(marked)}"
+    )

@@ -20,7 +20,10 @@ from symscope.report.inputs import FACTS_FILE
 
 OUTPUTS_FILE = "outputs.json"
 DECLARATION_FILE = "study.yaml"
-HIDDEN_COLUMNS = {"start", "validation_iia", "steps", "redrawn", "trained_n", "held_out_n", "extrapolated_n"}
+HIDDEN_COLUMNS = {
+    *("restart", "validation_iia", "total_steps", "rejection_rate"),
+    *("trained_n", "held_out_n", "extrapolated_n"),
+}
 SCORE_COLUMNS = [
     *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k"),
     *("control", "iia", "low", "high", "n", "selectivity"),
@@ -88,8 +91,8 @@ def _sha256(path: Path) -> str:
 def _print_and_write_report(inputs: ReportInputs, folder: Path) -> list[Path]:
     """Prints the main tables and writes the report; returns the paths of the page and the figures."""
     tables = inputs.tables
-    if "behaviour" in tables or "training" in tables:
-        _print_rows(learning(tables.get("behaviour"), tables.get("training")), "trial accuracy and training")
+    if "trial_accuracy" in tables or "training" in tables:
+        _print_rows(learning(tables.get("trial_accuracy"), tables.get("training")), "trial accuracy and training")
     if "scores" in tables:
         _print_rows(tables["scores"].select(SCORE_COLUMNS), "interchange intervention accuracy (IIA), 95% interval")
     if "whole_state" in tables:

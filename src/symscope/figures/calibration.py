@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.figures.theme import SHARES, WIDTH, finished, inline_data, share_axis, top_legend
+from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
 
 PARTS = {
     "known": "Is the variable held by the network?",
@@ -21,7 +21,7 @@ def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     frame = table.with_columns(
         answer=pl.when("held").then(pl.lit("held")).otherwise(pl.lit("not held")),
         question=pl.concat_str(
-            "variable", pl.lit(" of "), "algorithm", pl.lit(" in "), "network", pl.lit(", "), "disguise"
+            "variable", pl.lit(" of "), "algorithm", pl.lit(" in "), "network", pl.lit(", "), "change_of_basis"
         ),
     )
     inner = width - 90
@@ -29,7 +29,7 @@ def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     present = [part for part in PARTS if frame.filter(pl.col("part") == part).height]
     panels = [draw[part](frame.filter(pl.col("part") == part), inner).properties(title=PARTS[part]) for part in present]
     functions = ", ".join(frame.get_column("function").unique(maintain_order=True))
-    return finished(
+    return themed(
         alt.vconcat(*panels, spacing=28).resolve_scale(color="shared"),
         title="Where the answer is known",
         subtitle=f"One point: one search ({functions}) for one variable; line: its 95% interval over interventions.",
@@ -47,13 +47,13 @@ def _tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("question:N", title="what"),
         alt.Tooltip("function:N"),
         alt.Tooltip("iia:Q", title="IIA", format=".3f"),
-        alt.Tooltip("outside:Q", title="norm outside natural span", format=".0%"),
-        alt.Tooltip("dormant:Q", title="dormant", format=".0%"),
+        alt.Tooltip("off_span_share:Q", title="norm outside natural span", format=".0%"),
+        alt.Tooltip("dormant_share:Q", title="dormant_share", format=".0%"),
     ]
 
 
 def _known(frame: pl.DataFrame, width: int) -> ChartType:
-    columns = ["answer", "place", "question", "function", "iia", "low", "high", "outside", "dormant"]
+    columns = ["answer", "place", "question", "function", "iia", "low", "high", "off_span_share", "dormant_share"]
     placed = frame.with_columns(place=pl.concat_str("function", pl.lit(" "), "question"))  # functions in bands
     base = alt.Chart(inline_data(placed.select(columns)))
     x = alt.X(
@@ -69,7 +69,7 @@ def _known(frame: pl.DataFrame, width: int) -> ChartType:
 
 
 def _null(frame: pl.DataFrame, width: int) -> ChartType:
-    columns = ["question", "function", "variable", "d", "iia", "low", "high", "outside", "dormant"]
+    columns = ["question", "function", "variable", "d", "iia", "low", "high", "off_span_share", "dormant_share"]
     neurons = frame.unique(["d", "variable"], maintain_order=True).with_columns(
         function=pl.lit("neurons"), iia=pl.col("neurons_iia"), low=pl.col("neurons_iia"), high=pl.col("neurons_iia")
     )
@@ -87,10 +87,21 @@ def _null(frame: pl.DataFrame, width: int) -> ChartType:
 
 
 def _curve(frame: pl.DataFrame, width: int) -> ChartType:
-    columns = ["question", "function", "k", "view", "latent_weight", "iia", "low", "high", "outside", "dormant"]
+    columns = [
+        "question",
+        "function",
+        "k",
+        "coordinates",
+        "latent_weight",
+        "iia",
+        "low",
+        "high",
+        "off_span_share",
+        "dormant_share",
+    ]
     base = alt.Chart(inline_data(frame.sort("latent_weight").select(columns)))
     x = alt.X(
-        "outside:Q",
+        "off_span_share:Q",
         title="norm outside the span of natural states",
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(values=SHARES, format=".0%"),
@@ -99,10 +110,10 @@ def _curve(frame: pl.DataFrame, width: int) -> ChartType:
     told = [
         alt.Tooltip("k:Q"),
         alt.Tooltip("latent_weight:Q", title="weight of the latent loss"),
-        alt.Tooltip("view:N"),
+        alt.Tooltip("coordinates:N"),
     ]
     points = encoded.mark_point(filled=True, size=60).encode(
-        shape=alt.Shape("view:N", title="search", legend=top_legend(width, title="searched through")),
+        shape=alt.Shape("coordinates:N", title="search", legend=top_legend(width, title="searched through")),
         tooltip=[*told, *_tooltip()],
     )
     pulls = encoded.mark_text(dx=7, dy=-7, align="left", fontSize=10).encode(text=alt.Text("latent_weight:Q"))

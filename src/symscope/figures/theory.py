@@ -6,11 +6,11 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.figures.iia_by_function import function_colours
+from symscope.figures.iia_by_size import function_colours
 from symscope.figures.panels import block_title, in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.theme import SHARES, WIDTH, finished, inline_data, share_axis, top_legend
+from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
 
-_AXES = {"outside": "By norm outside the natural span", "dormant": "By dormant share of the effect"}
+_AXES = {"off_span_share": "By norm outside the natural span", "dormant_share": "By dormant share of the effect"}
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 
 
@@ -19,7 +19,7 @@ def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     dimensions, one point a variable and seed. `width` is in px.
     """
     spare = theory_table.select(pl.concat_str("spare", pl.lit(" spare dimensions")).alias("panel"))
-    frame, constant = with_panels(theory_table.drop("spare"), ("network", "disguise"))
+    frame, constant = with_panels(theory_table.drop("spare"), ("network", "change_of_basis"))
     frame = frame.with_columns(spare.get_column("panel"), series=_series(theory_table))
     panels = panel_names(frame)
     columns, inner = panel_width(width, len(panels), least=190)
@@ -27,8 +27,10 @@ def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     for axis, title in _AXES.items():
         chart = _points(frame, axis, inner, width)
         blocks.append(in_panels(chart, panels, columns).properties(title=block_title(title)))
-    means = frame.group_by("series", "panel", maintain_order=True).agg(pl.col("iia", "outside", "dormant").mean())
-    return finished(
+    means = frame.group_by("series", "panel", maintain_order=True).agg(
+        pl.col("iia", "off_span_share", "dormant_share").mean()
+    )
+    return themed(
         alt.vconcat(*blocks, spacing=28),
         title="IIA against divergence in a linear disguise",
         subtitle=f"{constant}, {seeds_text(theory_table)}. The variables are there, behind a random invertible matrix. "
@@ -47,8 +49,8 @@ def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
 
 
 def _series(frame: pl.DataFrame) -> pl.Series:
-    view = pl.when(pl.col("view") == "none").then(pl.col("function"))
-    return frame.select(view.otherwise(pl.concat_str("function", "view", separator=", "))).to_series()
+    view = pl.when(pl.col("coordinates") == "state").then(pl.col("function"))
+    return frame.select(view.otherwise(pl.concat_str("function", "coordinates", separator=", "))).to_series()
 
 
 def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType:
@@ -73,8 +75,8 @@ def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType
                 alt.Tooltip("iia:Q", title="IIA", format=".3f"),
                 alt.Tooltip("low:Q", title="95% from", format=".3f"),
                 alt.Tooltip("high:Q", title="95% to", format=".3f"),
-                alt.Tooltip("outside:Q", format=".3f"),
-                alt.Tooltip("dormant:Q", format=".3f"),
+                alt.Tooltip("off_span_share:Q", format=".3f"),
+                alt.Tooltip("dormant_share:Q", format=".3f"),
             ],
         )
         .properties(width=inner, height=190)

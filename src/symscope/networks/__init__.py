@@ -1,7 +1,7 @@
-"""Networks: run on tokens, their states read, resumed from rewritten states."""
+"""Networks: they run on tokens, return their states, and resume from rewritten states."""
 
-from symscope.networks.base import Network, RunState, join_run_states
-from symscope.networks.catalogue import NETWORKS, make_network, network_options
+from symscope.networks.base import Network, RunState, evaluation_mode, join_run_states, require_network
+from symscope.networks.catalogue import NETWORKS, count_parameters, make_network, network_from_config, network_options
 from symscope.networks.constructed import (
     CONSTRUCTED,
     Constructed,
@@ -36,14 +36,18 @@ __all__ = [
     "angle_network",
     "averaging_network",
     "change_basis",
+    "count_parameters",
+    "evaluation_mode",
     "gru",
     "join_run_states",
     "lstm",
     "magnitude_network",
     "make_network",
+    "network_from_config",
     "network_options",
     "power_network",
     "random_invertible",
     "random_orthogonal",
+    "require_network",
     "two_counts_network",
 ]

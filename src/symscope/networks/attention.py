@@ -1,7 +1,8 @@
-"""One layer of a transformer: attention and a feed-forward network, each pre-normed and added to the residual stream.
+"""One transformer layer: attention and a feed-forward network, each pre-normed and added to the residual stream.
 
-A layer is what it does to each token alone, in two parts: `project` gives a token's query, key and value, `update`
-moves its residual stream by what attention brought it. Which tokens see which lies between the two, with the caller.
+A layer consists of two functions of each token alone: `project` gives a token's query, key and value, and `update`
+adds the results of attention and of the feed-forward network to its residual stream. The caller computes attention
+between them, and so decides which tokens see which.
 """
 
 from typing import NamedTuple, final
@@ -11,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu, linear
 
-from symscope.networks.initial import uniform_parameter
+from symscope.networks.parameters import uniform_parameter
 from symscope.networks.ragged import Heads, Projected
 
 
@@ -22,19 +23,20 @@ class Rotation(NamedTuple):
     sin: Float[Tensor, "*tokens 1 pairs"]
 
 
-def rotation(positions: Int[Tensor, "*tokens"], width: int, like: Tensor) -> Rotation:
-    """RoPE for heads of an even width: pair i turns by 10000^(-2i/width) a position (Su et al. 2021)."""
+def rope_rotation(positions: Int[Tensor, "*tokens"], width: int, like: Tensor) -> Rotation:
+    """RoPE for heads of an even width: pair i turns by 10000^(-2i/width) per position (Su et al. 2021)."""
     pairs = torch.arange(width // 2, device=like.device, dtype=like.dtype)
     angles = positions[..., None, None].to(like.dtype) * 10_000.0 ** (-2 * pairs / width)
     return Rotation(angles.cos(), angles.sin())
 
 
-def turn(heads: Heads, by: Rotation | None) -> Heads:
-    """Queries or keys, turned by their positions; unchanged where the network has no position encoding (NoPE)."""
-    if by is None:
+def apply_rope(heads: Heads, rotation: Rotation | None) -> Heads:
+    """Queries or keys, rotated by their positions; unchanged without position encoding (NoPE)."""
+    if rotation is None:
         return heads
-    one, other = heads.chunk(2, -1)
-    return torch.cat([one * by.cos - other * by.sin, one * by.sin + other * by.cos], -1)
+    first, second = heads.chunk(2, -1)
+    cos, sin = rotation
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
 
 
 @final
@@ -60,16 +62,16 @@ class Layer(nn.Module):
         self.output_weight = uniform_parameter((d, 4 * d), 4 * d, generator)
         self.output_bias = uniform_parameter((d,), 4 * d, generator)
 
-    def project(self, residual: Float[Tensor, "*tokens d"], by: Rotation | None) -> Projected:
-        """Query, key (both turned by position) and value of each token."""
-        every = linear(self.attention_norm(residual), self.project_weight, self.project_bias)
-        queries, keys, values = every.view(*residual.shape[:-1], 3, self.heads, self.width).unbind(-3)
-        return Projected(turn(queries, by), turn(keys, by), values)
+    def project(self, residual: Float[Tensor, "*tokens d"], rotation: Rotation | None) -> Projected:
+        """Query, key (both rotated by position) and value of each token."""
+        projected = linear(self.attention_norm(residual), self.project_weight, self.project_bias)
+        queries, keys, values = projected.view(*residual.shape[:-1], 3, self.heads, self.width).unbind(-3)
+        return Projected(apply_rope(queries, rotation), apply_rope(keys, rotation), values)
 
     def update(
         self, residual: Float[Tensor, "*tokens d"], attended: Float[Tensor, "*tokens d"]
     ) -> Float[Tensor, "*tokens d"]:
-        """The residual stream after the layer, from that before it and what the heads attended to."""
+        """The residual stream after the layer, from the stream before it and the outputs of the heads."""
         residual = residual + linear(attended, self.attended_weight, self.attended_bias)
         hidden = gelu(linear(self.forward_norm(residual), self.hidden_weight, self.hidden_bias))
         return residual + linear(hidden, self.output_weight, self.output_bias)

@@ -1,16 +1,20 @@
 """The trainable networks by name."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from operator import index
+from typing import Any, SupportsIndex
 
+import torch
 from torch import Generator
 
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.networks.base import Network
 from symscope.networks.gru import gru
 from symscope.networks.lstm import lstm
+from symscope.networks.parameters import whole_number
 from symscope.networks.transformer import transformer_nope, transformer_rope
+from symscope.seeds import generator as make_generator
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "gru": gru,
@@ -18,31 +22,37 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "transformer-rope": transformer_rope,
     "transformer-nope": transformer_nope,
 }
-"""Name to what builds it: from d, the number of tokens, a generator and the options of its kind."""
+"""Name to constructor; each takes d, the number of tokens, a generator, and the options of its kind."""
 
 
-def make_network(name: str, d: int, vocabulary: int, generator: Generator, **options: Any) -> Network:
-    """A freshly initialised network of that name.
+def make_network(
+    name: str, d: SupportsIndex, vocabulary: SupportsIndex, generator: Generator, **options: Any
+) -> Network:
+    """A freshly initialised network of that name; its `config` holds these arguments.
 
     Args:
-        name: one of `NETWORKS`.
+        name: a name of `NETWORKS`.
         d: width of the embedding and size of the state.
         vocabulary: number of tokens.
         generator: draws the initial weights.
-        options: what else this kind takes, such as `layers=4` or `heads=2` for a transformer.
+        options: further arguments of this kind, such as `layers=4` or `heads=2` for a transformer.
 
     Raises:
         UnknownNameError: no such network, or no such option of it; the message names the nearest ones.
-        InvalidArgumentError: a size that is not possible.
+        InvalidArgumentError: a size is out of range, or an option has a value of the wrong type.
     """
-    if name not in NETWORKS:
-        raise UnknownNameError("network", name, NETWORKS)
-    if vocabulary < 1:
-        raise InvalidArgumentError(f"a network needs a vocabulary of at least 1 token, got {vocabulary}")
-    for option in options:
-        if option not in network_options(name):
-            raise UnknownNameError(f"option of network {name!r}", option, network_options(name))
-    return NETWORKS[name](d, vocabulary, generator, **options)
+    defaults = network_options(name)
+    for option, value in options.items():
+        if option not in defaults:
+            raise UnknownNameError(f"option of network {name!r}", option, defaults)
+        if isinstance(defaults[option], bool) and value not in (True, False):
+            raise InvalidArgumentError(f"{option} of network {name!r} is true or false, got {value!r}")
+    network = NETWORKS[name](d, vocabulary, generator, **options)
+    values = {
+        option: type(default)(options[option]) if option in options else default for option, default in defaults.items()
+    }
+    network.config = {"kind": name, "d": index(d), "vocabulary": index(vocabulary), "options": values}
+    return network
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -51,3 +61,35 @@ def network_options(name: str) -> dict[str, Any]:
         raise UnknownNameError("network", name, NETWORKS)
     parameters = inspect.signature(NETWORKS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def network_from_config(config: Mapping[str, Any]) -> Network:
+    """A network with the architecture of a `Network.config`; its weights are still to be loaded.
+
+    Raises:
+        UnknownNameError: no such network, or no such option of it.
+        InvalidArgumentError: the mapping is no such configuration, or a size is out of range.
+    """
+    kind, options = config.get("kind"), config.get("options")
+    if (
+        set(config) != {"kind", "d", "vocabulary", "options"}
+        or not isinstance(kind, str)
+        or not isinstance(options, Mapping)
+        or not set(options) <= set(network_options(kind))
+    ):
+        raise InvalidArgumentError(
+            f"the configuration of a network has the keys kind, d, vocabulary and options (of its kind), got {config}"
+        )
+    d, vocabulary = whole_number("d", config["d"], 1), whole_number("vocabulary", config["vocabulary"], 1)
+    return make_network(kind, d, vocabulary, make_generator(0, "network of a configuration"), **options)
+
+
+def count_parameters(name: str, d: SupportsIndex, vocabulary: SupportsIndex, **options: Any) -> int:
+    """Number of parameters of a network of `make_network`, which is checked but not allocated.
+
+    Raises:
+        UnknownNameError, InvalidArgumentError: as `make_network`.
+    """
+    with torch.device("meta"):
+        network = make_network(name, d, vocabulary, make_generator(0), **options)
+    return sum(parameter.numel() for parameter in network.parameters())

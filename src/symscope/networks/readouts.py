@@ -1,4 +1,4 @@
-"""The output layers: from a network's last activity to logits."""
+"""Output layers: from the features of a network to logits."""
 
 from typing import final
 
@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu, linear
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.initial import uniform_parameter
+from symscope.networks.parameters import uniform_parameter
 
 
 @final
@@ -19,7 +19,7 @@ class MLPReadout(nn.Module):
         d: width of the features.
         vocabulary: number of tokens.
         generator: draws the initial weights (torch's defaults for linear layers).
-        dropout: share of hidden units dropped while training, in steps of 1/256.
+        dropout: share of hidden units dropped during training, in steps of 1/256.
         hidden: number of hidden units; default 4d.
     """
 
@@ -47,17 +47,17 @@ class MLPReadout(nn.Module):
 
 
 def _dropout_mask(hidden: Tensor, share: float, generator: Generator) -> Tensor:
-    """Zero where a unit is dropped, else what keeps the mean; one random byte a unit, eight drawn at a time."""
+    """Zero for dropped units, else the factor that keeps the mean; one random byte per unit, eight drawn at a time."""
     dropped = min(round(256 * share), 255)
     words = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64, device=hidden.device)
     words.random_(-(2**63), None, generator=generator)
-    kept = words.view(torch.uint8)[: hidden.numel()].view(hidden.shape).ge_(dropped)  # bytes: booleans cost far more
+    kept = words.view(torch.uint8)[: hidden.numel()].view(hidden.shape).ge_(dropped)  # bytes: booleans are slower
     return kept.to(hidden.dtype).mul_(256 / (256 - dropped))
 
 
 @final
 class LinearReadout(nn.Module):
-    """A fixed linear output layer, for networks written by hand."""
+    """A linear output layer with given weights, for constructed networks."""
 
     def __init__(self, weight: Float[Tensor, "vocabulary feature"], bias: Float[Tensor, " vocabulary"]) -> None:
         super().__init__()
@@ -66,5 +66,5 @@ class LinearReadout(nn.Module):
     def forward(
         self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
     ) -> Float[Tensor, "*batch vocabulary"]:
-        """Logits; there is nothing to drop."""
+        """Logits; this layer has no dropout."""
         return linear(features, self.weight, self.bias)

@@ -1,8 +1,8 @@
 """Recurrent networks: a cell, unrolled over time, and an output layer.
 
-The state after a token is all that a recurrent network carries on (it is Markov), so resuming from a rewritten
-state is running the cell onwards, and every later step sees the rewrite. One unrolled loop serves whole sequences
-and continuations alike; rows leave it as they end, so padding costs nothing.
+A recurrent network is Markov: its state after a token is all that later steps depend on. So resuming from a rewritten
+state means running the cell from it, and every later step sees the rewrite. The same packed loop runs whole sequences
+and continuations; a row leaves the loop where it ends, so padding costs nothing.
 """
 
 from abc import ABC, abstractmethod
@@ -13,17 +13,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from symscope.networks.base import Network, RunState, check_positions
+from symscope.errors import InvalidArgumentError
+from symscope.networks.base import Network, RunState
 from symscope.networks.packing import Packing, pick, to_device
 
 
 class Cell(nn.Module, ABC):
-    """One step of a recurrent network. A user's own cell implements this and goes into `RecurrentNetwork`.
+    """One step of a recurrent network. A user's cell implements this class and is passed to `RecurrentNetwork`.
 
     Attributes:
         width: size of the whole state.
-        sites: which slice of the state each site is; the whole state is one of them.
-        output: which slice the output layer reads.
+        sites: the contiguous slice of the state for each site; the whole state is one of the sites.
+        output: the slice that the output layer reads.
     """
 
     width: int
@@ -31,50 +32,56 @@ class Cell(nn.Module, ABC):
     output: slice
 
     @abstractmethod
-    def token_inputs(self) -> Float[Tensor, "vocabulary drive"]:
-        """What each token contributes to a step. There are few tokens, so it is looked up, not multiplied."""
+    def token_inputs(self) -> Float[Tensor, "vocabulary input"]:
+        """The input of each token to a step, as a table: a step looks up the rows of its tokens."""
 
     @abstractmethod
     def step(
-        self, states: Float[Tensor, "batch state"], drives: Float[Tensor, "batch drive"]
+        self, states: Float[Tensor, "batch state"], inputs: Float[Tensor, "batch input"]
     ) -> Float[Tensor, "batch state"]:
-        """The state after one more token."""
+        """The state after one more token, from the state before and the token's row of `token_inputs`."""
 
     def scan(
         self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, " steps"], running: Sequence[int]
     ) -> Float[Tensor, "steps state"]:
-        """Steps over a packed batch: `running[t]` rows, the first ones, are there at step t, never more than before.
+        """Steps over a packed batch: step t runs the first `running[t]` rows, a number that never grows.
 
-        This is the plain route, one `step` after another. A cell may have a faster one to the same values.
+        This implementation calls `step` in a loop. A cell may override it with a faster version of the same function.
 
         Args:
             start: the states before the first step.
             tokens: the tokens of step 0, then those of step 1, ...
-            running: how many tokens each step has; not empty.
+            running: the number of tokens of each step; not empty.
 
         Returns:
             The states after each token, packed like `tokens`.
         """
         states, after = start, []
-        for drives in self.token_inputs()[tokens].split(running):
-            states = self.step(states[: len(drives)], drives)
+        for inputs in self.token_inputs()[tokens].split(running):
+            states = self.step(states[: len(inputs)], inputs)
             after.append(states)
         return torch.cat(after)
 
 
 @final
 class RecurrentNetwork(Network):
-    """A cell from a zero state, and an output layer on its output.
+    """A cell that starts from the zero state, and an output layer.
 
     Args:
         cell: the step.
         output: a module from features (and, in training, a dropout generator) to logits.
+
+    Raises:
+        InvalidArgumentError: a site of the cell is not a contiguous part of its state.
     """
 
     def __init__(self, cell: Cell, output: nn.Module) -> None:
         super().__init__()
         self.cell, self.output = cell, output
-        self.sites = {name: part.stop - part.start for name, part in cell.sites.items()}
+        self._slices = {name: _contiguous(name, part, cell.width) for name, part in cell.sites.items()}
+        self.sites = {name: part.stop - part.start for name, part in self._slices.items()}
+        if not self.sites:
+            raise InvalidArgumentError(f"{type(cell).__name__} has no sites; name the whole state at least")
         self.default_site = max(self.sites, key=lambda name: self.sites[name])  # the whole state
         self.architecture = f"recurrent, {type(cell).__name__}, {type(output).__name__}"
         with torch.no_grad():
@@ -83,34 +90,32 @@ class RecurrentNetwork(Network):
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch time feature"]:
-        """See `Network.features`."""
         return self._over_time(tokens, lengths)[..., self.cell.output]
 
     def readout(
         self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
     ) -> Float[Tensor, "*batch vocabulary"]:
-        """See `Network.readout`."""
         return self.output(features, dropout)
 
     def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
-        """See `Network.states`."""
         self.check_site(site)
-        return self._over_time(tokens, None)[..., self.cell.sites[site]]
+        return self._over_time(tokens, None)[..., self._slices[site]]
 
     def run_until(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> RunState:
-        """See `Network.run_until`; nothing after the positions is run."""
         self.check_site(site)
-        check_positions(tokens, positions)
+        self.check_positions(tokens, positions)
         lengths = positions.cpu() + 1
         self.check_tokens(tokens, lengths)
         after, packing = self._from_zero(tokens, lengths)
         last = packing.index(torch.arange(len(lengths)), lengths - 1)
-        return self._stopped(after.index_select(0, to_device(last, after.device)), site)
+        whole = after.index_select(0, to_device(last, after.device))
+        if self.sites[site] == self.cell.width:
+            return RunState(site, whole)
+        return RunState(site, whole[:, self._slices[site]], {"whole": whole})
 
     def resume(
         self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
     ) -> Float[Tensor, "targets feature"]:
-        """See `Network.resume`."""
         start = self._whole(state)
         rows, steps = target_mask.nonzero().unbind(1)
         needed = (target_mask * torch.arange(target_mask.shape[1])).amax(1)
@@ -118,21 +123,15 @@ class RecurrentNetwork(Network):
         start = pick(start, to_device(packing.order, start.device))
         after = self._scan(start, fed, packing)
         # The stopped states predict column 0, and they come first.
-        at = len(start) + packing.index(rows, (steps - 1).clamp(min=0))
-        at = to_device(torch.where(steps == 0, packing.place[rows], at), start.device)
-        return pick(torch.cat([start, after])[:, self.cell.output], at)
-
-    def _stopped(self, whole: Float[Tensor, "batch width"], site: str) -> RunState:
-        """Runs in these whole states, stopped at a site that may be a part of them."""
-        if self.sites[site] == self.cell.width:
-            return RunState(site, whole)
-        return RunState(site, whole[:, self.cell.sites[site]], {"whole": whole})
+        index = len(start) + packing.index(rows, (steps - 1).clamp(min=0))
+        index = to_device(torch.where(steps == 0, packing.rank[rows], index), start.device)
+        return pick(torch.cat([start, after])[:, self.cell.output], index)
 
     def _whole(self, state: RunState) -> Float[Tensor, "batch width"]:
-        """The whole states of stopped runs, their rewritten part included."""
+        """The whole states of stopped runs, with the rewritten part in its slice."""
         if "whole" not in state.stored:
             return state.states
-        part, whole = self.cell.sites[state.site], state.context["whole"]
+        part, whole = self._slices[state.site], state.context["whole"]
         return torch.cat([whole[:, : part.start], state.states, whole[:, part.stop :]], 1)
 
     def _over_time(
@@ -142,23 +141,34 @@ class RecurrentNetwork(Network):
         batch, time = tokens.shape
         after, packing = self._from_zero(tokens, torch.full((batch,), time) if lengths is None else lengths.cpu())
         padded = after.new_zeros(batch * time, after.shape[1])
-        place = to_device(packing.rows * time + packing.steps, after.device)
-        return padded.index_copy(0, place, after).view(batch, time, -1)
+        index = to_device(packing.rows * time + packing.steps, after.device)
+        return padded.index_copy(0, index, after).view(batch, time, -1)
 
     def _from_zero(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "steps state"], Packing]:
-        """The packed states after each token, from the zero state, and how they are packed."""
-        weight = next(self.parameters())
-        start = torch.zeros(len(tokens), self.cell.width, dtype=weight.dtype, device=weight.device)
+        """The packed states after each token, from the zero state, and their packing."""
+        start = torch.zeros(len(tokens), self.cell.width, dtype=self.dtype, device=self.device)
         packing = Packing(lengths)
         return self._scan(start, tokens, packing), packing
 
     def _scan(
         self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, "batch time"], packing: Packing
     ) -> Float[Tensor, "steps state"]:
-        """The packed states after each token, from states in the order of the packing."""
+        """The packed states after each token; `start` is in the order of the packing."""
         if not packing.running:
             return start[:0]
-        place = to_device(packing.rows * tokens.shape[1] + packing.steps, start.device)
-        return self.cell.scan(start, tokens.reshape(-1).index_select(0, place), packing.running)
+        index = to_device(packing.rows * tokens.shape[1] + packing.steps, start.device)
+        return self.cell.scan(start, tokens.reshape(-1).index_select(0, index), packing.running)
+
+
+def _contiguous(site: str, part: slice, width: int) -> slice:
+    """The slice with start and stop counted from 0; negative and missing bounds are resolved."""
+    start, stop, step = part.indices(width)
+    within = all(bound is None or -width <= bound <= width for bound in (part.start, part.stop))
+    if step != 1 or stop <= start or not within:
+        raise InvalidArgumentError(
+            f"site {site!r} is {part}, but a site is a contiguous, non-empty part of the {width}-dimensional state, "
+            f"such as slice(0, {width}); for arbitrary dimensions search the whole state"
+        )
+    return slice(start, stop)

@@ -1,12 +1,12 @@
 """Transformers: pre-norm, causal, with rotary position encoding (RoPE) or none (NoPE).
 
-The state at a site is the residual stream after a layer, at one position. It is not Markov: what comes later also
-attends to everything before. So a cut carries the keys and values of what lies before it, and `resume` runs the
-layers above the site from the rewritten state, and the continuation, all tokens in one pass, through all layers.
+The state at a site is the residual stream after a layer, at one position. It is not Markov: later tokens also attend to
+all earlier ones. So a run state stores the keys and values of the positions before its stop. `resume` runs the layers
+above the site from the rewritten state, and the fed tokens through all layers, all of them in one pass.
 """
 
 from collections.abc import Mapping
-from typing import cast, final
+from typing import SupportsIndex, cast, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,15 +14,15 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.attention import Layer, Rotation, rotation
-from symscope.networks.base import Network, RunState, check_positions
-from symscope.networks.initial import normal_parameter
+from symscope.networks.attention import Layer, Rotation, rope_rotation
+from symscope.networks.base import Network, RunState
 from symscope.networks.packing import pick, repeat, to_device
+from symscope.networks.parameters import normal_parameter, whole_number
 from symscope.networks.ragged import Cached, Earlier, Projected, Ragged
 from symscope.networks.readouts import MLPReadout
 
-MOST_LAYERS = 4
-_FED = ("fed", "queries", "mean", "mass")
+MAX_LAYERS = 4
+_PRECOMPUTED = ("fed", "queries", "mean", "mass")
 
 
 @final
@@ -38,18 +38,28 @@ class Transformer(Network):
         rope: whether positions are encoded, by rotation.
 
     Raises:
-        InvalidArgumentError: a size that is not possible; RoPE needs heads of an even width.
+        InvalidArgumentError: a size is out of range; RoPE needs heads of an even width.
     """
 
     def __init__(
-        self, d: int, vocabulary: int, generator: Generator, *, layers: int = 2, heads: int = 1, rope: bool = True
+        self,
+        d: SupportsIndex,
+        vocabulary: SupportsIndex,
+        generator: Generator,
+        *,
+        layers: SupportsIndex = 2,
+        heads: SupportsIndex = 1,
+        rope: bool = True,
     ) -> None:
         super().__init__()
-        _check_sizes(d, layers, heads, rope)
+        d, vocabulary = whole_number("the width d", d, 1), whole_number("the vocabulary size", vocabulary, 1)
+        layers = whole_number("the number of layers", layers, 1, MAX_LAYERS)
+        heads = whole_number("the number of heads", heads, 1)
+        _check_heads(d, heads, rope)
         self.vocabulary, self.rope, self.head_width = vocabulary, rope, d // heads
         self.sites = dict.fromkeys(("embedding", *(f"layer{index + 1}" for index in range(layers))), d)
         self.architecture = f"transformer, {layers} layers, {heads} heads, {'RoPE' if rope else 'NoPE'}"
-        self.default_site = "layer1"  # where the paper intervenes, in its two layers
+        self.default_site = "layer1"  # where the paper intervenes in its two-layer transformers
         self.embedding = normal_parameter((vocabulary, d), generator)
         self.layers = nn.ModuleList(Layer(d, heads, generator) for _ in range(layers))
         self.final_norm = nn.LayerNorm(d)
@@ -58,25 +68,23 @@ class Transformer(Network):
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch time feature"]:
-        """See `Network.features`; what is read out is the residual stream after the last layer, normed."""
+        """The residual stream after the last layer, normalised."""
         residual, _, ragged = self._run(tokens, lengths, len(self.layers))
         return ragged.spread(self.final_norm(residual), *tokens.shape)
 
     def readout(
         self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
     ) -> Float[Tensor, "*batch vocabulary"]:
-        """See `Network.readout`."""
         return self.output(features, dropout)
 
     def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
-        """See `Network.states`."""
         self.check_site(site)
-        residual, _, ragged = self._run(tokens, None, self._below(site))
+        residual, _, ragged = self._run(tokens, None, self._layers_below(site))
         return ragged.spread(residual, *tokens.shape)
 
     @torch.no_grad()
     def attention(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch layers heads query key"]:
-        """How much each position attends to each, in every layer and head; each row of keys sums to 1."""
+        """Attention weights of each position in every layer and head; those of a query sum to 1."""
         _, projected, ragged = self._run(tokens, None, len(self.layers))
         later = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=tokens.device).triu(1)
         scores = []
@@ -89,148 +97,166 @@ class Transformer(Network):
     def features_counting(
         self, tokens: Int[Tensor, "batch time"], counts: Float[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time feature"]:
-        """`features`, each position's contribution to every attention sum counted so many times over.
+        """`features`, with each position's contribution to every attention sum multiplied by its count.
 
-        0 takes a position out of what others see, 2 puts it in once more; the sum is normed by its weights, as always.
-        The first position must count.
+        A count of 0 hides a position from all others, a count of 2 adds it twice; the sum is normalised by its weights
+        as usual. The count of the first position must not be 0.
         """
         self.check_tokens(tokens, None)
-        return self.final_norm(self.onwards(self.embedding[tokens], 0, counts)[-1])
+        return self.final_norm(self.run_layers(self.embedding[tokens], 0, counts)[-1])
 
-    def onwards(
-        self, residual: Float[Tensor, "batch time d"], below: int, counts: Float[Tensor, "batch time"] | None = None
+    def run_layers(
+        self, residual: Float[Tensor, "batch time d"], first: int, counts: Float[Tensor, "batch time"] | None = None
     ) -> list[Float[Tensor, "batch time d"]]:
-        """The residual stream after each layer above `below` layers, from that of whole sequences there.
+        """The residual stream after each layer from index `first` on, from the stream of whole sequences before it.
 
-        Every position may be rewritten, which a cut does to one. For `counts` see `features_counting`.
+        Every position may be rewritten, whereas a run state rewrites one. For `counts` see `features_counting`.
         """
         time, device = residual.shape[1], residual.device
         later = torch.ones(time, time, dtype=torch.bool, device=device).triu(1)
-        weights = torch.zeros(len(residual), time, device=device) if counts is None else counts.log()
+        weights = residual.new_zeros(len(residual), time) if counts is None else counts.log().to(residual.dtype)
         mask = weights[:, None, None, :].expand(-1, 1, time, -1).masked_fill(later, -torch.inf)
-        by, after = self._rotation(torch.arange(time, device=device)), []
-        for layer in self._stack()[below:]:
-            heads = (x.transpose(1, 2) for x in layer.project(residual, by))
+        rotation, after = self._rotation(torch.arange(time, device=device)), []
+        for layer in self._stack()[first:]:
+            heads = (x.transpose(1, 2) for x in layer.project(residual, rotation))
             attended = scaled_dot_product_attention(*heads, attn_mask=mask)
             residual = layer.update(residual, attended.transpose(1, 2).flatten(2))
             after.append(residual)
         return after
 
     def run_until(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> RunState:
-        """See `Network.run_until`; the context holds every layer's keys and values, and the positions."""
+        """The run state stores the keys and values of every layer, and the positions."""
         self.check_site(site)
-        check_positions(tokens, positions)
-        below, lengths = self._below(site), positions.cpu() + 1
+        self.check_positions(tokens, positions)
+        below, lengths = self._layers_below(site), positions.cpu() + 1
         tokens = tokens[:, : int(lengths.max())]
-        residual, projected, ragged = self._run(tokens, lengths, below)
+        residual, cache, ragged = self._run(tokens, lengths, below)
         states = residual.index_select(0, to_device(ragged.begins + lengths - 1, residual.device))
-        by = self._rotation(ragged.positions)
+        rotation = self._rotation(ragged.positions)
         for index, layer in enumerate(self._stack()[below:], below):
-            now = layer.project(residual, by)
-            projected.append(now)
+            projected = layer.project(residual, rotation)
+            cache.append(projected)
             if index < len(self.layers) - 1:
-                residual = layer.update(residual, ragged.attend(now))
-        context = {"positions": positions.cpu()}
-        for index, now in enumerate(projected):
-            context[f"keys{index}"] = ragged.spread(now.keys, *tokens.shape)
-            context[f"values{index}"] = ragged.spread(now.values, *tokens.shape)
-        return RunState(site, states, context)
+                residual = layer.update(residual, ragged.attend(projected))
+        stored = {"positions": positions.cpu()}
+        for index, projected in enumerate(cache):
+            stored[f"keys{index}"] = ragged.spread(projected.keys, *tokens.shape)
+            stored[f"values{index}"] = ragged.spread(projected.values, *tokens.shape)
+        return RunState(site, states, stored)
+
+    def states_at(
+        self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
+    ) -> Float[Tensor, "batch state"]:
+        self.check_site(site)
+        self.check_positions(tokens, positions)
+        lengths = positions.cpu() + 1
+        residual, _, ragged = self._run(tokens[:, : int(lengths.max())], lengths, self._layers_below(site))
+        return residual.index_select(0, to_device(ragged.begins + lengths - 1, residual.device))
 
     def precompute(self, state: RunState, fed: Int[Tensor, "batch steps"], lengths: Int[Tensor, " batch"]) -> RunState:
-        """See `Network.precompute`.
+        """The residual stream of the fed tokens at the site, and their attention to all but the rewritten position.
 
         No rewritten state changes the residual stream of the fed tokens at the site. In the first layer above, the
-        rewritten state is one key and one value among those that a token attends to: the contribution of the others is
-        known, as their mean and the logarithm of the sum of their weights.
+        rewritten state contributes one key and one value to the attention of each fed token. The contribution of all
+        other positions is stored, as their mean and the logarithm of the sum of their weights.
         """
-        below, positions = self._below(state.site), state.context["positions"]
+        below, positions = self._layers_below(state.site), state.context["positions"]
         lengths = lengths.cpu()
         ragged = Ragged(lengths, fed.device, Earlier(state.context_rows, positions + 1))
-        by, residual = self._rotation(ragged.positions), self.embedding[ragged.pack(fed)]
+        rotation, residual = self._rotation(ragged.positions), self.embedding[ragged.pack(fed)]
         for index in range(below):
             layer = self._stack()[index]
-            residual = layer.update(residual, ragged.attend(layer.project(residual, by), _cached(state, index)))
+            residual = layer.update(residual, ragged.attend(layer.project(residual, rotation), _cached(state, index)))
         computed = {"fed": residual}
         if below < len(self.layers):
-            now = self._stack()[below].project(residual, by)
-            others = Ragged(lengths, fed.device, Earlier(state.context_rows, positions))
-            mean, mass = others.attend_with_mass(now, _cached(state, below))
-            computed |= {"queries": now.queries, "mean": mean, "mass": mass}
-        stored = {name: state.context[name] for name in _above(state.stored, below)}
+            projected = self._stack()[below].project(residual, rotation)
+            without_stop = Ragged(lengths, fed.device, Earlier(state.context_rows, positions))
+            mean, mass = without_stop.attend_with_mass(projected, _cached(state, below))
+            computed |= {"queries": projected.queries, "mean": mean, "mass": mass}
+        stored = {name: state.context[name] for name in _from_layer(state.stored, below)}
         stored |= {name: ragged.spread(entry, *fed.shape) for name, entry in computed.items()}
         return RunState(state.site, state.states, stored)
 
     def resume(
         self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
     ) -> Float[Tensor, "targets feature"]:
-        """See `Network.resume`."""
         lengths = (target_mask * torch.arange(1, target_mask.shape[1] + 1)).amax(1).clamp(min=1)
         state = state if "fed" in state.stored else self.precompute(state, fed, lengths - 1)
-        below, last = self._below(state.site), len(self.layers) - 1
+        below, last = self._layers_below(state.site), len(self.layers) - 1
         rows, steps = target_mask.nonzero().unbind(1)
         if below >= last:
-            return self.final_norm(self._first_above(state, rows, steps))
+            return self.final_norm(self._first_layer_above(state, rows, steps))
         ragged = Ragged(lengths, state.states.device, Earlier(state.context_rows, state.context["positions"]))
-        residual = self._first_above(state, ragged.rows, ragged.steps)
-        by = self._rotation(ragged.positions)
+        residual = self._first_layer_above(state, ragged.rows, ragged.steps)
+        rotation = self._rotation(ragged.positions)
         for index in range(below + 1, last + 1):
             layer = self._stack()[index]
-            attended = ragged.attend(layer.project(residual, by), _cached(state, index))
+            attended = ragged.attend(layer.project(residual, rotation), _cached(state, index))
             if index == last:
-                at = to_device(ragged.begins[rows] + steps, residual.device)
-                residual, attended = pick(residual, at), pick(attended, at)
+                targets = to_device(ragged.begins[rows] + steps, residual.device)
+                residual, attended = pick(residual, targets), pick(attended, targets)
             residual = layer.update(residual, attended)
         return self.final_norm(residual)
 
-    def _first_above(
+    def _first_layer_above(
         self, state: RunState, rows: Int[Tensor, " some"], steps: Int[Tensor, " some"]
     ) -> Float[Tensor, "some d"]:
-        """The residual stream after the first layer above the site (or at it, if there is none), at some steps."""
-        below, device = self._below(state.site), state.states.device
-        on = steps > 0  # step 0 is the stop itself
-        mine, first = rows[~on], to_device(rows[~on], device)
-        there = to_device(state.context_rows[rows[on]] * state.stored["fed"].shape[1] + steps[on] - 1, device)
-        fed = {name: state.stored[name].flatten(0, 1).index_select(0, there) for name in _FED if name in state.stored}
-        residual = torch.cat([pick(state.states, first), fed["fed"]])
+        """The residual stream after the first layer above the site (without such a layer: at the site), at some steps.
+
+        Step 0 is the stop, where the state is; step j is the j-th fed token.
+        """
+        below, device = self._layers_below(state.site), state.states.device
+        is_fed = steps > 0
+        stop_rows, fed_rows = rows[~is_fed], rows[is_fed]
+        stops = to_device(stop_rows, device)
+        index = to_device(state.context_rows[fed_rows] * state.stored["fed"].shape[1] + steps[is_fed] - 1, device)
+        precomputed = {
+            name: state.stored[name].flatten(0, 1).index_select(0, index)
+            for name in _PRECOMPUTED
+            if name in state.stored
+        }
+        residual = torch.cat([pick(state.states, stops), precomputed["fed"]])
         if below < len(self.layers):
             layer, positions = self._stack()[below], state.context["positions"]
-            now = layer.project(state.states, self._rotation(to_device(positions, device)))
-            earlier = Earlier(state.context_rows[mine], positions[mine])
-            alone = Ragged(torch.ones_like(mine), device, earlier)
-            own = alone.attend(Projected(*(pick(x, first) for x in now)), _cached(state, below))
-            # What a fed token attends to: a weighted mean of what is known, and of the stopped position.
-            each = torch.bincount(rows[on], minlength=len(state))
-            keys, values = repeat(now.keys, each), repeat(now.values, each)
-            share = ((fed["queries"] * keys).sum(-1) / self.head_width**0.5 - fed["mass"]).sigmoid()
-            mixed = torch.lerp(fed["mean"], values, share[..., None])
-            residual = layer.update(residual, torch.cat([own, mixed.flatten(1)]))
+            projected = layer.project(state.states, self._rotation(to_device(positions, device)))
+            earlier = Earlier(state.context_rows[stop_rows], positions[stop_rows])
+            stop_tokens = Ragged(torch.ones_like(stop_rows), device, earlier)
+            at_stops = Projected(*(pick(x, stops) for x in projected))
+            attended_at_stops = stop_tokens.attend(at_stops, _cached(state, below))
+            # A fed token attends to a weighted mean of the precomputed positions and the stopped one.
+            counts = torch.bincount(fed_rows, minlength=len(state))
+            keys, values = repeat(projected.keys, counts), repeat(projected.values, counts)
+            scores = (precomputed["queries"] * keys).sum(-1) / self.head_width**0.5
+            share = (scores - precomputed["mass"]).sigmoid()
+            mixed = torch.lerp(precomputed["mean"], values, share[..., None])
+            residual = layer.update(residual, torch.cat([attended_at_stops, mixed.flatten(1)]))
         order = torch.empty_like(rows)
-        order[torch.cat([(~on).nonzero()[:, 0], on.nonzero()[:, 0]])] = torch.arange(len(rows))
+        order[torch.cat([(~is_fed).nonzero()[:, 0], is_fed.nonzero()[:, 0]])] = torch.arange(len(rows))
         return pick(residual, to_device(order, device))
 
     def _run(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None, layers: int
     ) -> tuple[Float[Tensor, "total d"], list[Projected], Ragged]:
-        """The residual stream after so many layers, what their attention saw, and where its tokens belong."""
+        """The residual stream after the first `layers` layers, their queries, keys and values, and the packing."""
         self.check_tokens(tokens, lengths)
         batch, time = tokens.shape
         ragged = Ragged(torch.full((batch,), time) if lengths is None else lengths.cpu(), tokens.device)
-        by = self._rotation(ragged.positions)
-        residual, projected = self.embedding[ragged.pack(tokens)], []
+        rotation = self._rotation(ragged.positions)
+        residual, cache = self.embedding[ragged.pack(tokens)], []
         for layer in self._stack()[:layers]:
-            now = layer.project(residual, by)
-            projected.append(now)
-            residual = layer.update(residual, ragged.attend(now))
-        return residual, projected, ragged
+            projected = layer.project(residual, rotation)
+            cache.append(projected)
+            residual = layer.update(residual, ragged.attend(projected))
+        return residual, cache, ragged
 
     def _rotation(self, positions: Int[Tensor, "*tokens"]) -> Rotation | None:
-        return rotation(positions, self.head_width, self.embedding) if self.rope else None
+        return rope_rotation(positions, self.head_width, self.embedding) if self.rope else None
 
     def _stack(self) -> list[Layer]:
         return cast("list[Layer]", list(self.layers))
 
-    def _below(self, site: str) -> int:
-        """How many layers lie before a site."""
+    def _layers_below(self, site: str) -> int:
+        """Number of layers before a site."""
         return list(self.sites).index(site)
 
 
@@ -238,18 +264,14 @@ def _cached(state: RunState, index: int) -> Cached:
     return Cached(state.stored[f"keys{index}"], state.stored[f"values{index}"])
 
 
-def _above(context: Mapping[str, Tensor], below: int) -> list[str]:
-    """What of a context is not of a layer before the site."""
-    before = {f"{kind}{index}" for kind in ("keys", "values") for index in range(below)}
-    return [name for name in context if name not in before]
+def _from_layer(stored: Mapping[str, Tensor], first: int) -> list[str]:
+    """The names of stored tensors, without the keys and values of layers before index `first`."""
+    before = {f"{kind}{index}" for kind in ("keys", "values") for index in range(first)}
+    return [name for name in stored if name not in before]
 
 
-def _check_sizes(d: int, layers: int, heads: int, rope: bool) -> None:
-    if d < 1:
-        raise InvalidArgumentError(f"the width d is at least 1, got {d}")
-    if not 1 <= layers <= MOST_LAYERS:
-        raise InvalidArgumentError(f"a transformer has 1 to {MOST_LAYERS} layers, got {layers}")
-    if heads < 1 or d % heads:
+def _check_heads(d: int, heads: int, rope: bool) -> None:
+    if d % heads:
         divisors = ", ".join(str(n) for n in range(1, d + 1) if d % n == 0)
         raise InvalidArgumentError(f"{heads} heads do not divide d = {d}; possible numbers of heads: {divisors}")
     if rope and d // heads % 2:
@@ -258,11 +280,25 @@ def _check_sizes(d: int, layers: int, heads: int, rope: bool) -> None:
         )
 
 
-def transformer_rope(d: int, vocabulary: int, generator: Generator, *, layers: int = 2, heads: int = 1) -> Transformer:
-    """The paper's transformer: rotary position encoding; see `Transformer`."""
+def transformer_rope(
+    d: SupportsIndex,
+    vocabulary: SupportsIndex,
+    generator: Generator,
+    *,
+    layers: SupportsIndex = 2,
+    heads: SupportsIndex = 1,
+) -> Transformer:
+    """The paper's transformer, with rotary position encoding; arguments as of `Transformer`."""
     return Transformer(d, vocabulary, generator, layers=layers, heads=heads, rope=True)
 
 
-def transformer_nope(d: int, vocabulary: int, generator: Generator, *, layers: int = 2, heads: int = 1) -> Transformer:
-    """A transformer without position encoding; see `Transformer`."""
+def transformer_nope(
+    d: SupportsIndex,
+    vocabulary: SupportsIndex,
+    generator: Generator,
+    *,
+    layers: SupportsIndex = 2,
+    heads: SupportsIndex = 1,
+) -> Transformer:
+    """A transformer without position encoding; arguments as of `Transformer`."""
     return Transformer(d, vocabulary, generator, layers=layers, heads=heads, rope=False)

@@ -1,4 +1,4 @@
-"""The first screen in words: what was asked, of which networks, the answer by the stated rule, and how sure."""
+"""The first screen in words: the question, the networks, and for each variable the answer with its checks."""
 
 from __future__ import annotations
 
@@ -8,34 +8,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS
-from symscope.analysis.summary import (
-    ALIGNMENT,
-    NULL_CONTROLS,
-    answers,
-    pooled_scores,
-    trial_accuracies,
-)
+from symscope.analysis.answers import answers
+from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS
+from symscope.analysis.summary import ALIGNMENT, pooled_scores, trial_accuracies
 from symscope.report.checks import Check, checks, number_of
+from symscope.verdict import VERDICTS, joined, percent, summarise
 
 _NETWORK = ("task", "network", "d", "algorithm")
-SHORT = {
-    "holds": "Yes",
-    "off natural states": "Yes, but",
-    "partly": "Partly",
-    "in some seeds": "In some seeds",
-    "not found": "Not found",
-    "no control": "Undecided",
-}
-"""Each verdict of `analysis.summary.VERDICTS` in a word."""
-
-
-_KIND = {"trained": "trained", "held out": "held-out", "extrapolated": "extrapolated"}
+_QUANTITY_KINDS = {"trained": "trained", "held out": "held-out", "extrapolated": "extrapolated"}
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One IIA beside others: its name, value, interval over seeds and interventions, lowest and highest seed."""
+    """The IIA of an alignment or control: label, value, interval over seeds and interventions, range of the seeds."""
 
     label: str
     iia: float
@@ -48,52 +33,54 @@ class Measure:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one variable: verdict, what was done, the checks behind the verdict, and the controls."""
+    """The answer for one variable: verdict, its sentence, the checks behind it, and the controls."""
 
     variable: str
     verdict: str
     short: str
     sentence: str
+    alignment: str
+    best: str
     checks: tuple[Check, ...]
     measures: tuple[Measure, ...]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked of one kind of network, with the answers; `asked` is task, network, size and algorithm."""
+    """A question about one kind of network, with the answers; `subject` is task, network, size and algorithm."""
 
-    asked: tuple[str, str, int, str]
+    subject: tuple[str, str, int, str]
     question: str
     network: str
     summary: str
     answers: tuple[Answer, ...]
 
 
-def questions(scores: pl.DataFrame, behaviour: pl.DataFrame | None) -> list[Question]:
-    """One question for each task, network, size and algorithm; `behaviour` adds how well they do their task."""
+def questions(scores: pl.DataFrame, trials: pl.DataFrame | None) -> list[Question]:
+    """One question for each task, network, size and algorithm; `trials`, the table of trial accuracies, adds those."""
     rows = answers(scores)
     pooled = pooled_scores(scores)
-    found = []
+    made = []
     for key, part in rows.group_by(_NETWORK, maintain_order=True):
         where: dict[str, object] = dict(zip(_NETWORK, key, strict=True))
         given = tuple(_answer(row, pooled) for row in part.iter_rows(named=True))
-        names = _listed([answer.variable for answer in given])
+        names = joined([answer.variable for answer in given])
         subject = _subject(where, several=rows.n_unique(_NETWORK[:3]) > 1)
-        found.append(
+        made.append(
             Question(
-                asked=key,
+                subject=key,
                 question=f"Does {subject} compute with {names} of the algorithm {where['algorithm']}?",
-                network=_network_text(where, scores, behaviour),
-                summary=_summary(given),
+                network=_network_text(where, scores, trials),
+                summary=summarise({answer.variable: answer.verdict for answer in given}),
                 answers=given,
             )
         )
-    return found
+    return made
 
 
 @dataclass(frozen=True)
 class Overview:
-    """All answers of many questions: a row a network, a column a variable; `None` where it was not asked."""
+    """The answers to many questions: a row a network, a column a variable; `None` where a question was not asked."""
 
     summary: str
     columns: tuple[tuple[str, str], ...]
@@ -101,14 +88,14 @@ class Overview:
 
 
 def overview(asked: Sequence[Question]) -> Overview:
-    """The answers to several questions side by side."""
-    given = {(*question.asked, answer.variable): answer for question in asked for answer in question.answers}
+    """The answers to several questions as one table."""
+    given = {(*question.subject, answer.variable): answer for question in asked for answer in question.answers}
     columns = tuple(dict.fromkeys(key[3:] for key in given))
     networks = tuple(dict.fromkeys(key[:3] for key in given))
     counts = Counter(answer.verdict for answer in given.values())
-    told = [f"{counts[verdict]} “{short.lower()}”" for verdict, short in SHORT.items() if counts[verdict]]
+    parts = [f"{counts[word]} “{meaning.short.lower()}”" for word, meaning in VERDICTS.items() if counts[word]]
     return Overview(
-        summary=f"Of {len(given)} questions: {', '.join(told)}.",
+        summary=f"Of {len(given)} questions: {', '.join(parts)}.",
         columns=columns,
         rows=tuple(
             (
@@ -129,24 +116,32 @@ def _answer(row: dict[str, object], pooled: pl.DataFrame) -> Answer:
     ceiling = pl.all_horizontal(pl.col(column) == row[column] for column in _NETWORK) & (
         (pl.col("variable") == ALL_VARIABLES) & (pl.col("control") == "none")
     )
+    order = pl.col("control").replace_strict({name: i for i, name in enumerate(CONTROLS)}, default=len(CONTROLS))
     measures = [
         _measure(entry, CONTROLS.get(str(entry["control"]), str(entry["control"])))
-        for entry in pooled.filter(same).iter_rows(named=True)
+        for entry in pooled.filter(same).sort(order, maintain_order=True).iter_rows(named=True)
     ]
     measures += [_measure(entry, "whole-state swap") for entry in pooled.filter(ceiling).iter_rows(named=True)]
-    measures.sort(key=lambda measure: not measure.main)
-    verdict = str(row["verdict"])
+    word = str(row["verdict"])
     return Answer(
         variable=str(row["variable"]),
-        verdict=verdict,
-        short=SHORT[verdict],
-        sentence=(
-            f"With {row['k']} of {row['d']} dimensions ({row['function']}) overwritten by those of another sequence, "
-            f"the network goes on as the algorithm says in {number_of(row, 'iia'):.1%} of interventions."
-        ),
+        verdict=word,
+        short=VERDICTS[word].short,
+        sentence=str(row["sentence"]),
+        alignment=f"Alignment: {row['function']}, k = {row['k']} of {row['d']} dimensions.",
+        best=_best(row),
         checks=checks(row),
         measures=tuple(measures),
     )
+
+
+def _best(row: dict[str, object]) -> str:
+    """The best IIA under each restriction on the rewritten states; empty where all are the same alignment's."""
+    names = {"natural_iia": "natural", "span_iia": "in the span", "unrestricted_iia": "unrestricted"}
+    iias = {label: number_of(row, name) for name, label in names.items() if row[name] is not None}
+    if set(iias.values()) <= {row["iia"]}:
+        return ""
+    return f"IIA of the best alignment: {'; '.join(f'{label} {iia:.3f}' for label, iia in iias.items())}."
 
 
 def _measure(entry: dict[str, object], label: str) -> Measure:
@@ -154,51 +149,31 @@ def _measure(entry: dict[str, object], label: str) -> Measure:
     return Measure(label, main=entry["control"] == "none" and entry["variable"] != ALL_VARIABLES, **numbers)
 
 
-def _summary(given: tuple[Answer, ...]) -> str:
-    """The verdicts in one sentence, those with the same words together."""
-    words = {
-        "holds": "Yes for {}",
-        "off natural states": "{} can be rewritten as predicted, but not shown to be by states like the network's own: "
-        "that it can be steered so does not say that it computes so",
-    }
-    parts = []
-    for verdict, text in words.items():
-        held = [answer.variable for answer in given if answer.verdict == verdict]
-        if held:
-            parts.append(text.format(_listed(held)))
-    parts += [f"{answer.variable}: {answer.short.lower()}" for answer in given if answer.verdict not in words]
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _network_text(where: dict[str, object], scores: pl.DataFrame, behaviour: pl.DataFrame | None) -> str:
+def _network_text(where: dict[str, object], scores: pl.DataFrame, trials: pl.DataFrame | None) -> str:
     same = pl.all_horizontal(pl.col(column) == where[column] for column in ("task", "network", "d"))
     seeds = sorted(scores.filter(same).get_column("seed").unique().to_list())
     count = f"{len(seeds)} network{'s' if len(seeds) > 1 else ''}"
-    listed = _listed([str(seed) for seed in seeds])
     text = (
         f"{count} of type {where['network']} with state size {where['d']}, trained on {where['task']} "
-        f"(seed{'s' if len(seeds) > 1 else ''} {listed})"
+        f"(seed{'s' if len(seeds) > 1 else ''} {joined([str(seed) for seed in seeds])})"
     )
-    told = behaviour_text(behaviour.filter(same)) if behaviour is not None else ""
-    return f"{text}. {told}" if told else f"{text}."
+    accuracy = accuracy_text(trials.filter(same)) if trials is not None else ""
+    return f"{text}. {accuracy}" if accuracy else f"{text}."
 
 
-def behaviour_text(behaviour: pl.DataFrame) -> str:
-    """How many trials are right on each kind of quantity, in a sentence; empty for an empty table."""
+def accuracy_text(trials: pl.DataFrame) -> str:
+    """The share of correct trials on each kind of quantity, in a sentence; empty for an empty table."""
     rows = (
-        trial_accuracies(behaviour)
+        trial_accuracies(trials)
         .group_by("kind", maintain_order=True)
         .agg((pl.col("trial_accuracy") * pl.col("n")).sum() / pl.col("n").sum(), pl.col("n").sum())
     )
-    parts = [f"{share:.1%} of {n:,} trials on {_KIND[kind]} quantities" for kind, share, n in rows.iter_rows()]
-    return f"Right in {_listed(parts)}." if parts else ""
+    parts = [
+        f"{percent(share)} of {n:,} trials on {_QUANTITY_KINDS[kind]} quantities" for kind, share, n in rows.iter_rows()
+    ]
+    return f"Correct: {joined(parts)}." if parts else ""
 
 
 def null_control_labels() -> str:
-    """The null controls as a reader knows them, in a list."""
-    return _listed([CONTROLS[name] for name in NULL_CONTROLS])
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}" if names else ""
+    """The labels of the null controls, as a list in words."""
+    return joined([CONTROLS[name] for name in NULL_CONTROLS])

@@ -14,11 +14,10 @@ from altair.typing import ChartType
 from markupsafe import Markup
 
 from symscope.analysis.files import replace_file
-from symscope.analysis.summary import VERDICTS
 from symscope.analysis.tables import make_table
 from symscope.figures import draw_figures, save_figure
 from symscope.figures.theme import NARROW
-from symscope.report.answers import SHORT, null_control_labels, overview, questions
+from symscope.report.answers import null_control_labels, overview, questions
 from symscope.report.calibration import MEANING, calibration_sentences
 from symscope.report.charts import drawing_data, page_figures, scheme_variables
 from symscope.report.claims import page_claims
@@ -27,6 +26,7 @@ from symscope.report.inputs import Fact, ReportInputs
 from symscope.report.learning import learning_of
 from symscope.report.swaps import meaning, whole_state_sentences
 from symscope.report.tables import evidence_table, score_table
+from symscope.verdict import VERDICTS
 
 PAGE_FILE = "report.html"
 FIGURES_FOLDER = "figures"
@@ -70,8 +70,8 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         lstrip_blocks=True,
     )
     scores = inputs.tables.get("scores", make_table("scores", []))
-    asked = questions(scores, inputs.tables.get("behaviour")) if len(scores) else []
-    learned = learning_of(inputs.tables.get("behaviour"), inputs.tables.get("training"))
+    asked = questions(scores, inputs.tables.get("trial_accuracy")) if len(scores) else []
+    learned = learning_of(inputs.tables.get("trial_accuracy"), inputs.tables.get("training"))
     claims = inputs.tables.get("claims")
     return templates.get_template("report.html").render(
         title=inputs.title,
@@ -85,7 +85,7 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, ChartType]) -> str:
         said=_said(inputs.tables),
         notes=inputs.notes,
         null_controls=null_control_labels(),
-        verdicts=[(SHORT[name], rule) for name, rule in VERDICTS.items()],
+        verdicts=[(meaning.short, meaning.rule) for meaning in VERDICTS.values()],
         figures=page_figures(charts),
         evidence=evidence_table(scores),
         scores=score_table(scores),

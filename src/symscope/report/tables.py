@@ -18,13 +18,13 @@ _WHERE = ("task", "network", "d", "seed", "algorithm", "variable", "site", "func
 _SCORE = (*_WHERE, "control", "iia", "low", "high", "n")
 _EVIDENCE = {
     "iia": ("IIA", ".3f"),
-    "matters_iia": ("where it matters", ".3f"),
+    "informative_iia": ("where it matters", ".3f"),
     "cause_iia": ("cause", ".3f"),
     "isolation_iia": ("isolation", ".3f"),
     "selectivity": ("above controls", "+.3f"),
     "nearest_control": ("nearest control", ""),
-    "outside": ("outside", ".0%"),
-    "dormant": ("dormant", ".0%"),
+    "off_span_share": ("off_span_share", ".0%"),
+    "dormant_share": ("dormant_share", ".0%"),
     "mahalanobis": ("Mahalanobis", ".2f"),
     "nearest": ("nearest natural", ".2f"),
     "earth_mover": ("earth mover", ".3f"),
@@ -32,7 +32,7 @@ _EVIDENCE = {
 }
 _INTERVALS = {
     "iia": ("low", "high"),
-    "matters_iia": ("matters_low", "matters_high"),
+    "informative_iia": ("informative_low", "informative_high"),
     "cause_iia": ("cause_low", "cause_high"),
     "isolation_iia": ("isolation_low", "isolation_high"),
     "selectivity": ("selectivity_low", "selectivity_high"),
@@ -44,7 +44,7 @@ class Cell:
     """One value of a table: its text, what a pointer is told about it, is it a number, does it miss what is wanted."""
 
     text: str
-    told: str = ""
+    tooltip: str = ""
     number: bool = True
     missed: bool = False
 

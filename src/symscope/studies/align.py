@@ -20,7 +20,7 @@ from symscope.alignment import (
 from symscope.errors import NonFiniteError
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import Network
-from symscope.runner import Progress
+from symscope.runner import Member, Progress
 from symscope.seeds import generator
 from symscope.studies.common import Subject, save_part
 from symscope.studies.declaration import InterventionCounts, Search, build_algorithm
@@ -30,47 +30,79 @@ ALIGNMENT = "alignment.safetensors"
 
 
 def align_stage(
-    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
-) -> Mapping[str, Any]:
-    """Searches in one network and tests.
+    members: Sequence[Member], needs: Mapping[str, Path], report: Callable[[Progress], None]
+) -> list[Mapping[str, Any] | Exception]:
+    """Searches in one network and tests, as one batch as far as may be.
 
-    Leaves the alignment, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`.
+    Each member leaves its alignment, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`.
     """
+    arguments = members[0].arguments  # all members have the same but for `asked`
     subject = Subject.of(arguments)
     network = subject.trained_network(needs)
     untrained = [subject.fresh_network("untrained"), subject.fresh_network("untrained, another")]
     options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
-    search = Search.model_validate(arguments["asked"])
-    search.function.check()
-    algorithm = build_algorithm(search.algorithm, subject.task)
-    try:
-        results = find(
-            network,
-            algorithm,
-            [search.variable],
-            search.k,
-            function=search.function.name,
-            function_options=search.function.options,
-            seed=subject.seed,
-            site=search.site,
-            untrained=untrained,
-            counts=(counts.train, counts.validation, counts.test),
-            options=options,
-            on_validation=lambda on, step, best: report(_progress(on, step, best, options)),
-        )
-    except NonFiniteError as error:
-        save_functions(folder / "scratch" / ALIGNMENT, {"alignment": error.best[0].function})
-        raise
-    tables = {
-        "scores": (row for result in results for row in result.rows()),
-        "values": _value_rows(results),
-        "gradience": _gradience_rows(network, algorithm, results, counts, subject),
-        "aligned_states": _state_rows(network, algorithm, results, subject),
-    }
-    for name, rows in tables.items():
-        save_part(name, [{**subject.columns, **row} for row in rows], folder)
-    save_evidence(folder / ALIGNMENT, results)
-    return subject.facts
+    asked = [Search.model_validate(member.arguments["asked"]) for member in members]
+    told: dict[int, Mapping[str, Any] | Exception] = {}
+    for batch in _batches(asked):
+        first = asked[batch[0]]
+        first.function.check()
+        algorithm = build_algorithm(first.algorithm, subject.task)
+        try:
+            found = find(
+                network,
+                algorithm,
+                list(dict.fromkeys(asked[place].variable for place in batch)),
+                list(dict.fromkeys(asked[place].k for place in batch)),
+                function=first.function.name,
+                function_options=first.function.options,
+                seed=subject.seed,
+                site=first.site,
+                untrained=untrained,
+                counts=(counts.train, counts.validation, counts.test),
+                options=options,
+                on_validation=lambda on, step, best: report(_progress(on, step, best, options)),
+            )
+        except NonFiniteError as error:
+            told |= dict.fromkeys(batch, error)
+            for place, one in zip(batch, error.best, strict=False):
+                save_functions(members[place].folder / "scratch" / ALIGNMENT, {"alignment": one.function})
+            continue
+        tables = {
+            "scores": (
+                {**row, "restarts": options.starts if row["control"] == "none" else None}
+                for one in found
+                for row in one.rows()
+            ),
+            "values": _value_rows(found),
+            "gradience": _gradience_rows(network, algorithm, found, counts, subject),
+            "aligned_states": _state_rows(network, algorithm, found, subject),
+        }
+        for name, rows in tables.items():
+            by_question: dict[tuple[str, int], list[Row]] = {}
+            for row in rows:
+                by_question.setdefault((row["variable"], row["k"]), []).append({**subject.columns, **row})
+            for place in batch:
+                save_part(name, by_question.get((asked[place].variable, asked[place].k), []), members[place].folder)
+        for place, evidence in zip(batch, found, strict=True):
+            save_evidence(members[place].folder / ALIGNMENT, [evidence])
+            told[place] = subject.facts
+    return [told[place] for place in range(len(members))]
+
+
+def _batches(asked: Sequence[Search]) -> Iterator[list[int]]:
+    """Places of the searches that share an algorithm, site and function, so that variables × sizes is all of them.
+
+    Usually that is one batch for each; fewer where some are done already, as after a k was added to a study.
+    """
+    alike: dict[str, dict[str, dict[int, int]]] = {}
+    for place, search in enumerate(asked):
+        kind = f"{search.algorithm} {search.site} {search.function.model_dump_json()}"
+        alike.setdefault(kind, {}).setdefault(search.variable, {})[search.k] = place
+    for variables in alike.values():
+        by_sizes: dict[tuple[int, ...], list[int]] = {}
+        for sizes in variables.values():
+            by_sizes.setdefault(tuple(sizes), []).extend(sizes.values())
+        yield from by_sizes.values()
 
 
 def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions) -> Progress:

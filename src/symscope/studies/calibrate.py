@@ -45,6 +45,9 @@ HELD: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """The variables that each constructed network holds. The phase is the same in both algorithms, and two counts hold
 their difference, which is the count of Up-Down; one count is not two."""
 
+COORDINATES: Mapping[str, str] = {"none": "state", "spanned": "natural-span"}
+"""Names in the table of what a search looks through."""
+
 CONDITION = 5.0
 """Of the invertible disguises."""
 
@@ -123,7 +126,7 @@ def curve(ask: _Asker, *, network: str, d: int, k: int, latent_weight: float, vi
     options = replace(ask.options, first=RANDOM, latent_weight=latent_weight)
     for one in ask(constructed.network, "up-down", ["count"], k, view=view, options=options):
         row = _row("curve", network, "invertible", ask, one, held=True)
-        yield {**row, "function": ask.choice.label, "latent_weight": latent_weight, "view": view}
+        yield {**row, "function": ask.choice.label, "latent_weight": latent_weight, "coordinates": COORDINATES[view]}
 
 
 PARTS: Mapping[str, Callable[..., Iterator[Row]]] = {"known": known, "null": null, "curve": curve}
@@ -157,8 +160,8 @@ def _row(part: str, network: str, hide: str, ask: _Asker, one: Evidence, *, held
     figures = {name: value for name, value in one.row().items() if name in columns}
     best: dict[str, float] = {}
     for name, control in one.controls.items():
-        column = f"{kind_of(name).replace('-', '_')}_iia"
+        column = f"{kind_of(name)}_iia"
         best[column] = max(best.get(column, 0.0), control.iia)
-    asked = {"part": part, "network": network, "disguise": hide, "d": ask.subject.d, "seed": ask.subject.seed}
+    asked = {"part": part, "network": network, "change_of_basis": hide, "d": ask.subject.d, "seed": ask.subject.seed}
     names = {"algorithm": one.algorithm, "variable": one.variable, "function": one.function.name, "k": one.k}
-    return {**asked, **names, "held": held, "latent_weight": 0.0, "view": "none", **figures, **best}
+    return {**asked, **names, "held": held, "latent_weight": 0.0, "coordinates": "state", **figures, **best}

@@ -20,6 +20,7 @@ from symscope.networks.reach import causal_reach, measured_reach
 from symscope.networks.transformer import Transformer
 from symscope.runner import Progress
 from symscope.seeds import generator
+from symscope.studies.calibrate import COORDINATES
 from symscope.studies.common import save_part
 from symscope.studies.declaration import InterventionCounts
 from symscope.tasks import NumericTask, multi_object
@@ -72,14 +73,20 @@ def _disguise_rows(arguments: Mapping[str, Any], report: Callable[[Progress], No
         report(Progress(step, options.steps, f"disguise, d = {d}", {"worst IIA": min(best), "best IIA": max(best)}))
 
     columns = table_schema("theory").dtypes
-    where = {"network": "magnitude", "disguise": "invertible", "d": d, "spare": d - NEEDED, "seed": seed}
+    where = {"network": "magnitude", "change_of_basis": "invertible", "d": d, "spare": d - NEEDED, "seed": seed}
     found = search(hidden.network, questions, options, tell)
     for (variable, function, view), one in zip(asked, found, strict=True):
         examined = tests[variable].examine(f"{function}, {view}", one.function)
         evidence = Evidence(
             algorithm.name, variable, hidden.site, one.function, one.start, one.steps, one.validation_iia, 0.0, examined
         )
-        named = {"algorithm": algorithm.name, "variable": variable, "function": function, "view": view, "k": 1}
+        named = {
+            "algorithm": algorithm.name,
+            "variable": variable,
+            "function": function,
+            "coordinates": COORDINATES[view],
+            "k": 1,
+        }
         yield {**where, **named, **{name: value for name, value in evidence.row().items() if name in columns}}
 
 

@@ -39,7 +39,7 @@ def train_stage(
     quantities = range(subject.task.quantities[0], int(last) + 1)
     trials = generator(subject.seed, "behaviour")
     shown = trial_accuracy(network, subject.task, trials, each=counts["each"], quantities=quantities)
-    save_part("behaviour", ({**subject.columns, **asdict(row)} for row in shown), folder)
+    save_part("trial_accuracy", ({**subject.columns, **asdict(row)} for row in shown), folder)
     facts = {"updates": trained.history[-1].update, "training_seconds": trained.history[-1].seconds}
     return {**subject.facts, "solved": trained.solved, **facts}
 

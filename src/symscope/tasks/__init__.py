@@ -1,4 +1,4 @@
-"""Tasks: token sequences, and which of their tokens are determined by what came before."""
+"""Tasks: families of token sequences, in which some tokens are determined by the tokens before them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 
 from symscope.errors import UnknownNameError
 from symscope.tasks.arithmetic import ArithmeticTask
-from symscope.tasks.base import Task, TokenBatch
+from symscope.tasks.base import MAX_CONTINUATION, Task, TokenBatch
 from symscope.tasks.numeric import (
     VOID_PROBABILITY,
     VOIDS,
@@ -38,7 +38,16 @@ TASKS: dict[str, Callable[..., Task]] = {
 
 
 def make_task(name: str, **options: Any) -> Task:
-    """The task of that name; `UnknownNameError` names the nearest ones when there is no such task or option."""
+    """Makes a task by name.
+
+    Args:
+        name: a key of `TASKS`.
+        options: arguments of the task, such as `quantities`, `held_out` or `void_probability`.
+
+    Raises:
+        UnknownNameError: there is no task of this name, or it has no such option; the message names similar ones.
+        InvalidArgumentError: the value of an option is not valid.
+    """
     if name not in TASKS:
         raise UnknownNameError("task", name, TASKS)
     known = signature(TASKS[name]).parameters
@@ -49,6 +58,7 @@ def make_task(name: str, **options: Any) -> Task:
 
 
 __all__ = [
+    "MAX_CONTINUATION",
     "TASKS",
     "ArithmeticTask",
     "NumericTask",

@@ -1,39 +1,51 @@
-"""A response rule: how many response tokens answer n demo tokens."""
+"""Response rules: the number of response tokens for a number of demo tokens."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import SupportsIndex, final
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from symscope.errors import InvalidArgumentError
+from symscope.arguments import integer
 
 
 @final
 @dataclass(frozen=True)
 class ResponseRule:
-    """A rule and its name; an algorithm says by name which rule it follows."""
+    """A response rule.
+
+    Attributes:
+        name: the rule's name; an algorithm names the rule that it follows.
+        of: the number of response tokens for each number of demo tokens.
+    """
 
     name: str
     of: Callable[[Int[Tensor, "*batch"]], Int[Tensor, "*batch"]]
-    """The length of the response, element by element."""
 
 
 EQUAL = ResponseRule("equal", lambda n: n)
 SQUARE = ResponseRule("square", lambda n: n * n)
 
 
-def remainder(modulus: int) -> ResponseRule:
-    """The rest n mod `modulus`; a multiple of it is answered by no response token at all, only `EOS`."""
-    if modulus < 2 or modulus != int(modulus):
-        raise InvalidArgumentError(f"the modulus is a whole number of at least 2 (every n mod 1 is 0), got {modulus}")
-    return ResponseRule("modulo", lambda n: n % modulus)
+def remainder(modulus: SupportsIndex) -> ResponseRule:
+    """The rule n mod `modulus`. The response to a multiple of the modulus is empty: `EOS` follows the trigger.
+
+    Raises:
+        InvalidArgumentError: the modulus is not an integer of at least 2 (every n mod 1 is 0).
+    """
+    number = integer(modulus, "modulus", 2)
+    return ResponseRule("modulo", lambda n: n % number)
 
 
-def nearest_multiple(multiple: int) -> ResponseRule:
-    """The multiple nearest to n; a tie goes to the even one, as Python's `round` does (3 has no ties)."""
-    if multiple < 1 or multiple != int(multiple):
-        raise InvalidArgumentError(f"round to multiples of a whole number of at least 1, got {multiple}")
-    return ResponseRule("rounding", lambda n: torch.round(n.double() / multiple).long() * multiple)
+def nearest_multiple(multiple: SupportsIndex) -> ResponseRule:
+    """The rule that rounds n to the nearest multiple of `multiple`.
+
+    Of two multiples at equal distance it takes the even multiple, as Python's `round` does (with 3 there are none).
+
+    Raises:
+        InvalidArgumentError: `multiple` is not an integer of at least 1.
+    """
+    number = integer(multiple, "multiple", 1)
+    return ResponseRule("rounding", lambda n: torch.round(n.double() / number).long() * number)

@@ -1,4 +1,4 @@
-"""A vocabulary: the names of a task's tokens and the integers that stand for them."""
+"""Vocabulary of a task: the names of its tokens and their ids."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,10 +8,18 @@ PAD, BOS, EOS = "PAD", "BOS", "EOS"
 
 
 class Vocabulary:
-    """Token names in the order of their ids. `PAD` is always 0, `BOS` 1 and `EOS` 2.
+    """Token names, in the order of their ids.
+
+    The ids of the tokens that every task has are fixed: `PAD` is 0, `BOS` is 1 and `EOS` is 2.
 
     Args:
-        names: the task's own tokens, without `PAD`, `BOS` and `EOS`.
+        names: the further tokens of the task.
+
+    Attributes:
+        names: all token names; the index of a name is its id.
+        pad: id of the padding.
+        bos: id of the first token of every sequence.
+        eos: id of the last token of every sequence.
 
     Raises:
         InvalidArgumentError: a name appears twice.
@@ -31,17 +39,17 @@ class Vocabulary:
         return f"Vocabulary({', '.join(self.names)})"
 
     def id(self, name: str) -> int:
-        """The id of one token name; `UnknownNameError` when there is no such token."""
+        """The id of a token name; `UnknownNameError` if there is no such token."""
         if name not in self._ids:
             raise UnknownNameError("token", name, self.names)
         return self._ids[name]
 
     def encode(self, names: Iterable[str]) -> list[int]:
-        """Ids of several token names."""
+        """The ids of token names."""
         return [self.id(name) for name in names]
 
     def decode(self, ids: Sequence[int]) -> list[str]:
-        """Names of several ids; `InvalidArgumentError` when one is outside the vocabulary."""
+        """The names of token ids; `InvalidArgumentError` if an id is outside the vocabulary."""
         outside = [index for index in ids if not 0 <= index < len(self)]
         if outside:
             raise InvalidArgumentError(f"token {outside[0]} does not exist: {self!r} has the ids 0..{len(self) - 1}")

@@ -1,97 +1,73 @@
-"""Subspaces that are given, not searched: what a search found, single neurons, controls, the whole state."""
+"""Alignments without a search: neurons, random subspaces, principal components, the whole state."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, final
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from symscope.alignment.functions.axes import principal_axes
-from symscope.alignment.functions.base import LinearFunction, check_size
+from symscope.alignment.functions.base import Alignment, check_size, subspace
 from symscope.errors import InvalidArgumentError
 
-
-@final
-class Subspace(LinearFunction):
-    """A fixed projector U C of rank k.
-
-    Args:
-        write: directions U along which the variable is written.
-        read: rows C that read it, with C U = I; default U^T, for an orthonormal U.
-        name: what to call it in tables.
-
-    Raises:
-        InvalidArgumentError: the shapes do not fit, or C U is not the identity to 1e-3.
-    """
-
-    write: Tensor
-    read: Tensor
-
-    def __init__(
-        self, write: Float[Tensor, "state k"], read: Float[Tensor, "rows columns"] | None = None, name: str = "subspace"
-    ) -> None:
-        super().__init__(*write.shape)
-        read = write.T if read is None else read
-        if read.shape != (self.k, self.d):
-            raise InvalidArgumentError(f"read must be {(self.k, self.d)} for a write of {tuple(write.shape)}")
-        error = float((read @ write - torch.eye(self.k, dtype=write.dtype, device=write.device)).abs().max())
-        if not error < 1e-3:
-            raise InvalidArgumentError(f"no projector: read @ write is off the identity by {error:.3g}")
-        self.name = name
-        self.register_buffer("write", write.detach().clone(memory_format=torch.contiguous_format))
-        self.register_buffer("read", read.detach().clone(memory_format=torch.contiguous_format))
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """See `Stackable.tensors`."""
-        return self.write, self.read
-
-    def settings(self) -> Mapping[str, Any]:
-        """See `Stackable.settings`."""
-        return {"name": self.name}
-
-    @classmethod
-    def from_tensors(cls, settings: Mapping[str, Any], tensors: Sequence[Tensor]) -> "Subspace":
-        """See `AlignmentFunction.from_tensors`."""
-        return cls(*tensors, name=settings["name"])
-
-    def factors(
-        self, tensors: Sequence[Float[Tensor, "functions ..."]]
-    ) -> tuple[Float[Tensor, "functions state k"], Float[Tensor, "functions k state"]]:
-        """See `LinearFunction.factors`."""
-        write, read = tensors
-        return write, read
+VARIES = 0.01
+"""Natural states vary in a direction when their standard deviation there is at least this share of the largest. Trained
+networks use every direction a little."""
 
 
-def neurons(d: int, which: Iterable[int]) -> Subspace:
+class PrincipalAxes(NamedTuple):
+    """Principal directions of states as columns, in the order of decreasing variance; in double precision."""
+
+    mean: Float[Tensor, " state"]
+    directions: Float[Tensor, "state axes"]
+    spreads: Float[Tensor, " axes"]
+    """The standard deviation along each direction."""
+
+    def in_use(self) -> "PrincipalAxes":
+        """The axes along which the states vary (see `VARIES`); at least one, where all states are equal."""
+        vary = self.spreads >= VARIES * self.spreads[0]
+        return PrincipalAxes(self.mean, self.directions[:, vary], self.spreads[vary])
+
+
+def principal_axes(states: Float[Tensor, "samples state"]) -> PrincipalAxes:
+    """All principal axes of states (the only principal component analysis of the package)."""
+    states = states.detach().double()
+    mean = states.mean(0)
+    centred = states - mean
+    squares, directions = torch.linalg.eigh(centred.T @ centred)
+    spreads = (squares.clamp(min=0) / max(len(states) - 1, 1)).sqrt()
+    return PrincipalAxes(mean, directions.flip(1), spreads.flip(0))
+
+
+def neurons(d: int, which: Iterable[int]) -> Alignment:
     """The identity alignment function: the variable is these neurons of the state.
 
     Raises:
-        InvalidArgumentError: none or too many are named, one twice, or one that does not exist.
+        InvalidArgumentError: none or too many are named, a neuron twice, or one that does not exist.
     """
     chosen = list(which)
     if len(set(chosen)) != len(chosen) or not all(0 <= index < d for index in chosen):
         raise InvalidArgumentError(f"name different neurons from 0..{d - 1}, got {chosen}")
-    return Subspace(torch.eye(d)[:, chosen], name="identity")
+    return subspace(torch.eye(d)[:, chosen], name="identity")
 
 
-def whole_state(d: int) -> Subspace:
-    """Every dimension: the swap replaces the state. The ceiling of what a subspace can do."""
-    return Subspace(torch.eye(d), name="whole-state")
+def whole_state(d: int) -> Alignment:
+    """Every dimension: the swap replaces the state. No subspace can do better."""
+    return subspace(torch.eye(d), name="whole_state")
 
 
-def random_subspace(d: int, k: int, generator: Generator) -> Subspace:
-    """A control: k orthonormal directions, uniform over all."""
+def random_frame(d: int, k: int, generator: Generator) -> Float[Tensor, "d k"]:
+    """K orthonormal directions, uniform over all frames."""
     check_size(d, k)
-    return Subspace(torch.linalg.qr(torch.randn(d, k, generator=generator)).Q, name="random-subspace")
+    return torch.linalg.qr(torch.randn(d, k, generator=generator)).Q
 
 
-def principal_directions(states: Float[Tensor, "samples state"]) -> Float[Tensor, "state state"]:
-    """All principal directions of some states, as columns, the one of most variance first."""
-    return principal_axes(states).directions.to(states.dtype)
+def random_subspace(d: int, k: int, generator: Generator) -> Alignment:
+    """A random subspace of k dimensions."""
+    return subspace(random_frame(d, k, generator), name="random_subspace")
 
 
-def principal_components(states: Float[Tensor, "samples state"], k: int) -> Subspace:
-    """A control: the k leading principal components of natural states."""
+def principal_components(states: Float[Tensor, "samples state"], k: int) -> Alignment:
+    """The k leading principal components of natural states."""
     check_size(states.shape[1], k)
-    return Subspace(principal_directions(states)[:, :k], name="principal-components")
+    return subspace(principal_axes(states).directions.to(states.dtype)[:, :k], name="principal_components")

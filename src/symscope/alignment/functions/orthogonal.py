@@ -1,49 +1,66 @@
-"""The orthogonal alignment function (OAF): a rotation of the state space, of which only k directions matter."""
+"""The orthogonal alignment function (OAF) and the oblique one: what they train is the projector's factors alone."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from symscope.alignment.functions.base import LinearFunction
+from symscope.alignment.functions.base import LinearFunction, Tensors
+from symscope.alignment.functions.fixed import random_frame
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
 class Orthogonal(LinearFunction):
-    """A trainable orthonormal frame W (d x k); the swap's projector is W W^T.
+    """A rotation of the state space (OAF), of which only an orthonormal frame W (d x k) matters: projector W W^T.
 
-    Whatever the rest of the rotation does cancels, so the frame reaches every swap that a full d x d rotation
-    reaches, at O(d k^2) by a thin QR instead of O(d^3).
-
-    Args:
-        frame: where to start: k independent directions, as columns. `random_subspace` and `principal_components`
-            give such frames as their `write`.
+    The rest of the rotation cancels from every swap, so the frame reaches every swap that a d x d rotation reaches, at
+    O(d k^2) by a thin QR instead of O(d^3). The trained tensor is any d x k matrix whose columns span the subspace.
     """
 
     name = "orthogonal"
 
-    def __init__(self, frame: Float[Tensor, "state k"]) -> None:
-        super().__init__(*frame.shape)
-        self.raw = nn.Parameter(torch.linalg.qr(frame.detach()).Q.contiguous())
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """See `Stackable.tensors`: any d x k matrix, whose columns span the subspace."""
-        return (self.raw,)
-
-    def settings(self) -> Mapping[str, Any]:
-        """See `Stackable.settings`: none."""
-        return {}
-
-    @classmethod
-    def from_tensors(cls, settings: Mapping[str, Any], tensors: Sequence[Tensor]) -> "Orthogonal":
-        """See `AlignmentFunction.from_tensors`."""
-        return cls(tensors[0]).with_tensors(tensors)
+    def initialise(
+        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
+    ) -> tuple[Tensor, ...]:
+        frame = random_frame(d, k, generator) if frame is None else frame
+        return (nn.Parameter(torch.linalg.qr(frame.detach()).Q.contiguous()),)
 
     def factors(
-        self, tensors: Sequence[Float[Tensor, "functions ..."]]
-    ) -> tuple[Float[Tensor, "functions state k"], Float[Tensor, "functions k state"]]:
-        """See `LinearFunction.factors`: W and its transpose."""
+        self, tensors: Tensors, k: int
+    ) -> tuple[Float[Tensor, "functions d k"], Float[Tensor, "functions k d"]]:
         frames = torch.linalg.qr(tensors[0]).Q
         return frames, frames.mT
+
+    def width(self, tensors: Sequence[Tensor]) -> int:
+        return len(tensors[0])
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Oblique(LinearFunction):
+    """Two free matrices, U (d x k) and C (k x d); the projector of the swap is U (C U)^-1 C.
+
+    Every invertible linear map has such a projector for its k dimensions, and every such projector belongs to linear
+    maps, so this function reaches all that any linear alignment function reaches, in 2dk numbers.
+    """
+
+    name = "oblique"
+
+    def initialise(
+        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
+    ) -> tuple[Tensor, ...]:
+        frame = random_frame(d, k, generator) if frame is None else frame
+        return nn.Parameter(frame.detach().clone()), nn.Parameter(frame.detach().T.clone())
+
+    def factors(
+        self, tensors: Tensors, k: int
+    ) -> tuple[Float[Tensor, "functions d k"], Float[Tensor, "functions k d"]]:
+        write, read = tensors
+        return write, torch.linalg.solve_ex(read @ write, read).result  # not finite where the map becomes singular
+
+    def width(self, tensors: Sequence[Tensor]) -> int:
+        return len(tensors[0])

@@ -1,18 +1,16 @@
-"""Networks written by hand: known implementations of known algorithms, the calibration weights of every search.
+"""Constructed networks: known implementations of known algorithms, with which every search is calibrated.
 
-Each is built from the ids of a task's tokens by role, and says where its variables live. `disguise` then hides them
-without changing what the network does.
+Each is built from the token ids of a task and names the subspace of each variable. `change_basis` transforms the state
+space without changing the behaviour.
 """
 
 from collections.abc import Callable
 
 from symscope.networks.constructed.averaging import averaging_network
-from symscope.networks.constructed.base import Constructed, TokenRoles
-from symscope.networks.constructed.cell import LinearCell
+from symscope.networks.constructed.base import Constructed, LinearCell, TokenRoles
 from symscope.networks.constructed.change_of_basis import change_basis, random_invertible, random_orthogonal
-from symscope.networks.constructed.magnitude import magnitude_network
+from symscope.networks.constructed.counters import magnitude_network, two_counts_network
 from symscope.networks.constructed.powers import angle_network, power_network
-from symscope.networks.constructed.two_counts import two_counts_network
 
 CONSTRUCTED: dict[str, Callable[..., Constructed]] = {
     "magnitude": magnitude_network,
@@ -21,7 +19,7 @@ CONSTRUCTED: dict[str, Callable[..., Constructed]] = {
     "power": power_network,
     "averaging": averaging_network,
 }
-"""Name to what builds it, from `**task.roles` and the options of each."""
+"""Name to constructor; each takes `**task.roles` and its own options."""
 
 __all__ = [
     "CONSTRUCTED",

@@ -1,20 +1,22 @@
-"""What a network written by hand is built from and comes with, and the output layer that most of them share."""
+"""Parts of constructed networks: arguments and result, the linear cell, and the output layer of most of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, final
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from symscope.errors import InvalidArgumentError
 from symscope.networks.base import Network
 from symscope.networks.readouts import LinearReadout
+from symscope.networks.recurrent import Cell
 
 
 class TokenRoles(TypedDict):
-    """The tokens that a network written by hand has to know; a numeric task gives them as `**task.roles`."""
+    """The token ids that a constructed network needs; `task.roles` of a numeric task."""
 
     vocabulary: int
     """Number of tokens."""
@@ -27,14 +29,14 @@ class TokenRoles(TypedDict):
 
 @dataclass(frozen=True)
 class Constructed:
-    """A network written by hand, with the right answer: where each variable lives.
+    """A constructed network and the right answer: where each variable lives.
 
     Attributes:
         network: the network.
         algorithm: the name of the algorithm that it implements.
-        site: where its variables live.
-        writes: for each variable the directions U (state, k) along which it is written, ...
-        reads: ... and the rows C (k, state) that read it: the swap's projector is U C, with C U = I.
+        site: the site of its variables.
+        writes: for each variable the directions U (state, k) along which it is written.
+        reads: for each variable the rows C (k, state) that read it: the swap's projector is U C, with C U = I.
     """
 
     network: Network
@@ -44,11 +46,48 @@ class Constructed:
     reads: Mapping[str, Float[Tensor, "k state"]]
 
 
+@final
+class LinearCell(Cell):
+    """h' = W h + b, where b depends on the token and W on the kind of the token; site `h`.
+
+    Args:
+        weight: one W for each kind of token.
+        kinds: the kind of each token.
+        inputs: b of each token.
+    """
+
+    kinds: Tensor
+
+    def __init__(
+        self,
+        weight: Float[Tensor, "kinds state state"],
+        kinds: Int[Tensor, " vocabulary"],
+        inputs: Float[Tensor, "vocabulary state"],
+    ) -> None:
+        super().__init__()
+        d = weight.shape[1]
+        self.width, self.sites, self.output = d, {"h": slice(0, d)}, slice(0, d)
+        self.weight, self.token_bias = nn.Parameter(weight), nn.Parameter(inputs)
+        self.register_buffer("kinds", kinds)
+
+    def token_inputs(self) -> Float[Tensor, "vocabulary input"]:
+        """The bias b of each token, and its kind as a one-hot row."""
+        kinds = one_hot(self.kinds, len(self.weight)).to(self.token_bias.dtype)
+        return torch.cat([self.token_bias, kinds], 1)
+
+    def step(
+        self, states: Float[Tensor, "batch state"], inputs: Float[Tensor, "batch input"]
+    ) -> Float[Tensor, "batch state"]:
+        bias, kinds = inputs.split([self.width, len(self.weight)], 1)
+        products = states @ self.weight.mT
+        return bias + (products * kinds.T[:, :, None]).sum(0)
+
+
 def check_roles(roles: TokenRoles) -> None:
-    """Raises `InvalidArgumentError` when the tokens do not fit a network that counts by what each token adds."""
+    """Raises `InvalidArgumentError` when the tokens do not fit a network in which each token has a fixed input."""
     if roles["response"] in roles["demo"]:
         raise InvalidArgumentError(
-            "the response token is a demo token; what a token adds is fixed here, so it cannot count up and down"
+            "the response token is a demo token; each token has a fixed input here, so it cannot count up and down"
         )
     ids = [*roles["demo"], roles["trigger"], roles["response"], roles["eos"]]
     wrong = [token for token in ids if not 0 <= token < roles["vocabulary"]]
@@ -60,11 +99,11 @@ def check_roles(roles: TokenRoles) -> None:
         )
 
 
-def phase_drives(roles: TokenRoles, d: int, phase: int) -> Float[Tensor, "vocabulary state"]:
-    """What each token adds to the state: the trigger moves it by one along the phase axis, all others do nothing."""
-    drives = torch.zeros(roles["vocabulary"], d)
-    drives[roles["trigger"], phase] = 1
-    return drives
+def phase_inputs(roles: TokenRoles, d: int, phase: int) -> Float[Tensor, "vocabulary state"]:
+    """The input of each token: 1 along the phase axis for the trigger, 0 for all other tokens."""
+    inputs = torch.zeros(roles["vocabulary"], d)
+    inputs[roles["trigger"], phase] = 1
+    return inputs
 
 
 def phase_readout(
@@ -76,15 +115,15 @@ def phase_readout(
     margin: float = 100.0,
     scale: float = 1.0,
 ) -> LinearReadout:
-    """In the demo phase the free tokens, in the resp phase `EOS` where `end` . state + `offset` is above 0.
+    """Free tokens in the demo phase; in the resp phase `EOS` where `end` . state + `offset` is above 0.
 
     Args:
         roles: the tokens.
-        end: reads from the state whether the sequence is at its end ...
-        offset: ... together with this.
+        end: direction in which the state shows the end of the sequence.
+        offset: added to the product of `end` and the state.
         phase: the axis of the phase.
-        margin: what keeps the phases apart; more than `end` . state ever comes to.
-        scale: of the logits.
+        margin: separates the phases; larger than any value of `end` . state.
+        scale: scale of the logits.
     """
     weight = torch.zeros(roles["vocabulary"], len(end))
     bias = torch.full((roles["vocabulary"],), -10 * margin)
@@ -97,6 +136,6 @@ def phase_readout(
 
 
 def axes(d: int, **variables: int | slice) -> dict[str, Float[Tensor, "state k"]]:
-    """The directions of variables that each have axes of their own."""
-    every = torch.eye(d)
-    return {name: every[:, at] if isinstance(at, slice) else every[:, at : at + 1] for name, at in variables.items()}
+    """The directions of variables, each of which has its axes of the state to itself."""
+    eye = torch.eye(d)
+    return {name: eye[:, at] if isinstance(at, slice) else eye[:, at : at + 1] for name, at in variables.items()}

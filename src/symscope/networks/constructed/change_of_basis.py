@@ -1,4 +1,4 @@
-"""Disguises: the state space of a network written by hand, multiplied by a matrix, its behaviour the same."""
+"""Change of basis: the state space of a constructed network, multiplied by a matrix, with the same behaviour."""
 
 import math
 from dataclasses import replace
@@ -8,19 +8,18 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from symscope.errors import InvalidArgumentError
-from symscope.networks.constructed.base import Constructed
-from symscope.networks.constructed.cell import LinearCell
+from symscope.networks.constructed.base import Constructed, LinearCell
 from symscope.networks.readouts import LinearReadout
 from symscope.networks.recurrent import RecurrentNetwork
 
-LARGEST_CONDITION = 1e6
+MAX_CONDITION = 1e6
 
 
 def change_basis(constructed: Constructed, matrix: Float[Tensor, "state state"]) -> Constructed:
-    """The same network after the change of basis `matrix` of its state space: other weights, same behaviour.
+    """The same network after the change of basis `matrix` of its state space: different weights, same behaviour.
 
     Raises:
-        InvalidArgumentError: the network's cell is not linear, or the matrix is singular or of another size.
+        InvalidArgumentError: the network's cell is not linear, or the matrix is singular or has another size.
     """
     network = constructed.network
     if (
@@ -28,34 +27,34 @@ def change_basis(constructed: Constructed, matrix: Float[Tensor, "state state"])
         or not isinstance(network.cell, LinearCell)
         or not isinstance(network.output, LinearReadout)
     ):
-        raise InvalidArgumentError("only networks of a linear cell and a linear output layer can be disguised")
+        raise InvalidArgumentError("a change of basis needs a network with a linear cell and a linear output layer")
     cell, output = network.cell, network.output
     if matrix.shape != (cell.width, cell.width):
         raise InvalidArgumentError(f"the state has {cell.width} dimensions, the matrix {tuple(matrix.shape)}")
     condition = float(torch.linalg.cond(matrix.double()))
-    if not condition <= LARGEST_CONDITION:
+    if not condition <= MAX_CONDITION:
         raise InvalidArgumentError(f"the matrix is singular or nearly so (condition number {condition:.3g})")
-    there = matrix.double()
-    back = torch.linalg.inv(there)
+    matrix = matrix.double()
+    inverse = torch.linalg.inv(matrix)
 
     def product(*factors: Tensor) -> Tensor:
-        return torch.linalg.multi_dot([factor.detach().double() for factor in factors]).float()
+        return torch.linalg.multi_dot([factor.detach().double() for factor in factors]).to(network.dtype)
 
-    weights = torch.stack([product(there, weight, back) for weight in cell.weight])
-    hidden = RecurrentNetwork(
-        LinearCell(weights, cell.kinds, product(cell.token_bias, there.T)),
-        LinearReadout(product(output.weight, back), output.bias.detach()),
+    weights = torch.stack([product(matrix, weight, inverse) for weight in cell.weight])
+    transformed = RecurrentNetwork(
+        LinearCell(weights, cell.kinds, product(cell.token_bias, matrix.T)),
+        LinearReadout(product(output.weight, inverse), output.bias.detach()),
     )
     return replace(
         constructed,
-        network=hidden,
-        writes={name: product(there, frame) for name, frame in constructed.writes.items()},
-        reads={name: product(rows, back) for name, rows in constructed.reads.items()},
+        network=transformed,
+        writes={name: product(matrix, frame) for name, frame in constructed.writes.items()},
+        reads={name: product(rows, inverse) for name, rows in constructed.reads.items()},
     )
 
 
 def random_orthogonal(d: int, generator: Generator) -> Float[Tensor, "d d"]:
-    """Uniform over the orthogonal matrices (QR of a normal matrix, signs made definite)."""
+    """A uniform draw from the orthogonal matrices (QR of a normal matrix, with positive diagonal of R)."""
     q, r = torch.linalg.qr(torch.randn(d, d, generator=generator))
     return q * torch.sign(torch.diagonal(r))
 
@@ -63,15 +62,15 @@ def random_orthogonal(d: int, generator: Generator) -> Float[Tensor, "d d"]:
 def random_invertible(d: int, condition: float, generator: Generator) -> Float[Tensor, "d d"]:
     """A random matrix with the given condition number and determinant 1 or -1.
 
-    Two random rotations around singular values that fall evenly, on a logarithmic scale, from sqrt(condition) to its
-    inverse.
+    It is the product of a random rotation, singular values that decrease evenly on a logarithmic scale from
+    sqrt(condition) to its inverse, and a second random rotation.
 
     Raises:
-        InvalidArgumentError: d is below 1, or the condition number is not one that a matrix of this size can have.
+        InvalidArgumentError: d is below 1, or no matrix of this size has this condition number.
     """
-    if d < 1 or not 1 <= condition <= LARGEST_CONDITION or (d == 1 and condition != 1):
+    if d < 1 or not 1 <= condition <= MAX_CONDITION or (d == 1 and condition != 1):
         raise InvalidArgumentError(
-            f"a condition number is between 1 and {LARGEST_CONDITION:g} (1 where d = 1), got {condition} for d = {d}"
+            f"a condition number is between 1 and {MAX_CONDITION:g} (1 where d = 1), got {condition} for d = {d}"
         )
     half = math.log(condition) / 2
     singular = torch.linspace(half, -half, d).exp()

@@ -1,0 +1,69 @@
+"""Alignment search in one call: where in a network are the variables of an algorithm, and do swaps work?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from symscope.algorithms import Algorithm
+from symscope.alignment._evaluate import evaluate
+from symscope.alignment._fit import fit
+from symscope.alignment._problem import SearchOptions
+from symscope.alignment._progress import progress_bar
+from symscope.alignment.functions import AlignmentFunction
+from symscope.alignment.results import Results
+from symscope.interchange import PAPER_PROTOCOL, InterventionProtocol, counterfactuals
+from symscope.networks import Network
+
+
+def align(  # noqa: PLR0913  (the whole question in one call; all but four have a default)
+    network: Network,
+    algorithm: Algorithm,
+    variables: str | Sequence[str],
+    k: int | Sequence[int],
+    *,
+    function: AlignmentFunction | Sequence[AlignmentFunction] | None = None,
+    n_train: int = 10_000,
+    n_validation: int = 1_000,
+    n_test: int = 1_000,
+    seed: int = 0,
+    protocol: InterventionProtocol = PAPER_PROTOCOL,
+    options: SearchOptions | None = None,
+    progress: bool = True,
+    **fit_options: Any,
+) -> Results:
+    """Searches variables of an algorithm in a trained network, and tests the alignments beside their controls.
+
+    The same in three steps: `counterfactuals` draws the interventions, `fit` searches, `evaluate` tests.
+
+    Args:
+        network: the trained network; its weights are not changed.
+        algorithm: the algorithm, for the network's task.
+        variables: names of the variables.
+        k: dimensions given to a variable; each of several is searched.
+        function: the alignment function, or several that are searched one after another.
+        n_train: interventions to fit to.
+        n_validation: interventions to choose by.
+        n_test: interventions to report on.
+        seed: fixes all draws and starts.
+        protocol: where sequences stop, and how many demo tokens follow an intervention.
+        options: how to search.
+        progress: show a progress bar in a terminal or notebook.
+        fit_options: further arguments of `fit`, such as `site`, `joint` and `controls`.
+
+    Raises:
+        UnknownNameError: a variable, site, token or position that does not exist.
+        InvalidArgumentError: a k below 1 or above the width of the state, nothing to search, or another vocabulary.
+        NonFiniteError: a loss or state is not finite.
+    """
+    options = options or SearchOptions()
+    functions = function if isinstance(function, Sequence) else [function]
+    data = counterfactuals(
+        algorithm, variables, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
+    )
+    results = []
+    with progress_bar(options.steps, shown=progress) as on_validation:
+        for choice in functions:
+            fitted = fit(
+                network, data, k, function=choice, options=options, **{"on_validation": on_validation, **fit_options}
+            )
+            results += evaluate(fitted).all
+    return Results(results)

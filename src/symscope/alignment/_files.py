@@ -1,0 +1,168 @@
+"""Alignments and results on disk: safetensors, with everything but tensors in the header. Nothing is lost.
+
+A file never names code to import: a user's own alignment function is passed to `load` as a class.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from symscope.alignment.functions import KINDS, Alignment, AlignmentFunction, Preprocessed
+from symscope.alignment.natural import Divergence
+from symscope.alignment.result import AlignmentResult
+from symscope.alignment.score import Score
+from symscope.alignment.test_set import TestMetrics
+from symscope.errors import CheckpointError, SymscopeError
+from symscope.training.checkpoints import load_tensors, save_tensors
+
+ALIGNMENTS, RESULTS = "alignments", "results"
+"""Kinds of files, as their header names them."""
+Classes = Sequence[type[AlignmentFunction]]
+
+
+def save_alignments(path: Path, alignments: Mapping[str, Alignment], facts: Mapping[str, Any] | None = None) -> None:
+    """Writes alignments by name, and facts."""
+    tensors, described = _pack(list(alignments.values()))
+    header = {"kind": ALIGNMENTS, "names": list(alignments), "alignments": described}
+    save_tensors(path, tensors, {**(facts or {}), **header})
+
+
+def save_results(path: Path, results: Sequence[AlignmentResult]) -> None:
+    """Writes results with all that they hold."""
+    alignments = [alignment for result in results for alignment in result.alignments.values()]
+    tensors, described = _pack(alignments)
+    entries = [_describe(result) for result in results]
+    save_tensors(path, tensors, {"kind": RESULTS, "alignments": described, "results": entries})
+
+
+def read_alignments(path: Path, classes: Classes = ()) -> dict[str, Alignment]:
+    """What `save_alignments` wrote; for the errors see `read_results`."""
+    tensors, header = load_tensors(path)
+    try:
+        return dict(zip(header["names"], _unpack(tensors, header["alignments"], classes), strict=True))
+    except (KeyError, TypeError, ValueError, SymscopeError) as error:
+        raise CheckpointError(f"{path} does not hold alignments that can be read ({error!r})") from error
+
+
+def read_results(path: Path, classes: Classes = ()) -> list[AlignmentResult]:
+    """What `save_results` wrote.
+
+    Args:
+        path: the file.
+        classes: the user's own alignment functions that the file may name.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds something else.
+    """
+    tensors, header = load_tensors(path)
+    try:
+        alignments = iter(_unpack(tensors, header["alignments"], classes))
+        return [_read(entry, {variable: next(alignments) for variable in entry["variables"]})
+                for entry in header["results"]]  # fmt: skip
+    except (KeyError, TypeError, ValueError, SymscopeError) as error:
+        raise CheckpointError(f"{path} does not hold results that can be read ({error!r})") from error
+
+
+def _pack(alignments: Sequence[Alignment]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Tensors by key, `alignment.0.tensor.1`, and a description of each alignment."""
+    tensors, described = {}, []
+    for number, alignment in enumerate(alignments):
+        keys = [f"alignment.{number}.tensor.{index}" for index in range(len(alignment.tensors))]
+        tensors |= dict(zip(keys, alignment.tensors, strict=True))
+        described.append(
+            {
+                "function": _describe_function(alignment.function),
+                "name": alignment.name,
+                "d": alignment.d,
+                "function_k": alignment.function_k,
+                "dimensions": [alignment.dimensions.start, alignment.dimensions.stop],
+                "tensors": keys,
+            }
+        )
+    return tensors, described
+
+
+def _describe_function(function: AlignmentFunction) -> dict[str, Any]:
+    options = {entry.name: getattr(function, entry.name) for entry in fields(function)}
+    if isinstance(function, Preprocessed):
+        options["function"] = _describe_function(function.function)
+    return {"kind": type(function).__name__, "options": options}
+
+
+def _unpack(tensors: Mapping[str, Tensor], described: Sequence[Mapping[str, Any]], classes: Classes) -> list[Alignment]:
+    kinds = {**KINDS, **{kind.__name__: kind for kind in classes}}
+    return [
+        Alignment(
+            _read_function(entry["function"], kinds),
+            tuple(tensors[key] for key in entry["tensors"]),
+            entry["d"],
+            entry["function_k"],
+            slice(*entry["dimensions"]),
+            entry["name"],
+        )
+        for entry in described
+    ]
+
+
+def _read_function(entry: Mapping[str, Any], kinds: Mapping[str, type[AlignmentFunction]]) -> AlignmentFunction:
+    if entry["kind"] not in kinds:
+        raise CheckpointError(
+            f"the file holds an alignment function of class {entry['kind']!r}, which symscope does not have: pass the "
+            f"class, load(path, classes=[{entry['kind']}])"
+        )
+    options = dict(entry["options"])
+    if entry["kind"] == Preprocessed.__name__:
+        options["function"] = _read_function(options["function"], kinds)
+    return kinds[entry["kind"]](**options)
+
+
+_PLAIN = ("hypothesis", "variable", "site", "k", "restart", "total_steps", "validation_iia", "rejection_rate",
+          "trial_accuracy")  # fmt: skip
+_PARTS = ("informative", "cause", "isolation")
+
+
+def _describe(result: AlignmentResult) -> dict[str, Any]:
+    metrics = result.metrics
+    return {
+        **{name: getattr(result, name) for name in _PLAIN},
+        "variables": list(result.alignments),
+        "score": _bits(metrics.score),
+        **{name: None if (part := getattr(metrics, name)) is None else _bits(part) for name in _PARTS},
+        "by_value": [[value, _bits(part)] for value, part in metrics.by_value.items()],
+        "divergence": asdict(metrics.divergence),
+        "dormant_share": metrics.dormant_share,
+        "controls": [[name, _bits(control)] for name, control in result.controls.items()],
+        "null_controls": list(result.null_controls),
+    }
+
+
+def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> AlignmentResult:
+    metrics = TestMetrics(
+        score=_score(entry["score"]),
+        **{name: None if entry[name] is None else _score(entry[name]) for name in _PARTS},
+        by_value={int(value): _score(part) for value, part in entry["by_value"]},
+        divergence=Divergence(**entry["divergence"]),
+        dormant_share=entry["dormant_share"],
+    )
+    return AlignmentResult(
+        **{name: entry[name] for name in _PLAIN},
+        alignments=alignments,
+        metrics=metrics,
+        controls={name: _score(part) for name, part in entry["controls"]},
+        null_controls=tuple(entry["null_controls"]),
+    )
+
+
+def _bits(score: Score) -> dict[str, Any]:
+    """Which trials succeeded, eight to a byte; everything else of a score follows from it."""
+    return {"n": score.n, "correct": np.packbits(score.correct.numpy()).tobytes().hex()}
+
+
+def _score(entry: Mapping[str, Any]) -> Score:
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["correct"]), dtype=np.uint8), count=entry["n"])
+    return Score.of(torch.from_numpy(bits.astype(bool)))

@@ -1,0 +1,302 @@
+"""From counterfactual data to fitted alignments and their controls."""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symscope.alignment._pool import TrainingPool
+from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
+from symscope.alignment._search import search
+from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl
+from symscope.alignment.functions import Alignment, AlignmentFunction, Orthogonal, check_coordinates
+from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
+from symscope.errors import InvalidArgumentError, NonFiniteError
+from symscope.interchange import (
+    CachedInterventions,
+    CounterfactualData,
+    cache_states,
+    counterfactual_latents,
+    matches_counterfactual,
+)
+from symscope.networks import Network, require_network
+from symscope.seeds import generator
+
+OnSearch = Callable[[str, int, list[float]], None]
+"""Called with what is searched (`"alignment"` or the name of a control), the step, and the best validation IIAs."""
+Key = tuple[str, int]
+"""Name of a set of overwritten variables, and k."""
+MAIN = "alignment"
+
+
+@dataclass(frozen=True, repr=False)
+class FittedAlignments:
+    """Alignments of variables in one network, and those of their controls.
+
+    Attributes:
+        name: `"alignment"`, or the name of a control.
+        network: the network.
+        data: the interventions that they are fitted to, and those to test on.
+        site: where in the network.
+        function: label of the alignment function.
+        alignments: for each set of overwritten variables and k, the alignment of each of its variables.
+        searches: what the search says of each; empty for a control that needs no search.
+        is_null: whether an alignment must beat it.
+        trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
+            unknown.
+        controls: the controls of the main alignments.
+    """
+
+    name: str
+    network: Network
+    data: CounterfactualData
+    site: str
+    function: str
+    alignments: Mapping[Key, Mapping[str, Alignment]]
+    searches: Mapping[Key, SearchResult]
+    is_null: bool = False
+    trial_accuracy: float | None = None
+    controls: tuple["FittedAlignments", ...] = ()
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{name} (k = {k})" for name, k in self.alignments)
+        controls = ", ".join(control.name for control in self.controls)
+        return f"FittedAlignments({self.function} at {self.site}: {names}; controls: {controls or 'none'})"
+
+
+def fit(  # noqa: PLR0913  (all but three have a default)
+    network: Network,
+    data: CounterfactualData,
+    k: int | Sequence[int],
+    *,
+    function: AlignmentFunction | None = None,
+    site: str | None = None,
+    joint: bool = False,
+    mask: BoundaryMask | None = None,
+    initial_frame: Float[Tensor, "state k"] | None = None,
+    controls: Sequence[Control] = DEFAULT_CONTROLS,
+    options: SearchOptions | None = None,
+    on_validation: OnSearch | None = None,
+) -> FittedAlignments:
+    """Searches alignments of variables in a network, and fits the controls.
+
+    Searched controls have the same function, sizes, draws and stopping rule. They divide the number of restarts among
+    them, at least one for each. Those on the same network are fitted in the same batch and stop with the main search;
+    other networks share the steps of the best alignment, at least one validation each.
+
+    Args:
+        network: the trained network; its weights are not changed.
+        data: the interventions.
+        k: dimensions given to a variable; each of several is searched.
+        function: the alignment function; default: `Orthogonal()`.
+        site: where in the network; default: its `default_site`.
+        joint: search all variables in one map, each in its own block of k dimensions; default: each in its own map.
+        mask: learn the size of each subspace, of at most k dimensions; default: exactly k.
+        initial_frame: a matrix with orthonormal columns at which the first fit of each search starts.
+        controls: what to compare with.
+        options: how to search.
+        on_validation: called during the searches.
+
+    Raises:
+        UnknownNameError: a site or coordinates that do not exist.
+        InvalidArgumentError: a k that does not fit the state, or another vocabulary.
+        NonFiniteError: a loss or state is not finite; its `best` holds the best alignments up to there.
+    """
+    network = require_network(network, data.vocabulary)
+    function, options = function or Orthogonal(), options or SearchOptions()
+    site = network.default_site if site is None else site
+    sizes = [operator.index(size) for size in (k if isinstance(k, Sequence) else [k])]
+    _check(network, data, site, sizes, function)
+    accuracy = uncut_accuracy(network, data, site)
+    run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
+    searched = [control for control in controls if isinstance(control, SearchedControl)]
+    subjects = {id(control): control.subjects(network, data) for control in searched}
+    every = {name: subject for named in subjects.values() for name, subject in named.items()}
+    elsewhere = {name: subject for name, subject in every.items() if subject[0] is not network}
+    here = {name: on_data for name, (_, on_data) in every.items() if name not in elsewhere}
+    fewer = max(options.restarts // (1 + len(elsewhere)), 1)
+
+    fitted, sets = run.main(network, data, here, fewer)
+    main = fitted[MAIN]
+    for name, (fresh, on_data) in elsewhere.items():
+        limits = {key: -(-result.best_step // len(elsewhere)) for key, result in main.searches.items()}
+        fitted[name] = run.elsewhere(name, fresh, on_data, fewer, limits, main)
+    made: list[FittedAlignments] = []
+    for control in controls:
+        if isinstance(control, ComputedControl):
+            made.append(_computed(control, main, sets))
+        else:
+            made += [replace(fitted[name], is_null=control.is_null) for name in subjects[id(control)]]
+    return replace(main, trial_accuracy=accuracy, controls=tuple(made))
+
+
+def _check(
+    network: Network, data: CounterfactualData, site: str, sizes: Sequence[int], function: AlignmentFunction
+) -> None:
+    network.check_site(site)
+    check_coordinates(function.coordinates)
+    if not data.variables or not sizes:
+        raise InvalidArgumentError("nothing to search: name at least one variable and one k")
+
+
+@torch.no_grad()
+def uncut_accuracy(network: Network, data: CounterfactualData, site: str | None = None) -> float | None:
+    """Share of sequences without an intervention that a network completes correctly; `None` where there are none.
+
+    Each sequence stops after its first token and is resumed, so this also tests how the network is stopped and resumed.
+    """
+    if data.uncut is None:
+        return None
+    cached = cache_states(network, data.uncut, network.default_site if site is None else site)
+    return float(matches_counterfactual(network, cached, cached.base_states).double().mean())
+
+
+@dataclass(frozen=True)
+class CachedSets:
+    """The interventions of a search on one network: for each set those to fit to, and those to choose by."""
+
+    train: Mapping[str, CachedInterventions]
+    validation: Mapping[str, CachedInterventions]
+
+
+@dataclass(frozen=True)
+class _Searches:
+    """The same searches on one network after another."""
+
+    function: AlignmentFunction
+    site: str
+    sizes: Sequence[int]
+    joint: bool
+    mask: BoundaryMask | None
+    initial_frame: Tensor | None
+    options: SearchOptions
+    on_validation: OnSearch | None
+
+    def main(
+        self, network: Network, data: CounterfactualData, controls: Mapping[str, CounterfactualData], fewer: int
+    ) -> tuple[dict[str, FittedAlignments], CachedSets]:
+        """The main search, and the controls on the same network in the same batch."""
+        problems = self._problems(MAIN, data)
+        batch = list(problems)
+        for name, on_data in controls.items():
+            batch += [
+                replace(problem, restarts=fewer, stops_with=number)
+                for number, problem in enumerate(self._problems(name, on_data))
+            ]
+        results, sets = self._search(MAIN, network, {MAIN: data, **controls}, batch, len(problems), ())
+        fitted = {}
+        for at, (name, on_data) in enumerate({MAIN: data, **controls}.items()):
+            part = results[at * len(problems) : (at + 1) * len(problems)]
+            fitted[name] = self._fitted(name, network, on_data, part)
+        return fitted, sets
+
+    def elsewhere(
+        self,
+        name: str,
+        network: Network,
+        data: CounterfactualData,
+        restarts: int,
+        limits: Mapping[Key, int],
+        main: FittedAlignments,
+    ) -> FittedAlignments:
+        """A control on another network, within limits of steps."""
+        problems = [
+            replace(problem, restarts=restarts, max_steps=max(limits[keys[0]], self.options.validate_every))
+            for problem, keys in zip(self._problems(name, data), self._keys(data), strict=True)
+        ]
+        fallback = [main.searches[keys[0]] for keys in self._keys(data)]
+        results, _ = self._search(name, network, {name: data}, problems, len(problems), fallback)
+        return self._fitted(name, network, data, results)
+
+    def _groups(self, data: CounterfactualData) -> list[tuple[str, ...]]:
+        """The sets of interventions that share a map."""
+        return [data.variables] if self.joint else [(name,) for name in data.variables]
+
+    def _keys(self, data: CounterfactualData) -> list[list[Key]]:
+        """For each problem, the alignments that it gives."""
+        return [[(name, size) for name in group] for group in self._groups(data) for size in self.sizes]
+
+    def _problems(self, subject: str, data: CounterfactualData) -> list[AlignmentProblem]:
+        return [
+            AlignmentProblem(
+                sets=tuple(_set_name(subject, name) for name in group),
+                mask=self._mask(data, group, size),
+                function=self.function,
+                seed=data.seed,
+                initial_frame=self.initial_frame,
+            )
+            for group in self._groups(data)
+            for size in self.sizes
+        ]
+
+    def _mask(self, data: CounterfactualData, group: tuple[str, ...], size: int) -> Mask:
+        sets = [data.train[name] for name in group]
+        variables = dict.fromkeys(variable for drawn in sets for variable in drawn.variables)
+        if self.mask is None:
+            swaps = tuple(tuple(zip(drawn.variables, drawn.source_of, strict=True)) for drawn in sets)
+            return FixedMask(tuple((variable, size) for variable in variables), swaps)
+        if len(variables) > 1:
+            raise InvalidArgumentError(f"a learned mask is for one variable, got {', '.join(variables)} in one map")
+        return replace(self.mask, variable=next(iter(variables)), k=size)
+
+    def _search(
+        self,
+        name: str,
+        network: Network,
+        subjects: Mapping[str, CounterfactualData],
+        problems: Sequence[AlignmentProblem],
+        shown: int,
+        fallback: Sequence[SearchResult],
+    ) -> tuple[list[SearchResult], CachedSets]:
+        """Searches; `shown` problems are reported, and the error of a failed search holds at least `fallback`."""
+        train: dict[str, CachedInterventions] = {}
+        validation: dict[str, CachedInterventions] = {}
+        latents: dict[str, Tensor] = {}
+        for subject, data in subjects.items():
+            for variables, drawn in data.train.items():
+                key = _set_name(subject, variables)
+                train[key] = cache_states(network, drawn, self.site)
+                validation[key] = cache_states(network, data.validation[variables], self.site)
+                if self.options.latent_weight:
+                    draws = generator(data.seed, "targets", *drawn.variables)
+                    latents[key] = counterfactual_latents(drawn, train[key], list(data.value_names), draws)
+        pool = TrainingPool(network, train, latents, self.options.memory)
+
+        def validated(step: int, best: list[float]) -> None:
+            if self.on_validation:
+                self.on_validation(name, step, best[:shown])
+
+        try:
+            return search(network, problems, pool, validation, self.options, validated), CachedSets(train, validation)
+        except NonFiniteError as error:
+            named = ", ".join(f"{n}: {' and '.join(p.sets)}, k = {p.mask.k}" for n, p in enumerate(problems))
+            best = list(fallback or error.best)[:shown]
+            raise NonFiniteError(f"search of {name} ({named}): {error}", best) from error
+
+    def _fitted(
+        self, name: str, network: Network, data: CounterfactualData, results: Sequence[SearchResult]
+    ) -> FittedAlignments:
+        searches = {key: result for keys, result in zip(self._keys(data), results, strict=True) for key in keys}
+        searches = {(variables, size): searches[variables, size] for variables in data.variables for size in self.sizes}
+        alignments = {key: result.alignments for key, result in searches.items()}
+        return FittedAlignments(name, network, data, self.site, self.function.label, alignments, searches)
+
+
+def _set_name(subject: str, variables: str) -> str:
+    return f"{subject}: {variables}"
+
+
+def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets) -> FittedAlignments:
+    """The alignments of a control that needs no search."""
+    alignments = {}
+    for variables, size in main.alignments:
+        key = _set_name(MAIN, variables)
+        names = main.data.train[variables].variables
+        draws = generator(main.data.seed, control.name.replace("_", " "), size)
+        train, validation = sets.train[key], sets.validation[key]
+        made = control.alignment(main.network, train, validation, size * len(names), draws)
+        alignments[variables, size] = {names[0]: made}
+    return replace(main, name=control.name, alignments=alignments, searches={}, is_null=control.is_null)

@@ -1,0 +1,122 @@
+"""What the fits of a search train on: one pool of interventions, the batches drawn from it, and their losses."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+from torch.nn.functional import cosine_similarity
+
+from symscope.alignment._batched_fits import BatchedFits
+from symscope.alignment._problem import AlignmentProblem
+from symscope.alignment.natural import NaturalStates
+from symscope.interchange import CachedInterventions, counterfactual_losses, intervene, join_cached, rows_within
+from symscope.networks import Network
+from symscope.networks.packing import to_device
+
+
+class TrainingPool:
+    """All interventions that the fits of a search train on.
+
+    Args:
+        network: the network.
+        train: the sets of interventions, by name.
+        latents: for each set a state with the values after each swap (NaN where there is none), for the
+            counterfactual-latent loss; empty without that loss.
+        memory: limit in bytes for what a step computes.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        train: Mapping[str, CachedInterventions],
+        latents: Mapping[str, Float[Tensor, "rows state"]],
+        memory: int | None,
+    ) -> None:
+        self._network = network
+        self._sets = dict(train)
+        self._rows = join_cached(list(train.values()))
+        self._latents = torch.cat([latents[name] for name in train]) if latents else None
+        sizes = [len(cached) for cached in train.values()]
+        self._begins = dict(zip(train, accumulate(sizes, initial=0), strict=False))
+        self._rows_at_once = rows_within(network, self._rows, memory)
+        self._natural: dict[tuple[str, ...], NaturalStates] = {}
+
+    def natural_states(self, sets: tuple[str, ...]) -> NaturalStates:
+        """The states at the stops of some sets, which the network reaches by itself."""
+        if sets not in self._natural:
+            states = torch.cat([self._sets[name].natural_states() for name in sets])
+            self._natural[sets] = NaturalStates(states)
+        return self._natural[sets]
+
+    def draw(
+        self, problem: AlignmentProblem, batches: int, batch: int, draws: Generator
+    ) -> tuple[Int[Tensor, "batches batch"], Int[Tensor, "batches batch"]]:
+        """Batches for a fit of a problem: rows of the pool, and which of the problem's sets each row is of."""
+        sizes = torch.tensor([len(self._sets[name]) for name in problem.sets])
+        ends = sizes.cumsum(0)
+        place = torch.randint(int(ends[-1]), (batches, batch), generator=draws)
+        swap = torch.bucketize(place, ends, right=True)
+        offsets = torch.tensor([self._begins[name] for name in problem.sets]) - (ends - sizes)
+        return place + offsets[swap], swap
+
+    def losses(
+        self,
+        groups: Sequence[BatchedFits],
+        order: Int[Tensor, " fits"] | None,
+        index: Int[Tensor, "fits batch"],
+        swap: Int[Tensor, "fits batch"],
+        progress: float,
+        latent_weight: float = 0.0,
+    ) -> Float[Tensor, " fits"]:
+        """The mean loss of each fit on its batch.
+
+        Args:
+            groups: the fits.
+            order: puts the fits of all groups, one group after another, into the order of `index`; `None`: they are.
+            index: rows of the pool.
+            swap: which of its problem's sets each row is of.
+            progress: share of the search that is over, from 0 to 1.
+            latent_weight: weight of the counterfactual-latent loss.
+        """
+        fits, batch = index.shape
+        rows, device = self._rows, self._rows.base_states.device
+        flat, which = index.flatten(), to_device(swap, device)
+
+        def swapped(base: Float[Tensor, "rows state"], sources: Float[Tensor, "s rows state"]) -> Tensor:
+            base, sources = base.view(fits, batch, -1), sources.view(len(sources), fits, batch, -1)
+            if order is None:
+                return groups[0].swap(base, sources, which, progress).flatten(0, 1)
+            parts = []
+            for group, members in zip(groups, order.argsort().split([len(g.members) for g in groups]), strict=True):
+                mine = to_device(members, device)
+                parts.append(
+                    group.swap(
+                        base.index_select(0, mine),
+                        sources.index_select(1, mine),
+                        which.index_select(0, mine),
+                        progress,
+                    )
+                )
+            return torch.cat(parts).index_select(0, to_device(order, device)).flatten(0, 1)
+
+        states = intervene(rows, swapped, flat)
+        counts = to_device(rows.target_mask[flat].view(fits, -1).sum(1), device)
+        losses = counterfactual_losses(self._network, rows, states, flat, self._rows_at_once)
+        losses = losses.view(fits, batch).sum(1) / counts
+        if self._latents is None:
+            return losses
+        latent = latent_losses(states, self._latents.index_select(0, to_device(flat, device))).view(fits, batch)
+        return losses + latent_weight * latent.nanmean(1).nan_to_num()
+
+
+def latent_losses(swapped: Float[Tensor, "rows state"], latents: Float[Tensor, "rows state"]) -> Float[Tensor, " rows"]:
+    """The counterfactual-latent loss: half the squared distance minus half the cosine (Grant et al. 2025).
+
+    NaN, without a gradient, for rows whose latent is NaN.
+    """
+    known = latents.isfinite().all(1)
+    target = torch.where(known[:, None], latents, swapped.detach())
+    losses = 0.5 * (swapped - target).square().sum(1) - 0.5 * cosine_similarity(swapped, target)
+    return torch.where(known, losses, torch.nan)

@@ -1,0 +1,372 @@
+"""Distributed alignment search (DAS): fits alignments to interventions on a frozen network (TMLR 2025, section 3.4).
+
+The states at the stops are cached, so a step runs continuations only. All fits on a network, of every variable,
+function, size and restart, train as one batch. Each fit has its own draws, early stop and best alignment.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from symscope.alignment._batched_fits import BatchedFits, train_step
+from symscope.alignment._pool import TrainingPool
+from symscope.alignment._problem import (
+    PRINCIPAL_COMPONENTS,
+    AlignmentProblem,
+    SearchOptions,
+    SearchResult,
+)
+from symscope.alignment.functions import Alignment, AlignmentFunction, Preprocessed, check_size
+from symscope.alignment.natural import NaturalStates
+from symscope.errors import InvalidArgumentError, NonFiniteError
+from symscope.interchange import CachedInterventions, intervene, matches_counterfactual
+from symscope.networks import Network, evaluation_mode
+from symscope.seeds import generator
+
+OnValidation = Callable[[int, list[float]], None]
+"""Called with the step and the best validation IIA of each problem so far."""
+
+
+@dataclass
+class _Fit:
+    """One restart of a problem."""
+
+    number: int
+    problem: int
+    restart: int
+    draws: Generator
+    best: Mapping[str, Alignment]
+    best_iia: float = -1.0
+    best_step: int = 0
+    worse: int = 0
+    steps: int = 0
+    running: bool = True
+    diverged: bool = False
+    dimensions: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dimensions = _dimensions(self.best)
+
+
+def _dimensions(alignments: Mapping[str, Alignment]) -> int:
+    return sum(alignment.k for alignment in alignments.values())
+
+
+@torch.enable_grad()
+def search(
+    network: Network,
+    problems: Sequence[AlignmentProblem],
+    pool: TrainingPool,
+    validation: Mapping[str, CachedInterventions],
+    options: SearchOptions,
+    on_validation: OnValidation | None = None,
+) -> list[SearchResult]:
+    """Fits alignments, all problems and restarts as one batch.
+
+    Args:
+        network: the network; its weights are not changed.
+        problems: what to fit.
+        pool: the interventions to fit to.
+        validation: for each set of the pool, the interventions to choose by.
+        options: how to search.
+        on_validation: called after each validation.
+
+    Returns:
+        The best alignment of each problem, in order.
+
+    Raises:
+        InvalidArgumentError: no problems, a k that does not fit the state, or a memory limit that is too low.
+        NonFiniteError: every fit of a problem became non-finite. The other fits have run to their end; the error's
+            `best` holds the best alignment of each problem.
+    """
+    if not problems:
+        raise InvalidArgumentError("nothing to search: no problems")
+    with _frozen(network), evaluation_mode(network):
+        groups, fits = _start(problems, pool, options)
+        running, step = list(fits), 0
+        while True:
+            best = _validate(network, problems, validation, fits, groups, step, options)
+            if on_validation:
+                on_validation(step, best)
+            running = [fit for fit in running if fit.running]
+            if not running or step == options.steps:
+                break
+            kept = {fit.number for fit in running}
+            groups = [group for group in groups if kept & set(group.members)]
+            for group in groups:
+                if not set(group.members) <= kept:
+                    group.keep(kept)
+            step = _train(problems, groups, running, pool, step, options)
+    results = [_result(fits, number, options) for number in range(len(problems))]
+    _check_finite(fits, results)
+    return results
+
+
+@contextmanager
+def _frozen(network: Network) -> Iterator[None]:
+    """No gradients for the weights: only the alignments learn."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def _start(
+    problems: Sequence[AlignmentProblem], pool: TrainingPool, options: SearchOptions
+) -> tuple[list[BatchedFits], list[_Fit]]:
+    fits: list[_Fit] = []
+    alike: dict[tuple[object, ...], list[int]] = {}
+    starts: list[tuple[AlignmentFunction, list[Tensor]]] = []
+    for number, problem in enumerate(problems):
+        natural = pool.natural_states(problem.sets)
+        for restart in range(options.restarts if problem.restarts is None else problem.restarts):
+            draws = generator(problem.seed, "frame", restart)
+            function, tensors = initialise(
+                problem.function, problem.mask.k, natural, draws, problem.initial_frame, options.init, restart
+            )
+            starts.append((function, [*tensors, *_moved(problem.mask.initialise(), natural.like())]))
+            draws = generator(problem.seed, "draws", restart)
+            fits.append(_Fit(len(fits), number, restart, draws, {}))
+            shapes = tuple(tuple(tensor.shape) for tensor in starts[-1][1])
+            alike.setdefault((function, problem.mask.structure, shapes), []).append(fits[-1].number)
+    groups = [
+        BatchedFits(
+            starts[members[0]][0],
+            problems[fits[members[0]].problem].mask,
+            members,
+            [starts[member][1] for member in members],
+            options.learning_rate,
+        )
+        for members in alike.values()
+    ]
+    for group in groups:
+        for member in group.members:
+            fit = fits[member]
+            fit.best = group.alignments(member, problems[fit.problem].mask)
+            fit.dimensions = _dimensions(fit.best)
+    return groups, fits
+
+
+def initialise(
+    function: AlignmentFunction,
+    k: int,
+    natural: NaturalStates,
+    draws: Generator,
+    initial_frame: Float[Tensor, "state k"] | None = None,
+    init: str = PRINCIPAL_COMPONENTS,
+    restart: int = 0,
+) -> tuple[AlignmentFunction, list[Tensor]]:
+    """An alignment function in its coordinates, and the tensors of a map to start from.
+
+    Args:
+        function: the function.
+        k: dimensions given to variables.
+        natural: natural states of the network.
+        draws: the source of randomness.
+        initial_frame: where the first restart starts, in coordinates of the state.
+        init: where it starts without a frame: at the leading principal components, or at random.
+        restart: number of the restart; all but the first start at random.
+
+    Raises:
+        InvalidArgumentError: k exceeds the width of the state or of its natural span; a frame of another shape, or one
+            for a function in other coordinates.
+    """
+    other = function.coordinates != "state"
+    coordinates, inside = natural.coordinates(function.coordinates) if other else ((), natural)
+    d = inside.like().shape[1]
+    check_size(d, k)
+    frame = None
+    if initial_frame is not None and restart == 0:
+        if other or initial_frame.shape != (d, k):
+            raise InvalidArgumentError(
+                f"an initial frame is a {(d, k)} matrix for a function of the state itself; got "
+                f"{tuple(initial_frame.shape)} for {function.label}"
+            )
+        frame = initial_frame.to(natural.like())
+    elif init == PRINCIPAL_COMPONENTS and restart == 0:
+        frame = inside.leading_directions(k)
+    tensors = _moved(function.initialise(d, k, frame, draws), natural.like())
+    if not other:
+        return function, tensors
+    return Preprocessed(function=function), [*tensors, *coordinates]
+
+
+def _moved(tensors: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+    """The tensors on another device and in another precision, trainable as before."""
+    return [tensor.detach().to(like).requires_grad_(tensor.requires_grad) for tensor in tensors]
+
+
+def _train(
+    problems: Sequence[AlignmentProblem],
+    groups: Sequence[BatchedFits],
+    running: Sequence[_Fit],
+    pool: TrainingPool,
+    step: int,
+    options: SearchOptions,
+) -> int:
+    """The steps up to the next validation, of which none waits for the device; returns the number of the next step."""
+    steps = min(options.validate_every, options.steps - step)
+    drawn = [pool.draw(problems[fit.problem], options.validate_every, options.batch, fit.draws) for fit in running]
+    index, swap = (torch.stack(parts, 1) for parts in zip(*drawn, strict=True))
+    order = None
+    if len(groups) > 1:
+        place = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
+        order = torch.tensor([place[fit.number] for fit in running])
+    history = []
+    for now in range(steps):
+        progress = (step + now) / options.steps
+        losses = pool.losses(groups, order, index[now], swap[now], progress, options.latent_weight)
+        train_step(groups, losses)
+        history.append(losses.detach())
+    finite = torch.stack(history).isfinite().all(0).tolist()
+    for fit, fine in zip(running, finite, strict=True):
+        fit.steps += steps
+        fit.diverged = not fine
+    return step + steps
+
+
+def _validate(
+    network: Network,
+    problems: Sequence[AlignmentProblem],
+    validation: Mapping[str, CachedInterventions],
+    fits: Sequence[_Fit],
+    groups: Sequence[BatchedFits],
+    step: int,
+    options: SearchOptions,
+) -> list[float]:
+    """Scores the running fits, keeps the best of each, and stops those that are done; returns the best IIAs."""
+    current = _current_alignments(problems, fits, groups)
+    scores = _validation_iias(network, problems, validation, fits, current)
+    for number, alignments in current.items():
+        fit, iia = fits[number], scores[number]
+        now = _rank(iia, _dimensions(alignments), options)
+        before = _rank(fit.best_iia, fit.dimensions, options)
+        if now > before or (now == before and options.latent_weight):
+            fit.best, fit.best_iia, fit.best_step, fit.worse = alignments, iia, step, 0
+            fit.dimensions = _dimensions(alignments)
+        else:
+            fit.worse += 1
+    best = [_top(fits, number, options).best_iia for number in range(len(problems))]
+    _stop(problems, fits, best, step, options)
+    return best
+
+
+def _current_alignments(
+    problems: Sequence[AlignmentProblem], fits: Sequence[_Fit], groups: Sequence[BatchedFits]
+) -> dict[int, Mapping[str, Alignment]]:
+    """The alignments of the running fits; a fit whose map or loss is not finite is stopped."""
+    current: dict[int, Mapping[str, Alignment]] = {}
+    for group in groups:
+        for number in group.members:
+            fit = fits[number]
+            if not fit.diverged:
+                try:
+                    current[number] = group.alignments(number, problems[fit.problem].mask)
+                    continue
+                except InvalidArgumentError:  # the map has become singular
+                    fit.diverged = True
+            fit.running = False
+    return dict(sorted(current.items()))
+
+
+def _stop(
+    problems: Sequence[AlignmentProblem],
+    fits: Sequence[_Fit],
+    best: Sequence[float],
+    step: int,
+    options: SearchOptions,
+) -> None:
+    """Stops the fits that are done."""
+    running = [fit for fit in fits if fit.running]
+    for fit in running:
+        problem = problems[fit.problem]
+        if problem.mask.settled(step / options.steps):
+            reached = best[fit.problem] >= options.target_iia and not options.latent_weight
+            fit.running &= fit.worse < options.patience and not reached
+        if problem.max_steps is not None:
+            fit.running &= step < problem.max_steps
+    unfinished = {fit.problem for fit in running if fit.running}
+    for fit in running:
+        stops_with = problems[fit.problem].stops_with
+        fit.running &= stops_with is None or stops_with in unfinished
+
+
+def _validation_iias(
+    network: Network,
+    problems: Sequence[AlignmentProblem],
+    validation: Mapping[str, CachedInterventions],
+    fits: Sequence[_Fit],
+    current: Mapping[int, Mapping[str, Alignment]],
+) -> dict[int, float]:
+    """For each fit the minimum of the IIA over its sets; one pass of the network for each set."""
+    by_set: dict[str, list[int]] = {}
+    for number in current:
+        for name in problems[fits[number].problem].sets:
+            by_set.setdefault(name, []).append(number)
+    iias: dict[int, list[float]] = {number: [] for number in current}
+    for name, members in by_set.items():
+        cached = validation[name]
+        swaps = [swap_of(current[number], cached) for number in members]
+
+        def side_by_side(base: Tensor, sources: Tensor, swaps: Sequence[Swap] = swaps) -> Tensor:
+            parts = zip(swaps, base.chunk(len(swaps)), sources.chunk(len(swaps), 1), strict=True)
+            return torch.cat([swap(part, source) for swap, part, source in parts])
+
+        index = torch.arange(len(cached)).repeat(len(members))
+        with torch.no_grad():
+            states = intervene(cached, side_by_side, index)
+        correct = matches_counterfactual(network, cached, states, index)
+        for number, share in zip(members, correct.view(len(members), -1).double().mean(1).tolist(), strict=True):
+            iias[number].append(share)
+    return {number: min(shares) for number, shares in iias.items()}
+
+
+Swap = Callable[[Float[Tensor, "rows state"], Float[Tensor, "sources rows state"]], Float[Tensor, "rows state"]]
+
+
+def swap_of(alignments: Mapping[str, Alignment], cached: CachedInterventions) -> Swap:
+    """The swap that overwrites the variables of a set of interventions, each from its own source."""
+    pairs = [(alignments[v], at) for v, at in zip(cached.variables, cached.source_of, strict=True) if v in alignments]
+
+    def swap(base: Float[Tensor, "rows state"], sources: Float[Tensor, "s rows state"]) -> Tensor:
+        for alignment, source in pairs:
+            base = alignment.swap(base, sources[source])
+        return base
+
+    return swap
+
+
+def _rank(iia: float, dimensions: int, options: SearchOptions) -> tuple[float, int, float]:
+    """Orders alignments: a higher IIA up to the target, then fewer dimensions, then the IIA again."""
+    return min(iia, options.target_iia), -dimensions, iia
+
+
+def _top(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> _Fit:
+    mine = (fit for fit in fits if fit.problem == problem)
+    return max(mine, key=lambda fit: _rank(fit.best_iia, fit.dimensions, options))
+
+
+def _result(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> SearchResult:
+    mine, top = [fit for fit in fits if fit.problem == problem], _top(fits, problem, options)
+    steps, diverged = sum(fit.steps for fit in mine), sum(fit.diverged for fit in mine)
+    return SearchResult(top.best, top.restart, top.best_iia, top.best_step, steps, diverged)
+
+
+def _check_finite(fits: Sequence[_Fit], results: list[SearchResult]) -> None:
+    lost = [number for number in range(len(results)) if all(fit.diverged for fit in fits if fit.problem == number)]
+    if lost:
+        first = min(fit.steps for fit in fits if fit.problem == lost[0])
+        raise NonFiniteError(
+            f"every fit of problem {', '.join(map(str, lost))} reached a loss or a map that is not finite, the first "
+            f"within {first} steps; lower the learning rate, or check the network. The error's `best` holds the best "
+            "alignments up to there",
+            results,
+        )

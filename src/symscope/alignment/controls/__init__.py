@@ -1,0 +1,45 @@
+"""Controls: what an IIA must be compared with. New ones are subclasses of `SearchedControl` or `ComputedControl`."""
+
+from collections.abc import Mapping
+
+from symscope.alignment.controls.base import ComputedControl, Control, SearchedControl, Subject, control_kind
+from symscope.alignment.controls.computed import (
+    PrincipalComponents,
+    RandomSubspace,
+    SingleNeurons,
+    WholeState,
+    best_neurons,
+)
+from symscope.alignment.controls.searched import ShuffledLabels, Untrained
+
+DEFAULT_CONTROLS: tuple[Control, ...] = (
+    ShuffledLabels(),
+    RandomSubspace(),
+    PrincipalComponents(),
+    SingleNeurons(),
+    WholeState(),
+)
+"""The controls of every search, to which untrained networks can be added: `(*DEFAULT_CONTROLS, Untrained(fresh))`."""
+
+CONTROLS: Mapping[str, type[Control]] = {
+    kind.name: kind
+    for kind in (Untrained, RandomSubspace, PrincipalComponents, ShuffledLabels, SingleNeurons, WholeState)
+}
+"""Every control by name."""
+
+__all__ = [
+    "CONTROLS",
+    "DEFAULT_CONTROLS",
+    "ComputedControl",
+    "Control",
+    "PrincipalComponents",
+    "RandomSubspace",
+    "SearchedControl",
+    "ShuffledLabels",
+    "SingleNeurons",
+    "Subject",
+    "Untrained",
+    "WholeState",
+    "best_neurons",
+    "control_kind",
+]

@@ -1,0 +1,133 @@
+"""The result of an alignment search for one variable: test IIA, controls and diagnostics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from symscope.alignment._text import result_card, result_text
+from symscope.alignment.controls import control_kind
+from symscope.alignment.functions import Alignment
+from symscope.alignment.score import Score
+from symscope.alignment.test_set import TestMetrics
+from symscope.statistics import Difference, above_all, difference, paired_difference
+from symscope.verdict import Measurement, Verdict, verdict
+
+MIN_ACCURACY = 0.99
+"""A network with a lower trial accuracy does not do the task well enough to be interpreted."""
+
+
+@dataclass(frozen=True, repr=False)
+class AlignmentResult:
+    """An alignment of a variable in a network, tested.
+
+    Attributes:
+        hypothesis: name of the algorithm, or of the table that the data comes from.
+        variable: the variable; several that are overwritten together are joined by `+`.
+        site: where in the network.
+        alignments: the alignment of each overwritten variable.
+        k: the requested number of dimensions; a learned mask may have fewer.
+        restart: the restart of the search that it comes from, counted from 0.
+        total_steps: steps of all restarts together.
+        validation_iia: IIA on the interventions that the search chose by.
+        rejection_rate: share of the draws of test interventions that had no counterfactual and were drawn again.
+        metrics: what test interventions say, which neither the search nor the choice among restarts has seen.
+        controls: the score of each control.
+        null_controls: names of the controls that the alignment must beat.
+        trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
+            unknown.
+    """
+
+    hypothesis: str
+    variable: str
+    site: str
+    alignments: Mapping[str, Alignment]
+    k: int
+    restart: int
+    total_steps: int
+    validation_iia: float
+    rejection_rate: float
+    metrics: TestMetrics
+    controls: Mapping[str, Score]
+    null_controls: tuple[str, ...]
+    trial_accuracy: float | None
+
+    @property
+    def alignment(self) -> Alignment:
+        """The alignment of the only variable; raises `ValueError` where several are overwritten together."""
+        (alignment,) = self.alignments.values()
+        return alignment
+
+    @property
+    def function(self) -> str:
+        """Label of the alignment function."""
+        return next(iter(self.alignments.values())).name
+
+    @property
+    def iia(self) -> float:
+        """IIA on test interventions."""
+        return self.metrics.score.iia
+
+    @property
+    def score(self) -> Score:
+        """IIA on test interventions, with its interval."""
+        return self.metrics.score
+
+    @property
+    def selectivity(self) -> tuple[str, Difference] | None:
+        """The nearest null control, and how far the IIA is above it; `None` without a null control.
+
+        A control on the same test interventions gives a paired difference; shuffled labels have other targets, so their
+        difference is between samples.
+        """
+        if not self.null_controls:
+            return None
+        correct = self.score.correct.numpy()
+        return above_all(
+            {
+                name: (difference if control_kind(name) == "shuffled_labels" else paired_difference)(
+                    correct, self.controls[name].correct.numpy()
+                )
+                for name in self.null_controls
+            }
+        )
+
+    @property
+    def measurement(self) -> Measurement:
+        """What the verdict depends on."""
+        return Measurement(
+            iia=self.score.iia,
+            low=self.score.low,
+            null_high=max((self.controls[name].high for name in self.null_controls), default=None),
+            off_span_share=self.metrics.divergence.off_span_share,
+            dormant_share=self.metrics.dormant_share,
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer for this network: a word and a sentence (see `symscope.verdict`)."""
+        return verdict([self.measurement])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before believing the IIA."""
+        metrics, warnings = self.metrics, []
+        if self.trial_accuracy is not None and self.trial_accuracy < MIN_ACCURACY:
+            warnings.append(
+                f"without an intervention the network completes {self.trial_accuracy:.1%} of its sequences correctly, "
+                "so an intervention cannot do better"
+            )
+        if metrics.isolation is not None and metrics.cause is not None and metrics.isolation.high < metrics.cause.low:
+            warnings.append("the swap transfers more than the variable")
+        selectivity = self.selectivity
+        if selectivity is not None and selectivity[1].low <= 0:
+            warnings.append(f"not above the control {selectivity[0]}")
+        return warnings
+
+    def __repr__(self) -> str:
+        return result_text(self)
+
+    def _repr_html_(self) -> str:
+        return result_card(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("..." if cycle else repr(self))

@@ -1,0 +1,145 @@
+"""Test interventions: the data that metrics are reported on, each metric once.
+
+A number that chose between alignments is no test of the chosen one. So test interventions have a type of their own,
+which neither a search nor a choice takes, and each named metric is taken from them once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import torch
+
+from symscope.alignment.functions import Alignment
+from symscope.alignment.natural import Divergence, NaturalStates, divergence
+from symscope.alignment.score import Score, follows_swap, swap_of
+from symscope.errors import InvalidArgumentError
+from symscope.interchange import (
+    CachedInterventions,
+    CounterfactualData,
+    cache_states,
+    intervene,
+    matches_counterfactual,
+)
+from symscope.networks import Network
+from symscope.seeds import generator
+
+
+@dataclass(frozen=True)
+class TestMetrics:
+    """The metrics of one alignment on test interventions.
+
+    Attributes:
+        score: IIA.
+        informative: IIA on the informative interventions, whose counterfactual differs from the own continuations of
+            base and source; `None` where there are none or it is unknown.
+        by_value: IIA by source value, for a variable of integers or labels.
+        cause: IIA where base and source differ in the overwritten variable alone.
+        isolation: IIA where they agree on it and differ in the rest.
+        divergence: of the rewritten states from natural ones.
+        dormant_share: of the interventions that change the continuation and succeed, the share that fails when the swap
+            writes only along directions in which natural states vary; `None` where there are none.
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    score: Score
+    informative: Score | None
+    by_value: Mapping[int, Score]
+    cause: Score | None
+    isolation: Score | None
+    divergence: Divergence
+    dormant_share: float | None
+
+
+@final
+class TestSet:
+    """The test interventions of one set of variables on one network.
+
+    Args:
+        network: the network.
+        data: counterfactual data.
+        name: name of the set of overwritten variables.
+        site: where the states are rewritten.
+    """
+
+    __test__ = False
+
+    def __init__(self, network: Network, data: CounterfactualData, name: str, site: str) -> None:
+        self._network, self._data, self._name, self._site = network, data, name, site
+        self._test = data.test[name]
+        self._cached = cache_states(network, self._test, site)
+        self._reported: set[str] = set()
+
+    def score(self, metric: str, alignments: Mapping[str, Alignment]) -> Score:
+        """IIA of an alignment.
+
+        Args:
+            metric: name of the metric; a name that was used before is refused.
+            alignments: the alignment of each overwritten variable.
+
+        Raises:
+            InvalidArgumentError: the metric was taken before.
+        """
+        self._take(metric)
+        return Score.of(follows_swap(self._network, alignments, self._cached))
+
+    @torch.no_grad()
+    def evaluate(self, metric: str, alignments: Mapping[str, Alignment]) -> TestMetrics:
+        """All metrics of an alignment; for the arguments and errors see `score`."""
+        self._take(metric)
+        swapped = intervene(self._cached, swap_of(alignments, self._cached))
+        correct = matches_counterfactual(self._network, self._cached, swapped).cpu()
+        informative = self._test.informative
+        return TestMetrics(
+            score=Score.of(correct),
+            informative=None if informative is None or not informative.any() else Score.of(correct[informative]),
+            by_value=self._by_value(correct),
+            cause=self._score_pairs("cause", alignments),
+            isolation=self._score_pairs("isolation", alignments),
+            divergence=divergence(self._natural, swapped, generator(0, "divergence")),
+            dormant_share=self._dormant_share(correct, swapped),
+        )
+
+    def _by_value(self, correct: torch.Tensor) -> dict[int, Score]:
+        if len(self._test.variables) != 1 or self._data.value_names.get(self._name) is None:
+            return {}
+        values = self._test.sources[0].values[self._name]
+        return {int(value): Score.of(correct[values == value]) for value in values.unique()}
+
+    def _dormant_share(self, correct: torch.Tensor, swapped: torch.Tensor) -> float | None:
+        if self._test.changes_base is None:
+            return None
+        changed = (correct & self._test.changes_base).nonzero()[:, 0]
+        if not len(changed):
+            return None
+        base, rows = self._cached.base_states, changed.to(swapped.device)
+        within = base[rows] + self._natural.within(swapped[rows] - base[rows])
+        return 1 - float(matches_counterfactual(self._network, self._cached, within, changed).double().mean())
+
+    @cached_property
+    def _natural(self) -> NaturalStates:
+        return NaturalStates(self._cached.natural_states())
+
+    @cached_property
+    def _pairs(self) -> dict[str, CachedInterventions]:
+        """Only an evaluation needs these; controls are scored without."""
+        parts = {"cause": self._data.cause, "isolation": self._data.isolation}
+        return {
+            kind: cache_states(self._network, part[self._name], self._site)
+            for kind, part in parts.items()
+            if self._name in part
+        }
+
+    def _score_pairs(self, kind: str, alignments: Mapping[str, Alignment]) -> Score | None:
+        pairs = self._pairs.get(kind)
+        return None if pairs is None else Score.of(follows_swap(self._network, alignments, pairs))
+
+    def _take(self, metric: str) -> None:
+        if metric in self._reported:
+            raise InvalidArgumentError(
+                f"the test interventions have already given the metric {metric!r}; choose on validation interventions, "
+                "and draw new interventions to test again"
+            )
+        self._reported.add(metric)

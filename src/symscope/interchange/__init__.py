@@ -1,0 +1,53 @@
+"""Interchange interventions: counterfactual data, the states of a network at its stops, and rewritten states."""
+
+from symscope.interchange._algorithm_data import counterfactuals
+from symscope.interchange._intervene import Swap, counterfactual_losses, intervene, matches_counterfactual
+from symscope.interchange.cache import CachedInterventions, cache_states, counterfactual_latents, join_cached
+from symscope.interchange.continuations import continue_from, is_inconsistent_with, values_at
+from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs, join_interventions
+from symscope.interchange.draw import (
+    PAPER_PROTOCOL,
+    InterventionProtocol,
+    draw_cause,
+    draw_interventions,
+    draw_isolation,
+    with_informative,
+)
+from symscope.interchange.memory import BlockMemory, block_memory, peak_bytes, rows_within
+from symscope.interchange.permutation import permute_values, shuffled_labels
+from symscope.interchange.same_phase import draw_same_phase
+from symscope.interchange.strength import Strength, strength_test
+
+__all__ = [
+    "PAPER_PROTOCOL",
+    "BlockMemory",
+    "CachedInterventions",
+    "CounterfactualData",
+    "InterventionProtocol",
+    "Interventions",
+    "StoppedInputs",
+    "Strength",
+    "Swap",
+    "block_memory",
+    "cache_states",
+    "continue_from",
+    "counterfactual_latents",
+    "counterfactual_losses",
+    "counterfactuals",
+    "draw_cause",
+    "draw_interventions",
+    "draw_isolation",
+    "draw_same_phase",
+    "intervene",
+    "is_inconsistent_with",
+    "join_cached",
+    "join_interventions",
+    "matches_counterfactual",
+    "peak_bytes",
+    "permute_values",
+    "rows_within",
+    "shuffled_labels",
+    "strength_test",
+    "values_at",
+    "with_informative",
+]

@@ -1,0 +1,105 @@
+"""From an algorithm to counterfactual data: interventions to fit, to choose and to test, and all that a test needs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from symscope.algorithms import Algorithm, Category, Integer
+from symscope.errors import InvalidArgumentError
+from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs
+from symscope.interchange.draw import (
+    PAPER_PROTOCOL,
+    InterventionProtocol,
+    draw_cause,
+    draw_interventions,
+    draw_isolation,
+    with_informative,
+)
+from symscope.interchange.permutation import permute_values, shuffled_labels
+from symscope.seeds import generator
+
+UNCUT_SEQUENCES = 300
+"""Sequences without any intervention, for the accuracy of the network itself."""
+
+
+def counterfactuals(
+    algorithm: Algorithm,
+    variables: str | Sequence[str],
+    *,
+    n_train: int = 10_000,
+    n_validation: int = 1_000,
+    n_test: int = 1_000,
+    seed: int = 0,
+    protocol: InterventionProtocol = PAPER_PROTOCOL,
+) -> CounterfactualData:
+    """Draws interventions on each of some variables of an algorithm.
+
+    Args:
+        algorithm: the algorithm, for its task.
+        variables: names of the variables; each is overwritten in interventions of its own.
+        n_train: interventions to fit an alignment to.
+        n_validation: interventions to choose among fits by.
+        n_test: interventions to report on; half as many each show cause and isolation.
+        seed: fixes all draws.
+        protocol: where sequences stop, and how many demo tokens follow an intervention.
+
+    Raises:
+        UnknownNameError: a variable, token or named position that does not exist.
+        InvalidArgumentError: a count below 1, no variables, or no draw has a counterfactual.
+    """
+    names = algorithm.check_variables([variables] if isinstance(variables, str) else variables)
+    if not names:
+        raise InvalidArgumentError("name at least one variable, got none")
+    counts = {"train": n_train, "validation": n_validation, "test": n_test}
+
+    def draw(name: str, split: str) -> Interventions:
+        draws = generator(seed, "interventions", algorithm.name, name, split)
+        return draw_interventions(algorithm, [name], counts[split], draws, protocol)
+
+    pairs: dict[str, dict[str, Interventions]] = {"cause": {}, "isolation": {}}
+    for name in names:
+        draws = generator(seed, "interventions", algorithm.name, name, "apart")
+        for kind, draw_pairs in (("cause", draw_cause), ("isolation", draw_isolation)):
+            drawn = draw_pairs(algorithm, [name], max(n_test // 2, 1), draws, protocol)
+            if drawn is not None:
+                pairs[kind][name] = drawn
+    return CounterfactualData(
+        hypothesis=algorithm.name,
+        train={name: draw(name, "train") for name in names},
+        validation={name: draw(name, "validation") for name in names},
+        test={name: with_informative(algorithm, draw(name, "test")) for name in names},
+        cause=pairs["cause"],
+        isolation=pairs["isolation"],
+        seed=seed,
+        uncut=_uncut(algorithm, seed),
+        vocabulary=len(algorithm.task.vocabulary),
+        value_names={variable.name: _value_names(variable) for variable in algorithm.variables},
+        shuffle=lambda data: _shuffled(algorithm, data, protocol),
+    )
+
+
+def _value_names(variable: object) -> tuple[str, ...] | None:
+    if isinstance(variable, Category):
+        return variable.labels
+    return () if isinstance(variable, Integer) else None
+
+
+def _uncut(algorithm: Algorithm, seed: int) -> Interventions:
+    """Sequences of the task from their first token on, without a swap."""
+    task, draws = algorithm.task, generator(seed, "uncut sequences")
+    drawn = task.draw(task.draw_quantities(UNCUT_SEQUENCES, draws), draws)
+    start = StoppedInputs(drawn.tokens[:, :1], torch.zeros(len(drawn), dtype=torch.long), {})
+    return Interventions((), start, (), (), drawn.tokens[:, 1:-1], drawn.tokens[:, 1:], drawn.determined[:, 1:])
+
+
+def _shuffled(algorithm: Algorithm, data: CounterfactualData, protocol: InterventionProtocol) -> CounterfactualData:
+    """The same interventions with permuted values, the same permutation in all splits of a variable."""
+    splits: dict[str, dict[str, Interventions]] = {"train": {}, "validation": {}, "test": {}}
+    for name, train in data.train.items():
+        draws = generator(data.seed, "labels", algorithm.name, *train.variables)
+        permutations = permute_values(train, draws)
+        for split, by_name in splits.items():
+            drawn: Interventions = getattr(data, split)[name]
+            by_name[name] = shuffled_labels(algorithm, drawn, permutations, draws, protocol)
+    return replace(data, **splits, cause={}, isolation={}, shuffle=None)

@@ -1,0 +1,203 @@
+"""Interchange interventions as data: a base, its sources, what is fed after the stop, and what must be predicted.
+
+Nothing here says where the data comes from, and nothing that fits an alignment needs to know.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
+from torch.nn.functional import pad
+
+from symscope.errors import InvalidArgumentError, UnknownNameError
+
+Values = Mapping[str, Shaped[Tensor, " rows"]]
+"""The value of each variable in each row."""
+
+
+@dataclass(frozen=True)
+class StoppedInputs:
+    """Inputs of a network, and the position after which each run stops.
+
+    Attributes:
+        inputs: token ids, or one vector for each row.
+        position: the last position that is run, counted from 0.
+        values: the value of each variable of the hypothesis at the stop; empty where no values are known.
+    """
+
+    inputs: Shaped[Tensor, "rows time"]
+    position: Int[Tensor, " rows"]
+    values: Values
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def select(self, rows: Tensor) -> "StoppedInputs":
+        """Some of the rows, by index or mask."""
+        values = {name: column[rows] for name, column in self.values.items()}
+        return StoppedInputs(self.inputs[rows], self.position[rows], values)
+
+
+@dataclass(frozen=True)
+class Interventions:
+    """Interchange interventions that overwrite the same variables, one for each row.
+
+    Column 0 of `targets` is what must be predicted at the stop itself, column j what must be predicted after the fed
+    token j - 1. For next-token prediction `fed` is `targets` without its last column, for sequence labelling they
+    differ, and for classification nothing is fed.
+
+    Attributes:
+        variables: the variables whose values are overwritten.
+        base: the runs whose state is rewritten.
+        sources: the runs that the new values come from.
+        source_of: for each variable, the index of its source.
+        fed: the tokens that the base reads after the stop.
+        targets: what must be predicted, by the counterfactual.
+        target_mask: the targets that count.
+        rejection_rate: share of the draws that had no counterfactual and were drawn again.
+        changes_base: where the counterfactual differs from the base's own continuation; `None`: not computed.
+        informative: where the counterfactual differs from the own continuations of the base *and* of every source.
+
+    Raises:
+        InvalidArgumentError: the parts differ in their number of rows or steps, or a variable has no source.
+    """
+
+    variables: tuple[str, ...]
+    base: StoppedInputs
+    sources: tuple[StoppedInputs, ...]
+    source_of: tuple[int, ...]
+    fed: Int[Tensor, "rows steps"]
+    targets: Int[Tensor, "rows steps+1"]
+    target_mask: Bool[Tensor, "rows steps+1"]
+    rejection_rate: float = 0.0
+    changes_base: Bool[Tensor, " rows"] | None = None
+    informative: Bool[Tensor, " rows"] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.source_of) != len(self.variables) or not all(0 <= s < len(self.sources) for s in self.source_of):
+            raise InvalidArgumentError(
+                f"each of the variables {self.variables} needs the index of its source, from 0 to "
+                f"{len(self.sources) - 1}; got {self.source_of}"
+            )
+        rows = {len(part) for part in (self.base, *self.sources, self.fed, self.target_mask)}
+        if rows != {len(self.targets)}:
+            raise InvalidArgumentError(
+                f"every part has one row for each intervention, {len(self.targets)} as the targets; got {sorted(rows)}"
+            )
+        if self.targets.shape != self.target_mask.shape or self.targets.shape[1] != self.fed.shape[1] + 1:
+            raise InvalidArgumentError(
+                "targets and target_mask have a column for the stop and a column for each fed token; got the shapes "
+                f"{tuple(self.targets.shape)} and {tuple(self.target_mask.shape)} for fed {tuple(self.fed.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def name(self) -> str:
+        """The overwritten variables, joined by `+`."""
+        return "+".join(self.variables)
+
+    @property
+    def lengths(self) -> Int[Tensor, " rows"]:
+        """Columns of `targets` up to the last that counts."""
+        return (self.target_mask * torch.arange(1, self.target_mask.shape[1] + 1)).amax(1)
+
+    @property
+    def counterfactual_values(self) -> dict[str, Tensor]:
+        """The value of each variable after the intervention."""
+        taken = {name: self.sources[at].values[name] for name, at in zip(self.variables, self.source_of, strict=True)}
+        return {**self.base.values, **taken}
+
+    def select(self, rows: Tensor) -> "Interventions":
+        """Some of the interventions, by index or mask."""
+        parts: dict[str, Any] = {"base": self.base.select(rows), "sources": tuple(s.select(rows) for s in self.sources)}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, Tensor):
+                parts[entry.name] = value[rows]
+        return replace(self, **parts)
+
+
+def join_interventions(parts: Sequence[Interventions], rejection_rate: float = 0.0) -> Interventions:
+    """Several sets of interventions on the same variables as one; what a part has not computed is left out."""
+
+    def runs(stopped: Sequence[StoppedInputs]) -> StoppedInputs:
+        values = {name: torch.cat([part.values[name] for part in stopped]) for name in stopped[0].values}
+        return StoppedInputs(_cat([part.inputs for part in stopped]), _cat([part.position for part in stopped]), values)
+
+    first = parts[0]
+    return Interventions(
+        first.variables,
+        runs([part.base for part in parts]),
+        tuple(runs(same) for same in zip(*(part.sources for part in parts), strict=True)),
+        first.source_of,
+        _cat([part.fed for part in parts]),
+        _cat([part.targets for part in parts]),
+        _cat([part.target_mask for part in parts]),
+        rejection_rate,
+    )
+
+
+def _cat(tensors: list[Tensor]) -> Tensor:
+    """Rows of all tensors, shorter ones padded with zeros."""
+    if tensors[0].ndim == 1:
+        return torch.cat(tensors)
+    time = max(tensor.shape[1] for tensor in tensors)
+    return torch.cat([pad(tensor, (0, time - tensor.shape[1])) for tensor in tensors])
+
+
+@dataclass(frozen=True)
+class CounterfactualData:
+    """Interventions on each of several variables: to fit an alignment, to choose among fits, and to test the choice.
+
+    The mappings have one entry for each set of variables that is overwritten together, by the name of the set.
+
+    Attributes:
+        hypothesis: name of the algorithm or of the table that the data comes from.
+        train, validation, test: interventions drawn independently of each other.
+        cause: test interventions whose base and source differ in the overwritten variable alone.
+        isolation: test interventions whose base and source agree on the overwritten variable and differ in the rest.
+        seed: the seed of the draws.
+        uncut: runs without any intervention, which show whether the network does the task at all.
+        vocabulary: number of tokens; `None` for vectors.
+        value_names: for each variable that has them, the names of its values 0, 1, ...; an empty tuple for a variable
+            that takes integers, `None` for one that takes real numbers.
+        shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
+            known.
+    """
+
+    hypothesis: str
+    train: Mapping[str, Interventions]
+    validation: Mapping[str, Interventions]
+    test: Mapping[str, Interventions]
+    cause: Mapping[str, Interventions]
+    isolation: Mapping[str, Interventions]
+    seed: int
+    uncut: Interventions | None
+    vocabulary: int | None
+    value_names: Mapping[str, tuple[str, ...] | None]
+    shuffle: Callable[["CounterfactualData"], "CounterfactualData"] | None = None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names of the sets of overwritten variables."""
+        return tuple(self.train)
+
+    def __getitem__(self, name: str) -> "CounterfactualData":
+        """The data of one variable."""
+        if name not in self.train:
+            raise UnknownNameError("variable of the data", name, self.train)
+        splits = {part: {n: i for n, i in getattr(self, part).items() if n == name} for part in SPLITS}
+        return replace(self, **splits)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{part} {sum(map(len, getattr(self, part).values())):,}" for part in SPLITS[:3])
+        return f"CounterfactualData({self.hypothesis}: {', '.join(self.variables)}; interventions: {sizes})"
+
+
+SPLITS = ("train", "validation", "test", "cause", "isolation")
+"""The parts of `CounterfactualData` that hold interventions by variable."""
