@@ -168,3 +168,26 @@ def test_one_query_gives_all_results(url, plan):
     assert (table["seconds"] >= 0).all()
     assert set(table["result_version"]) == {"1"}
     assert read_rows(store, "rows.parquet").is_empty()
+
+
+@pytest.mark.parametrize("name", ["run[1]", "run*", "run?", "{run1}"])
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_addresses_are_literal(tmp_path, plan, name, scheme):
+    named, neighbour = (open_store(f"{scheme}{tmp_path}/{folder}", study="test") for folder in (name, "run1"))
+    for store in (named, neighbour):
+        assert run(plan, store, local(0)).ok
+    named.remove(plan.location("a"))
+    assert list(named.locations()) == sorted(map(plan.location, "bc"))
+    assert list(neighbour.locations()) == sorted(map(plan.location, "abc"))
+    assert run(plan, named, local(0)).done == ("a",)
+    assert named.verify() == neighbour.verify() == {}
+    assert list_results(named).height == list_results(neighbour).height == 3
+
+
+def test_deleting_leaves_no_folders(tmp_path, plan):
+    store = open_store(f"file://{tmp_path}/store", study="test")
+    assert run(plan, store, local(0)).ok
+    for name in "abc":
+        store.remove(plan.location(name))
+    assert not [path for path in (tmp_path / "store" / "results").rglob("*") if plan.key("a") in path.name]
+    store.delete("results/write/none")  # does nothing
