@@ -1,4 +1,4 @@
-"""Counterfactual data without an algorithm: sequence labelling, classification, vectors; targets are not what is fed."""
+"""Counterfactual data without an algorithm: labels, classes, vectors; targets are separate from what is fed."""
 
 from dataclasses import replace
 

@@ -80,7 +80,8 @@ def _pack(alignments: Sequence[Alignment]) -> tuple[dict[str, Tensor], list[dict
     tensors, described = {}, []
     for number, alignment in enumerate(alignments):
         keys = [f"alignment.{number}.tensor.{index}" for index in range(len(alignment.tensors))]
-        tensors |= dict(zip(keys, alignment.tensors, strict=True))
+        copies = [tensor.clone() for tensor in alignment.tensors]  # a file cannot hold a tensor under two names
+        tensors |= dict(zip(keys, copies, strict=True))
         described.append(
             {
                 "function": _describe_function(alignment.function),
