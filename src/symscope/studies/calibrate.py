@@ -36,7 +36,7 @@ from symscope.studies.align import draw_data, show_progress
 from symscope.studies.arguments import CalibrateArguments
 from symscope.studies.choices import TaskChoice
 from symscope.studies.declaration import CalibrationQuestion
-from symscope.studies.subject import device_facts, save_part, use_allowed_threads
+from symscope.studies.subject import device_facts, save_part
 from symscope.tasks import NumericTask
 
 Row = dict[str, Any]
@@ -58,7 +58,6 @@ def calibrate_stage(
 ) -> Mapping[str, Any]:
     """Searches in one network whose variables are known; stores a part of the table `calibration`."""
     del needs  # it reads no result
-    use_allowed_threads()
     job = CalibrateArguments.read(arguments)
     task = TaskChoice(name="multi-object").make()
     assert isinstance(task, NumericTask)

@@ -83,7 +83,7 @@ def _declared_part(location: Location, declared: object) -> Location:
     """The part of a location that names a declared value; in a field of several types pydantic adds a type."""
     value: Any = declared
     for depth, part in enumerate(location):
-        entries = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+        entries: Any = dict(enumerate(value)) if isinstance(value, list | tuple) else value
         if not isinstance(entries, Mapping) or part not in entries:
             return location[:depth]
         value = entries[part]

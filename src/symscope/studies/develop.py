@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from symscope.alignment import TestSet
 from symscope.alignment.rows import figures
+from symscope.analysis.files import read_parquet
 from symscope.networks import Network
 from symscope.runner import Progress
 from symscope.seeds import generator
@@ -46,7 +45,7 @@ def develop_stage(
 
 def checkpoints(trained: Path) -> list[tuple[int, Path | None]]:
     """The checkpoints of a training in order: epochs and weights. The first is the fresh network, without a file."""
-    last = pl.read_parquet(trained / part_file("training"), glob=False).get_column("epoch").to_list()[-1]
+    last = read_parquet(trained / part_file("training")).get_column("epoch").to_list()[-1]
     kept = {int(path.stem.removeprefix("epoch-")): path for path in trained.glob("epoch-*.safetensors")}
     return [(0, None), *((epoch, kept[epoch]) for epoch in sorted(kept) if epoch < last), (last, trained / WEIGHTS)]
 

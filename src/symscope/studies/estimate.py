@@ -16,7 +16,7 @@ from typing import Any
 
 from symscope.errors import SymscopeError
 from symscope.runner import Event, Job, Plan, Store, local, open_store, run
-from symscope.runner.canonical import canonical_json
+from symscope.runner.jobs import canonical_json
 from symscope.studies.choices import TaskChoice
 from symscope.studies.declaration import Study
 

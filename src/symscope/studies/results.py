@@ -31,7 +31,7 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
     Raises:
         InvalidArgumentError: no job has stored a table.
     """
-    finished = {*outcome.done, *outcome.there}
+    finished = {*outcome.done, *outcome.cached}
     names = [job.name for job in plan if job.name in finished]
     manifests = {name: store.manifest(plan.location(name)) for name in names}
     folders = [store.fetch(plan.location(name)) for name in names]

@@ -1,6 +1,5 @@
 """The network that a job concerns, and the table parts that a job leaves."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import polars as pl
 import torch
 
 from symscope.analysis import make_table
+from symscope.analysis.files import read_parquet
 from symscope.errors import CheckpointError
 from symscope.networks import Network
 from symscope.seeds import generator
@@ -33,8 +33,7 @@ class Subject:
 
     @classmethod
     def of(cls, arguments: SubjectArguments) -> "Subject":
-        """The subject of a job, from its arguments; sets the threads that the executor allows this process."""
-        use_allowed_threads()
+        """The subject of a job, from its arguments."""
         task = arguments.task
         return cls(task.make(), task.label, arguments.network, arguments.seed, arguments.device)
 
@@ -72,11 +71,6 @@ class Subject:
         return build_network(kind, self.network.d, tokens, draws, options).to(self.device)
 
 
-def use_allowed_threads() -> None:
-    """Sets the threads that the executor allows this process."""
-    torch.set_num_threads(int(os.environ.get("SYMSCOPE_THREADS", torch.get_num_threads())))
-
-
 def device_facts(device: str) -> dict[str, Any]:
     """Device and threads of a job, for its manifest."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
@@ -96,5 +90,5 @@ def save_part(name: str, rows: Iterable[Mapping[str, object]], folder: Path) -> 
 def read_parts(name: str, folders: Iterable[Path]) -> pl.DataFrame | None:
     """A table of the study, from the parts in these folders; `None` where no folder has a part."""
     parts = [folder / part_file(name) for folder in folders]
-    frames = [pl.read_parquet(part, glob=False) for part in parts if part.is_file()]
+    frames = [read_parquet(part) for part in parts if part.is_file()]
     return pl.concat(frames) if frames else None
