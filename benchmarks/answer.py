@@ -56,7 +56,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         seconds, missed = [run.seconds for run in by_seed], sum(run.iia < TARGET_IIA for run in by_seed)
         note = f"steps {[run.steps for run in by_seed]}, test IIA {[round(run.iia, 3) for run in by_seed]}"
         if missed:
-            note += f"; {missed} below {TARGET_IIA}, so it does not count as the best"
+            note += f"; {missed} below {TARGET_IIA}: excluded"
         elif name not in best or median(seconds) < median(best[name]):
             best[name] = seconds
         yield Row.of(f"{name}, learning rate {rate:g}, threads: {count}", seconds, "s", note)

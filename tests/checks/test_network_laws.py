@@ -48,7 +48,7 @@ class Wrapped(Network):
 
 
 def storing(name, tensor):
-    """A spoil of `run_until`: the run state stores `tensor(state)` besides."""
+    """A spoil of `run_until`: the run state also stores `tensor(state)`."""
 
     def change(net, state, *_):
         return RunState(state.site, state.states, {**state.stored, name: tensor(state)})

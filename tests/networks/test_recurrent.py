@@ -133,3 +133,10 @@ def test_a_users_cell_needs_no_more_than_a_step():
     state = some.run_until(seen, torch.tensor([2]), "h").rewrite(torch.tensor([[4.0, 0, 0]]))
     resumed = resume(some, state, torch.tensor([[0, 0]]), torch.tensor([2]))
     assert resumed[0].tolist() == [[4, 0, 0], [2, 1, 2]]
+
+
+def test_the_output_layer_may_be_any_module():
+    output = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, VOCABULARY))
+    some = RecurrentNetwork(Decay(), output)
+    check_network(some)
+    assert torch.equal(some(tokens(2, 4)), output(some.features(tokens(2, 4))))

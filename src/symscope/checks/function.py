@@ -5,7 +5,7 @@ from torch import Tensor
 
 from symscope.alignment import Alignment, AlignmentFunction
 from symscope.checks.laws import Laws
-from symscope.errors import InvalidArgumentError
+from symscope.errors import BrokenLawError, InvalidArgumentError
 from symscope.seeds import generator
 
 ROUNDING = 1e-5
@@ -33,7 +33,10 @@ def check_alignment_function(function: AlignmentFunction, *, d: int = 6, k: int 
     first, second = (_started(laws, function, d, k, generator(seed, "check", name)) for name in ("first", "second"))
     draws = generator(seed, "check")
     base, source = (torch.randn(ROWS, d, generator=draws, dtype=torch.double) for _ in ("base", "source"))
-    whole = function.select(first, k, slice(0, k))
+    try:
+        whole = function.select(first, k, slice(0, k))
+    except InvalidArgumentError as error:
+        raise BrokenLawError(f"{laws.subject} breaks a law: select gives the fixed map; {error}") from error
     with torch.no_grad():
         swapped = _swaps(laws, whole, base, source)
         _parts(laws, function, first, k, base, source, swapped)
