@@ -156,6 +156,22 @@ def test_damaged_results_are_reported_and_made_again(declaration, finished) -> N
     assert symscope("store", "verify", finished)[0] == 0
 
 
+def test_damaged_tables_figures_and_report_are_made_again(declaration, finished) -> None:
+    command = ("study", "run", declaration, "--out", finished, "--workers", 1)
+    assert "Nothing to do" in symscope(*command)[1]
+    table, page = finished / "tables" / "scores.parquet", finished / "report.html"
+    before = table.read_bytes()
+    table.write_bytes(before[:-1])
+    page.unlink()
+    code, output, log = symscope(*command)
+    assert code == 0, log
+    assert "3 cached" in log
+    assert "Nothing to do" not in output
+    assert table.read_bytes() == before
+    assert page.is_file()
+    assert "Nothing to do" in symscope(*command)[1]
+
+
 def test_results_that_no_declaration_needs_are_listed_and_removed_on_request(declaration, finished, tmp_path) -> None:
     more = tmp_path / "more.yaml"
     more.write_text(SMALL.replace("seeds: [0]", "seeds: [0, 1]"))
