@@ -6,7 +6,7 @@ import pytest
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Subspace, score
 from symscope.errors import ConfigurationError
-from symscope.figures.calibration import calibration
+from symscope.figures._calibration import calibration
 from symscope.figures.theme import chart_spec
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED
