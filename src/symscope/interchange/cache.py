@@ -143,8 +143,14 @@ def counterfactual_latents(
 
     Returns:
         States at the stops of a base or a source of this set; NaN where none has these values (Grant et al. 2025).
+
+    Raises:
+        InvalidArgumentError: the values of a variable are unknown.
     """
     runs = (interventions.base, *interventions.sources)
+    unknown = sorted({name for name in variables for run in runs if name not in run.values})
+    if unknown or not variables:
+        raise InvalidArgumentError(f"latents need values of the variables; unknown are those of {unknown or 'all'}")
     after = torch.stack([interventions.counterfactual_values[name].double() for name in variables], 1)
     natural = torch.cat([torch.stack([run.values[name].double() for name in variables], 1) for run in runs])
     _, classes = torch.cat([natural, after]).unique(dim=0, return_inverse=True)
