@@ -14,7 +14,7 @@ from symscope.algorithms import (
     supported_variables,
 )
 from symscope.errors import InvalidArgumentError, UnknownNameError
-from symscope.interventions import draw_interventions
+from symscope.interchange import draw_interventions
 from symscope.seeds import generator
 from symscope.tasks import TASKS, make_task, multi_object
 
