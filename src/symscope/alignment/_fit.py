@@ -110,8 +110,8 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     network = require_network(network, data.vocabulary)
     function, options = function or Orthogonal(), options or SearchOptions()
     site = network.default_site if site is None else site
-    several = isinstance(k, Iterable) and getattr(k, "ndim", 1) > 0  # a tensor of a single number is no list
-    sizes = [integer(size, "k", 1) for size in (k if several else [k])]
+    several = k if isinstance(k, Iterable) and getattr(k, "ndim", 1) > 0 else [k]  # a tensor of one number is no list
+    sizes = [integer(size, "k", 1) for size in several]
     _check(network, data, site, sizes, function)
     accuracy = uncut_accuracy(network, data, site)
     run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
