@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from symscope.cli import app
 from symscope.runner import existing_store
-from symscope.studies import preset_names, query
+from symscope.studies import query
 
 SMALL = """\
 name: small
@@ -64,13 +64,6 @@ def test_a_plan_without_results_lists_all_jobs(declaration) -> None:
     ]
     assert "3 of 3 jobs to do. No job of these kinds has finished" in output
     assert "Memory, roughly: up to 0.4 GB for each job" in output
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_every_preset_has_a_plan(name) -> None:
-    code, output, _ = symscope("study", "plan", name, "--workers", 2)
-    assert code == 0
-    assert "jobs to do" in output
 
 
 @pytest.mark.slow
@@ -154,6 +147,22 @@ def test_damaged_results_are_reported_and_made_again(declaration, finished) -> N
     assert "damaged, runs again" in log
     assert damaged.read_bytes() == before
     assert symscope("store", "verify", finished)[0] == 0
+
+
+def test_damaged_tables_figures_and_report_are_made_again(declaration, finished) -> None:
+    command = ("study", "run", declaration, "--out", finished, "--workers", 1)
+    assert "Nothing to do" in symscope(*command)[1]
+    table, page = finished / "tables" / "scores.parquet", finished / "report.html"
+    before = table.read_bytes()
+    table.write_bytes(before[:-1])
+    page.unlink()
+    code, output, log = symscope(*command)
+    assert code == 0, log
+    assert "3 cached" in log
+    assert "Nothing to do" not in output
+    assert table.read_bytes() == before
+    assert page.is_file()
+    assert "Nothing to do" in symscope(*command)[1]
 
 
 def test_results_that_no_declaration_needs_are_listed_and_removed_on_request(declaration, finished, tmp_path) -> None:

@@ -31,8 +31,9 @@ def test_its_outputs_come_from_one_run_and_contain_no_paths(cells):
 @pytest.mark.slow
 def test_it_runs_from_top_to_bottom(cells, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    space = {}
+    names = {}
     for cell in cells:
-        exec("".join(cell["source"]), space)
-    assert space["count"].score.low > space["count"].controls["untrained"].high
+        exec("".join(cell["source"]), names)
+    for result in names["results"].all:
+        assert result.score.low > result.controls["untrained"].high
     assert sorted(path.name for path in Path("figures").iterdir()) == ["count.pdf", "count.png", "count.svg"]

@@ -6,7 +6,7 @@ import pytest
 from symscope.algorithms import make_algorithm
 from symscope.alignment import follows_swap, subspace
 from symscope.errors import ConfigurationError
-from symscope.figures.calibration import calibration
+from symscope.figures._calibration import calibration
 from symscope.figures.theme import chart_spec
 from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import CONSTRUCTED

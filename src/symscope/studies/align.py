@@ -115,10 +115,15 @@ def fit_request(
 
 
 def show_progress(report: Callable[[Progress], None], steps: int) -> Callable[[str, int, list[float]], None]:
-    """The callback of a search that reports its progress."""
+    """The callback of a search that reports its progress: the range of validation IIAs, or the highest of a control."""
 
     def show(name: str, step: int, best: list[float]) -> None:
-        report(Progress(step, steps, f"search: {name}", {"worst IIA": min(best), "best IIA": max(best)}))
+        if name != "alignment":
+            report(Progress(step, steps, f"control: {name}", {"control IIA": max(best)}))
+        elif len(best) == 1:
+            report(Progress(step, steps, "search", {"IIA": best[0]}))
+        else:
+            report(Progress(step, steps, "search", {"lowest IIA": min(best), "highest IIA": max(best)}))
 
     return show
 

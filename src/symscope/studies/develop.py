@@ -6,7 +6,7 @@ from typing import Any
 
 from symscope.alignment import FittedAlignments, TestSet
 from symscope.alignment.rows import figures
-from symscope.analysis.files import read_parquet
+from symscope.analysis.tables import read_parquet
 from symscope.interchange import CounterfactualData
 from symscope.networks import Network
 from symscope.runner import Progress

@@ -9,7 +9,7 @@ import polars as pl
 import torch
 
 from symscope.analysis import make_table
-from symscope.analysis.files import read_parquet
+from symscope.analysis.tables import read_parquet
 from symscope.errors import CheckpointError
 from symscope.networks import Network
 from symscope.seeds import generator
