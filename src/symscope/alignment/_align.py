@@ -60,7 +60,7 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         algorithm, variables, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
     )
     results = []
-    with progress_bar(options.steps, shown=progress) as on_validation:
+    with progress_bar(options.steps, visible=progress) as on_validation:
         for choice in functions:
             fitted = fit(
                 network, data, k, function=choice, options=options, **{"on_validation": on_validation, **fit_options}
