@@ -21,10 +21,10 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
     k: SupportsIndex | Sequence[SupportsIndex],
     *,
     function: AlignmentFunction | Sequence[AlignmentFunction] | None = None,
-    n_train: int = 10_000,
-    n_validation: int = 1_000,
-    n_test: int = 1_000,
-    seed: int = 0,
+    n_train: SupportsIndex = 10_000,
+    n_validation: SupportsIndex = 1_000,
+    n_test: SupportsIndex = 1_000,
+    seed: SupportsIndex = 0,
     protocol: InterventionProtocol = PAPER_PROTOCOL,
     options: SearchOptions | None = None,
     progress: bool = True,
@@ -60,7 +60,7 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         algorithm, variables, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
     )
     results = []
-    with progress_bar(options.steps, shown=progress) as on_validation:
+    with progress_bar(options.steps, visible=progress) as on_validation:
         for choice in functions:
             fitted = fit(
                 network, data, k, function=choice, options=options, **{"on_validation": on_validation, **fit_options}

@@ -177,15 +177,15 @@ def initialise(
 
     Raises:
         InvalidArgumentError: k exceeds the width of the state or of its natural span; a frame of another shape, or one
-            for a function in other coordinates.
+            for a function in transformed coordinates.
     """
-    other = function.coordinates != "state"
-    coordinates, inside = natural.coordinates(function.coordinates) if other else ((), natural)
+    transformed = function.coordinates != "state"
+    coordinates, inside = natural.coordinates(function.coordinates) if transformed else ((), natural)
     d = inside.like().shape[1]
     check_size(d, k)
     frame = None
     if initial_frame is not None and restart == 0:
-        if other or initial_frame.shape != (d, k):
+        if transformed or initial_frame.shape != (d, k):
             raise InvalidArgumentError(
                 f"an initial frame is a {(d, k)} matrix for a function of the state itself; got "
                 f"{tuple(initial_frame.shape)} for {function.label}"
@@ -194,7 +194,7 @@ def initialise(
     elif init == PRINCIPAL_COMPONENTS and restart == 0:
         frame = inside.leading_directions(k)
     tensors = _moved(function.initialise(d, k, frame, draws), natural.like())
-    if not other:
+    if not transformed:
         return function, tensors
     return Preprocessed(function=function), [*tensors, *coordinates]
 
@@ -218,8 +218,8 @@ def _train(
     index, swap = (torch.stack(parts, 1) for parts in zip(*drawn, strict=True))
     order = None
     if len(groups) > 1:
-        place = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
-        order = torch.tensor([place[fit.number] for fit in running])
+        place_of = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
+        order = torch.tensor([place_of[fit.number] for fit in running])
     history = []
     for now in range(steps):
         progress = (step + now) / options.steps
@@ -350,13 +350,13 @@ def _rank(iia: float, dimensions: int, options: SearchOptions) -> tuple[float, i
 
 
 def _top(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> _Fit:
-    mine = (fit for fit in fits if fit.problem == problem)
-    return max(mine, key=lambda fit: _rank(fit.best_iia, fit.dimensions, options))
+    fits_of_problem = (fit for fit in fits if fit.problem == problem)
+    return max(fits_of_problem, key=lambda fit: _rank(fit.best_iia, fit.dimensions, options))
 
 
 def _result(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> SearchResult:
-    mine, top = [fit for fit in fits if fit.problem == problem], _top(fits, problem, options)
-    steps, diverged = sum(fit.steps for fit in mine), sum(fit.diverged for fit in mine)
+    fits_of_problem, top = [fit for fit in fits if fit.problem == problem], _top(fits, problem, options)
+    steps, diverged = sum(fit.steps for fit in fits_of_problem), sum(fit.diverged for fit in fits_of_problem)
     return SearchResult(top.best, top.restart, top.best_iia, top.best_step, steps, diverged)
 
 

@@ -23,7 +23,7 @@ DEFAULT_CONTROLS: tuple[Control, ...] = (
 
 CONTROLS: Mapping[str, type[Control]] = {
     kind.name: kind
-    for kind in (Untrained, RandomSubspace, PrincipalComponents, ShuffledLabels, SingleNeurons, WholeState)
+    for kind in (ShuffledLabels, Untrained, RandomSubspace, PrincipalComponents, SingleNeurons, WholeState)
 }
 """Every control by name."""
 
