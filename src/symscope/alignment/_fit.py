@@ -262,7 +262,7 @@ class _Searches:
                 validation[key] = cache_states(network, data.validation[variables], self.site)
                 if self.options.latent_weight:
                     draws = generator(data.seed, "targets", *drawn.variables)
-                    latents[key] = counterfactual_latents(drawn, train[key], list(data.value_names), draws)
+                    latents[key] = counterfactual_latents(train[key], list(data.value_names), draws)
         pool = TrainingPool(network, train, latents, self.options.memory)
 
         def validated(step: int, best: list[float]) -> None:

@@ -3,11 +3,11 @@
 Nothing here depends on an alignment, so a search starts every step from these states.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
@@ -30,6 +30,8 @@ class CachedInterventions:
         fed, targets: on the device of the network.
         target_mask: which targets count; on the CPU, where the order of work is planned.
         lengths: columns of `targets` up to the last that counts; on the CPU.
+        values: the value of each variable at each natural state, in the order of `natural_states`; empty if unknown.
+        counterfactual_values: the value of each variable after the intervention.
     """
 
     variables: tuple[str, ...]
@@ -41,6 +43,8 @@ class CachedInterventions:
     targets: Int[Tensor, "rows steps+1"]
     target_mask: Bool[Tensor, "rows steps+1"]
     lengths: Int[Tensor, " rows"]
+    values: Mapping[str, Shaped[Tensor, " samples"]]
+    counterfactual_values: Mapping[str, Shaped[Tensor, " rows"]]
 
     def __len__(self) -> int:
         return len(self.base_states)
@@ -79,6 +83,7 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
             torch.cat([network.states_at(inputs, at, site) for inputs, at in parts(source)])
             for source in interventions.sources
         ]
+    runs = (interventions.base, *interventions.sources)
     base_states, source_states = (
         _single(base.states),
         _single(torch.stack(sources) if sources else base.states[None][:0]),
@@ -95,6 +100,8 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
         interventions.targets.to(device),
         interventions.target_mask,
         lengths,
+        {name: torch.cat([run.values[name] for run in runs]) for name in interventions.base.values},
+        interventions.counterfactual_values if interventions.base.values else {},
     )
 
 
@@ -127,26 +134,28 @@ def join_cached(parts: Sequence[CachedInterventions]) -> CachedInterventions:
         cat([part.targets for part in parts]),
         cat([part.target_mask for part in parts]),
         torch.cat([part.lengths for part in parts]),
+        {},
+        {},
     )
 
 
 def counterfactual_latents(
-    interventions: Interventions, cached: CachedInterventions, variables: Sequence[str], generator: Generator
+    cached: CachedInterventions, variables: Sequence[str], generator: Generator
 ) -> Float[Tensor, "rows state"]:
     """For each intervention a natural state in which all variables have the values after the swap, at random.
 
     Args:
-        interventions: the interventions, with values.
-        cached: the same on a network.
+        cached: interventions on a network, with values.
         variables: the variables of the hypothesis, all of which must have the right values.
         generator: the source of randomness.
 
     Returns:
         States at the stops of a base or a source of this set; NaN where none has these values (Grant et al. 2025).
     """
-    runs = (interventions.base, *interventions.sources)
-    after = torch.stack([interventions.counterfactual_values[name].double() for name in variables], 1)
-    natural = torch.cat([torch.stack([run.values[name].double() for name in variables], 1) for run in runs])
+    after, natural = (
+        torch.stack([values[name].double() for name in variables], 1)
+        for values in (cached.counterfactual_values, cached.values)
+    )
     _, classes = torch.cat([natural, after]).unique(dim=0, return_inverse=True)
     natural_classes, required = classes.split([len(natural), len(after)])
     chosen = _one_of_each(natural_classes, required, generator).to(cached.base_states.device)
