@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symscope.alignment._closed_form import ClosedForms, joined
 from symscope.alignment._pool import TrainingPool
-from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
+from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
 from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl
 from symscope.alignment.functions import Alignment, AlignmentFunction, Orthogonal, check_coordinates
@@ -226,7 +227,7 @@ class _Searches:
                 mask=self._mask(data, group, size),
                 function=self.function,
                 seed=data.seed,
-                initial_frame=self.initial_frame,
+                start=None if self.initial_frame is None else (self.initial_frame, self.initial_frame.T),
             )
             for group in self._groups(data)
             for size in self.sizes
@@ -264,6 +265,9 @@ class _Searches:
                     draws = generator(data.seed, "targets", *drawn.variables)
                     latents[key] = counterfactual_latents(train[key], list(data.value_names), draws)
         pool = TrainingPool(network, train, latents, self.options.memory)
+        if self.options.init == LEAST_SQUARES and self.function.closed_form is not None:
+            names = {key: list(data.value_names) for subject, data in subjects.items() for key in _keys(subject, data)}
+            problems = self._started(network, problems, CachedSets(train, validation), names)
 
         def validated(step: int, best: list[float]) -> None:
             if self.on_validation:
@@ -276,6 +280,30 @@ class _Searches:
             best = list(fallback or error.best)[:shown]
             raise NonFiniteError(f"search of {name} ({named}): {error}", best) from error
 
+    def _started(
+        self,
+        network: Network,
+        problems: Sequence[AlignmentProblem],
+        sets: CachedSets,
+        names: Mapping[str, Sequence[str]],
+    ) -> list[AlignmentProblem]:
+        """The problems with closed-form starts, as far as the closed form applies to them."""
+        forms: dict[str, ClosedForms | None] = {}
+        for key, train in sets.train.items():
+            try:
+                forms[key] = ClosedForms(network, train, sets.validation[key], names[key], max(self.sizes))
+            except InvalidArgumentError:  # no values, values that never occur, or states that do not vary
+                forms[key] = None
+        started = []
+        for problem in problems:
+            mine = [form for key in problem.sets if (form := forms[key]) is not None]
+            size = problem.mask.k // len(problem.sets)
+            if problem.start is None and len(mine) == len(problem.sets) and self.function.closed_form is not None:
+                start = joined([form.start(self.function.closed_form, size) for form in mine])
+                problem = replace(problem, start=start)  # noqa: PLW2901
+            started.append(problem)
+        return started
+
     def _fitted(
         self, name: str, network: Network, data: CounterfactualData, results: Sequence[SearchResult]
     ) -> FittedAlignments:
@@ -287,6 +315,10 @@ class _Searches:
 
 def _set_name(subject: str, variables: str) -> str:
     return f"{subject}: {variables}"
+
+
+def _keys(subject: str, data: CounterfactualData) -> list[str]:
+    return [_set_name(subject, variables) for variables in data.train]
 
 
 def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets) -> FittedAlignments:

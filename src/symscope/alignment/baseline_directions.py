@@ -26,7 +26,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
-from symscope.alignment.functions.axes import PrincipalAxes, principal_axes
+from symscope.alignment.functions.fixed import PrincipalAxes, principal_axes
 from symscope.errors import InvalidArgumentError
 
 RIDGE = 1.0

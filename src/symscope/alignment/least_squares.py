@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symscope.alignment.functions.axes import PrincipalAxes, principal_axes
+from symscope.alignment.functions.fixed import PrincipalAxes, principal_axes
 from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums
 from symscope.errors import InvalidArgumentError, UnknownNameError
 

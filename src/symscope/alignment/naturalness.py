@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symscope.alignment.functions.axes import VARIES, principal_axes
+from symscope.alignment.functions.fixed import VARIES, principal_axes
 from symscope.errors import InvalidArgumentError
 from symscope.seeds import generator
 

@@ -16,6 +16,7 @@ from symscope.alignment.functions.base import (
     Alignment,
     AlignmentFunction,
     CoordinatesName,
+    Factors,
     LinearFunction,
     Tensors,
     Weights,
@@ -66,10 +67,8 @@ class Preprocessed(AlignmentFunction):
     def label(self) -> str:
         return self.function.label
 
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
-        return self.function.initialise(d, k, frame, generator)
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
+        return self.function.initialise(d, k, start, generator)
 
     def swap_batched(
         self,
