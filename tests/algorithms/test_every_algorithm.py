@@ -4,11 +4,11 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
+from symscope.interventions import continue_from
 from tests.algorithms.reference import next_names, plain, value
 
 from symscope.algorithms import make_algorithm, supported_variables
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import continue_from
 from symscope.seeds import generator
 from symscope.tasks import NumericTask, make_task
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from symscope.interventions import continue_from, draw_interventions
 from tests.algorithms.reference import FOREVER, next_names, plain, read_void, value
 
 from symscope.algorithms import Increment, UpDown, UpUp, make_algorithm, supported_variables
-from symscope.interventions import continue_from, draw_interventions
 from symscope.seeds import generator
 from symscope.tasks import make_task, multi_object
 

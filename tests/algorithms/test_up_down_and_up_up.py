@@ -3,9 +3,9 @@
 import hypothesis.strategies as st
 import torch
 from hypothesis import given
+from symscope.interventions import continue_from
 
 from symscope.algorithms import UpDown, UpUp
-from symscope.interventions import continue_from
 from symscope.seeds import generator
 from symscope.tasks import same_object
 

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from symscope.alignment.search import Question, search
+from symscope.alignment.unseen import Unseen, draw_unseen
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import UpDown, UpUp
 from symscope.alignment import Blocks, SearchOptions, Subspace, find, load_evidence, save_evidence, whole_state
 from symscope.alignment.controls import NULL_CONTROLS, best_neurons
-from symscope.alignment.search import Question, search
-from symscope.alignment.unseen import Unseen, draw_unseen
 from symscope.analysis import summary
 from symscope.errors import CheckpointError, InvalidArgumentError
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import change_basis, magnitude_network, random_orthogonal, two_counts_network
 from symscope.seeds import generator
 from symscope.statistics import paired_difference

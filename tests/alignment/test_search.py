@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from symscope.alignment.batches import Pool, latent_losses, losses
+from symscope.alignment.program import Alignment, Program
+from symscope.interventions import block_memory, draw_interventions, losses_after, peak_bytes, prepare
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -22,11 +25,8 @@ from symscope.alignment import (
     search,
     whole_state_score,
 )
-from symscope.alignment.batches import Pool, latent_losses, losses
 from symscope.alignment.functions import random_subspace
-from symscope.alignment.program import Alignment, Program
 from symscope.errors import InvalidArgumentError, NonFiniteError, UnknownNameError
-from symscope.interventions import block_memory, draw_interventions, losses_after, peak_bytes, prepare
 from symscope.networks import Constructed, change_basis, gru, magnitude_network, random_invertible, random_orthogonal
 from symscope.seeds import generator
 from symscope.tasks import multi_object

@@ -1,10 +1,10 @@
-"""The strength-value test: exact where the answer is known, and the same as feeding other tokens."""
+"""The strength-value test: exact where the answer is known; counts agree with feeding changed tokens."""
 
 import pytest
 import torch
 
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import strength_test
+from symscope.interchange import strength_test
 from symscope.networks import CONSTRUCTED, make_network
 from symscope.seeds import generator
 from symscope.tasks import make_task
@@ -14,38 +14,39 @@ from symscope.tasks import make_task
 def test_every_contribution_of_the_averaging_transformer_is_worth_one_step(name):
     task = make_task(name)
     network = CONSTRUCTED["averaging"](**task.roles).network
-    found = strength_test(network, task, 100, generator(0, "strength"))
-    assert [(one.token, one.change, one.expected) for one in found] == [
+    strengths = strength_test(network, task, 100, generator(0, "strength"))
+    assert [(strength.token, strength.change, strength.expected) for strength in strengths] == [
         ("demo", "added", 1), ("demo", "removed", -1), ("resp", "added", -1), ("resp", "removed", 1),
     ]  # fmt: skip
-    assert all(one.exact.all() for one in found)
+    assert all(strength.exact.all() for strength in strengths)
 
 
-def test_an_untrained_transformer_shows_nothing():
+def test_no_contribution_of_an_untrained_transformer_is_worth_a_step():
     task = make_task("multi-object")
     fresh = make_network("transformer-nope", 16, len(task.vocabulary), generator(1), layers=1)
-    assert not any(one.exact.any() for one in strength_test(fresh, task, 50, generator(0, "strength")))
+    strengths = strength_test(fresh, task, 50, generator(0, "strength"))
+    assert not any(strength.exact.any() for strength in strengths)
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-def test_counting_a_contribution_differently_is_feeding_other_tokens(heads):
-    """In one layer without position encoding, a position that counts twice is a token that is there twice."""
+def test_counting_a_contribution_differently_agrees_with_feeding_changed_tokens(heads):
+    """In one layer without position encoding, a position that counts twice equals a token that occurs twice."""
     draws = generator(2)
     network = make_network("transformer-nope", 8, 6, draws, layers=1, heads=heads)
     tokens = torch.randint(6, (3, 9), generator=draws)
-    at, ones = 4, torch.ones(3, 9)
+    position, ones = 4, torch.ones(3, 9)
     plain = network.features(tokens)
     torch.testing.assert_close(network.features_counting(tokens, ones), plain)
-    for count, others in (
-        (0.0, torch.cat([tokens[:, :at], tokens[:, at + 1 :]], 1)),
-        (2.0, torch.cat([tokens[:, : at + 1], tokens[:, at:]], 1)),
+    for count, changed_tokens in (
+        (0.0, torch.cat([tokens[:, :position], tokens[:, position + 1 :]], 1)),
+        (2.0, torch.cat([tokens[:, : position + 1], tokens[:, position:]], 1)),
     ):
-        changed = network.features_counting(tokens, ones.index_fill(1, torch.tensor([at]), count))
-        torch.testing.assert_close(changed[:, :at], plain[:, :at])
-        torch.testing.assert_close(changed[:, at + 1 :], network.features(others)[:, -4:])
+        counted = network.features_counting(tokens, ones.index_fill(1, torch.tensor([position]), count))
+        torch.testing.assert_close(counted[:, :position], plain[:, :position])
+        torch.testing.assert_close(counted[:, position + 1 :], network.features(changed_tokens)[:, -4:])
 
 
-def test_deeper_and_rotary_transformers_count_as_well_by_ones():
+def test_counts_of_one_change_nothing_in_deeper_and_rotary_transformers():
     draws = generator(3)
     network = make_network("transformer-rope", 8, 6, draws, layers=3, heads=2)
     tokens = torch.randint(6, (4, 7), generator=draws)
@@ -53,15 +54,15 @@ def test_deeper_and_rotary_transformers_count_as_well_by_ones():
 
 
 @pytest.mark.parametrize(
-    ("kind", "layers", "task", "told"),
+    ("kind", "layers", "task", "message"),
     [
         ("transformer-nope", 2, "multi-object", "one layer"),
         ("transformer-rope", 1, "multi-object", "without position encoding"),
         ("transformer-nope", 1, "modulo", "answered as they are"),
     ],
 )
-def test_what_it_cannot_be_asked_of_is_said(kind, layers, task, told):
+def test_networks_and_tasks_without_the_test_are_refused(kind, layers, task, message):
     task = make_task(task)
     network = make_network(kind, 8, len(task.vocabulary), generator(0), layers=layers)
-    with pytest.raises(InvalidArgumentError, match=told):
+    with pytest.raises(InvalidArgumentError, match=message):
         strength_test(network, task, 5, generator(0))

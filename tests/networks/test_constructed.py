@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
+from symscope.interventions import draw_interventions, prepare
 from tests.networks.examples import furthest
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment.functions import Subspace
 from symscope.alignment.score import score
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import (
     CONSTRUCTED,
     GRUCell,

@@ -2,13 +2,13 @@
 
 import polars as pl
 import pytest
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Subspace, score
 from symscope.errors import ConfigurationError
 from symscope.figures.calibration import calibration
 from symscope.figures.theme import chart_spec
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED
 from symscope.report import write_report
 from symscope.runner import local, open_store, run

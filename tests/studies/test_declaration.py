@@ -56,7 +56,7 @@ def test_all_faults_are_told_together() -> None:
     ("right", "wrong", "told"),
     [
         ("seeds:", "seed:", "line 9, seed: unknown key: did you mean 'seeds'?"),
-        ("epochs: 600", "epochs: -1", "epochs must be above 0"),
+        ("epochs: 600", "epochs: -1", "epochs must be between 1 and 10000000"),
         ("epochs: 600", "epoch: 600", "epoch"),
         (
             "name: multi-object",

@@ -3,12 +3,12 @@
 import polars as pl
 import pytest
 import torch
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Subspace, score
 from symscope.analysis import validate
 from symscope.errors import ConfigurationError
-from symscope.interventions import draw_interventions, prepare
 from symscope.seeds import generator
 from symscope.studies import plan_study, preset, read_study
 from symscope.studies.common import part_file

@@ -1,14 +1,17 @@
-"""Training: the schedule, the loss, the same seed, going on after an interruption, and its failures."""
+"""Training: the schedule, the loss, seeds, interruptions, modes, types, and failures."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
+from tests.training.networks import TASK, small_gru, users_network
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteError
-from symscope.networks import gru, make_network
+from symscope.networks import gru
 from symscope.seeds import generator
 from symscope.tasks import modulo, multi_object
 from symscope.training import (
@@ -16,19 +19,13 @@ from symscope.training import (
     learning_rate,
     load_network,
     next_token_loss,
-    save_network,
     train,
     trial_accuracy,
-    trials_correct,
 )
+from symscope.training.checkpoints import load_tensors, save_tensors
 from symscope.training.trainer import LATEST
 
-TASK = multi_object(quantities=range(1, 5), held_out=(3,))
 SHORT = TrainingOptions(learning_rate=1e-3, batch=16, epochs=8, validate_every=2, validate_each=3, checkpoint_every=4)
-
-
-def network(d: int = 8, seed: int = 0):
-    return gru(d, len(TASK.vocabulary), generator(seed, "network"))
 
 
 def test_schedule_is_the_papers() -> None:
@@ -40,7 +37,7 @@ def test_schedule_is_the_papers() -> None:
 
 
 def test_loss_counts_every_token_but_the_first_and_no_padding() -> None:
-    net = network()
+    net = small_gru()
     sequences = TASK.draw(torch.tensor([1, 4, 2]), generator(0))
     losses = []
     for row, length in enumerate(sequences.lengths.tolist()):
@@ -49,22 +46,8 @@ def test_loss_counts_every_token_but_the_first_and_no_padding() -> None:
     torch.testing.assert_close(next_token_loss(net, sequences), torch.cat(losses).mean())
 
 
-def test_a_trial_counts_when_every_determined_token_is_predicted() -> None:
-    net = network()
-    sequences = TASK.draw(torch.tensor([1, 4, 2, 1, 1]), generator(0))
-    for threshold in range(3):  # networks that are right on some trials: bias the output layer towards tokens
-        with torch.no_grad():
-            net.output.output_bias[[TASK.response, TASK.vocabulary.eos]] += float(threshold)
-        plain = []
-        for row, length in enumerate(sequences.lengths.tolist()):
-            predicted = net(sequences.tokens[row : row + 1, :length]).argmax(-1)[0]
-            asked = sequences.determined[row, 1:length]
-            plain.append(bool((predicted[:-1][asked] == sequences.tokens[row, 1:length][asked]).all()))
-        assert trials_correct(net, sequences).tolist() == plain
-
-
-def test_same_seed_same_weights_and_another_seed_others() -> None:
-    nets = [network(), network(), network()]
+def test_a_seed_determines_the_weights() -> None:
+    nets = [small_gru(), small_gru(), small_gru()]
     histories = [train(net, TASK, seed, SHORT).history for net, seed in zip(nets, (1, 1, 2), strict=True)]
     states = [net.state_dict() for net in nets]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -73,12 +56,12 @@ def test_same_seed_same_weights_and_another_seed_others() -> None:
 
 
 class Stop(Exception):  # noqa: N818
-    """Stands for Ctrl-C."""
+    """In place of Ctrl-C."""
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path) -> None:
-    whole = network()
-    train(whole, TASK, 0, SHORT)
+    uninterrupted = small_gru()
+    train(uninterrupted, TASK, 0, SHORT)
 
     def stop(seen) -> None:
         if seen.epoch in (2, 6):
@@ -86,10 +69,10 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path) -> None:
 
     for _ in range(2):
         with pytest.raises(Stop):
-            train(network(), TASK, 0, SHORT, folder=tmp_path, on_validation=stop)
-    resumed = network()
+            train(small_gru(), TASK, 0, SHORT, folder=tmp_path, on_validation=stop)
+    resumed = small_gru()
     result = train(resumed, TASK, 0, SHORT, folder=tmp_path)
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(uninterrupted.parameters(), resumed.parameters(), strict=True))
     assert [seen.epoch for seen in result.history] == [2, 4, 6, 8]
     assert sorted(path.name for path in tmp_path.glob("epoch-*")) == [
         "epoch-00004.safetensors",
@@ -97,27 +80,27 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path) -> None:
     ]
 
 
-def test_it_learns_and_stops_when_it_has() -> None:
-    net = network(d=24)
+def test_training_stops_at_the_target_accuracy() -> None:
+    net = small_gru(d=24)
     options = TrainingOptions(learning_rate=3e-3, batch=64, epochs=200, consecutive=2, validate_each=5)
     trained = train(net, TASK, 0, options)
     assert trained.solved
     assert trained.history[-1].epoch < 200
-    shown = {row.quantity: row for row in trial_accuracy(net, TASK, generator(1), each=20)}
-    assert [shown[n].held_out for n in (1, 2, 3, 4)] == [False, False, True, False]
-    assert min(shown[n].trial_accuracy for n in (1, 2, 4)) > 0.9
+    rows = {row.quantity: row for row in trial_accuracy(net, TASK, generator(1), each=20)}
+    assert [rows[n].held_out for n in (1, 2, 3, 4)] == [False, False, True, False]
+    assert min(rows[n].trial_accuracy for n in (1, 2, 4)) > 0.9
     (beyond,) = trial_accuracy(net, TASK, generator(1), each=20, quantities=[12])
     assert beyond.held_out
 
 
-def test_nothing_held_out_is_no_fault() -> None:
+def test_a_task_may_have_no_held_out_quantities() -> None:
     task = multi_object(quantities=range(1, 3), held_out=())
-    trained = train(network(), task, 0, replace(SHORT, epochs=2))
+    trained = train(small_gru(), task, 0, replace(SHORT, epochs=2))
     assert math.isnan(trained.history[-1].held_out_accuracy)
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path) -> None:
-    net = network()
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path) -> None:
+    net = small_gru()
 
     def poison(seen) -> None:
         if seen.epoch == 4:
@@ -126,13 +109,13 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
 
     with pytest.raises(NonFiniteError, match=r"not finite at update 33.*last good checkpoint is that of update 32"):
         train(net, TASK, 0, SHORT, folder=tmp_path, on_validation=poison)
-    again = network()
+    again = small_gru()
     train(again, TASK, 0, SHORT, folder=tmp_path)
     assert all(parameter.isfinite().all() for parameter in again.parameters())
 
 
 def test_weights_that_break_in_the_last_update_of_a_period_are_never_saved(tmp_path, monkeypatch) -> None:
-    net = network()
+    net = small_gru()
     step = torch.optim.Adam.step
 
     def poison(adam, *words):
@@ -145,50 +128,19 @@ def test_weights_that_break_in_the_last_update_of_a_period_are_never_saved(tmp_p
     with pytest.raises(NonFiniteError, match=r"at update 32.*that of update 16"):
         train(net, TASK, 0, SHORT, folder=tmp_path)
     monkeypatch.undo()
-    again = network()
+    again = small_gru()
     train(again, TASK, 0, SHORT, folder=tmp_path)
     assert all(parameter.isfinite().all() for parameter in again.parameters())
 
 
-def test_the_last_period_ends_at_the_cap() -> None:
-    assert [seen.epoch for seen in train(network(), TASK, 0, replace(SHORT, epochs=5)).history] == [2, 4, 5]
-
-
-def test_same_shapes_are_not_the_same_network(tmp_path) -> None:
-    path = tmp_path / "network.safetensors"
-    rope, nope, heads = (
-        make_network(kind, 8, 5, generator(0), heads=heads)
-        for kind, heads in (("transformer-rope", 1), ("transformer-nope", 1), ("transformer-rope", 2))
-    )
-    save_network(path, rope, {})
-    for other in (nope, heads):
-        with pytest.raises(CheckpointError, match="another architecture"):
-            load_network(path, other)
-
-
-def test_checkpoints_are_read_only_into_what_they_were_written_from(tmp_path) -> None:
-    path = tmp_path / "network.safetensors"
-    net = network()
-    save_network(path, net, {"d": 8})
-    other = network(seed=1)
-    assert load_network(path, other)["d"] == 8
-    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
-    with pytest.raises(CheckpointError, match="another architecture"):
-        load_network(path, network(d=9))
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_network(path, net)
-    path.write_bytes(b"")
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_network(path, net)
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        load_network(tmp_path / "absent", net)
+def test_the_last_period_ends_with_the_last_epoch() -> None:
+    assert [seen.epoch for seen in train(small_gru(), TASK, 0, replace(SHORT, epochs=5)).history] == [2, 4, 5]
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path) -> None:
-    train(network(), TASK, 0, replace(SHORT, epochs=2), folder=tmp_path)
+    train(small_gru(), TASK, 0, replace(SHORT, epochs=2), folder=tmp_path)
     with pytest.raises(CheckpointError, match="another training"):
-        train(network(), TASK, 1, replace(SHORT, epochs=2), folder=tmp_path)
+        train(small_gru(), TASK, 1, replace(SHORT, epochs=2), folder=tmp_path)
     other = modulo(modulus=3, quantities=range(1, 5), held_out=(3,))
     same_name = modulo(modulus=4, quantities=range(1, 5), held_out=(3,))
     size = len(other.vocabulary)
@@ -197,12 +149,130 @@ def test_a_folder_of_another_training_is_refused(tmp_path) -> None:
         train(gru(8, size, generator(0)), same_name, 0, replace(SHORT, epochs=2), folder=tmp_path / "modulo")
     (tmp_path / LATEST).write_bytes(b"half")
     with pytest.raises(CheckpointError, match="damaged"):
-        train(network(), TASK, 0, replace(SHORT, epochs=2), folder=tmp_path)
+        train(small_gru(), TASK, 0, replace(SHORT, epochs=2), folder=tmp_path)
 
 
-def test_options_are_checked() -> None:
-    for name in ("learning_rate", "batch", "epochs"):
-        with pytest.raises(InvalidArgumentError, match=f"{name} must be above 0"):
-            TrainingOptions(**{name: -1.0 if name == "learning_rate" else 0})
-    with pytest.raises(InvalidArgumentError, match="multiple of validate_every"):
-        TrainingOptions(validate_every=5, checkpoint_every=7)
+def unchecked_options(**values) -> TrainingOptions:
+    """Options with values of any type: in tests alone, `__init__` checks the annotations of its arguments first."""
+    options = object.__new__(TrainingOptions)
+    for entry in fields(TrainingOptions):
+        object.__setattr__(options, entry.name, values.get(entry.name, entry.default))
+    options.__post_init__()
+    return options
+
+
+def states_of(network) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def test_validation_runs_in_evaluation_mode_and_the_mode_is_restored() -> None:
+    network, modes = users_network(d=24, p=0.5), []
+    options = TrainingOptions(learning_rate=1e-2, batch=64, epochs=200, consecutive=2, validate_each=5)
+    trained = train(network, TASK, 0, options, on_validation=lambda _: modes.append(network.output.dropout.training))
+    assert trained.solved  # with dropout of half of the units, no validation would reach the target
+    assert set(modes) == {True}
+    history = train(users_network(p=0.5).eval(), TASK, 0, SHORT).history
+    no_dropout = train(users_network(), TASK, 0, SHORT).history
+    assert [seen.loss for seen in history] == [seen.loss for seen in no_dropout]  # updates keep the network's mode
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_training_inside_no_grad(context) -> None:
+    plain, inside = small_gru(), small_gru()
+    train(plain, TASK, 0, SHORT)
+    with context():
+        train(inside, TASK, 0, SHORT)
+        assert not torch.is_grad_enabled()
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), inside.parameters(), strict=True))
+
+
+def test_float64_networks_are_trained_and_continued(tmp_path) -> None:
+    network, continued = small_gru().double(), small_gru().double()
+    train(network, TASK, 0, SHORT)
+    half = replace(SHORT, epochs=4)
+    train(small_gru().double(), TASK, 0, half, folder=tmp_path)
+    facts = load_tensors(tmp_path / LATEST)
+    identity = facts[1]["identity"] | {"options": facts[1]["identity"]["options"] | {"epochs": SHORT.epochs}}
+    save_tensors(tmp_path / LATEST, facts[0], facts[1] | {"identity": identity})
+    result = train(continued, TASK, 0, SHORT, folder=tmp_path)
+    assert {weight.dtype for weight in continued.parameters()} == {torch.float64}
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), continued.parameters(), strict=True))
+    assert [seen.epoch for seen in result.history] == [2, 4, 6, 8]
+
+
+def test_tied_weights_are_trained_saved_and_continued(tmp_path) -> None:
+    network = users_network(tied=True)
+    initial = states_of(network)
+    train(network, TASK, 0, SHORT)
+
+    def stop(seen) -> None:
+        if seen.epoch == 4:
+            raise Stop
+
+    interrupted, continued = users_network(tied=True), users_network(tied=True)
+    with pytest.raises(Stop):
+        train(interrupted, TASK, 0, SHORT, folder=tmp_path, on_validation=stop)
+    train(continued, TASK, 0, SHORT, folder=tmp_path)
+    assert continued.output.linear.weight is continued.cell.embedding.weight
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), continued.parameters(), strict=True))
+    assert any(not torch.equal(initial[name], tensor) for name, tensor in states_of(network).items())
+    kept = load_network(tmp_path / "epoch-00008.safetensors", users_network(tied=True))
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), kept.parameters(), strict=True))
+
+
+def test_integers_of_numpy_and_text_paths(tmp_path) -> None:
+    options = unchecked_options(
+        learning_rate=np.float64(1e-3), batch=np.int64(16), epochs=np.int32(8), validate_every=2, validate_each=3,
+        checkpoint_every=np.int64(4),
+    )  # fmt: skip
+    assert options == SHORT
+    assert {type(value) for value in vars(options).values()} == {int, float}
+    plain, other_types = small_gru(), small_gru()
+    train(plain, TASK, 1, SHORT)
+    train(other_types, TASK, np.int64(1), options, folder=str(tmp_path / "run"))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), other_types.parameters(), strict=True))
+    train(small_gru(), TASK, 1, SHORT, folder=tmp_path / "run")  # it is the same training
+
+
+def test_wrapped_networks_are_trained_and_other_modules_are_refused() -> None:
+    plain, wrapped = small_gru(), small_gru()
+    train(plain, TASK, 0, SHORT)
+    train(nn.DataParallel(wrapped), TASK, 0, SHORT)
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), wrapped.parameters(), strict=True))
+    with pytest.raises(InvalidArgumentError, match=r"torch\.nn\.GRU alone"):
+        train(nn.GRU(3, 4), TASK, 0, SHORT)
+    with pytest.raises(InvalidArgumentError, match="has 20 tokens and its task has 8"):
+        train(gru(8, 20, generator(0)), TASK, 0, SHORT)
+    with pytest.raises(InvalidArgumentError, match="no trainable weights"):
+        train(small_gru().requires_grad_(False), TASK, 0, SHORT)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": 0}, "learning_rate must be above 0 and finite, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0 and finite, got nan"),
+        ({"learning_rate": float("inf")}, "learning_rate must be above 0 and finite, got inf"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
+        ({"target_accuracy": 99}, "target_accuracy must be above 0 and at most 1, got 99"),
+        ({"target_accuracy": -1}, "target_accuracy must be above 0 and at most 1, got -1"),
+        ({"target_accuracy": 0}, "target_accuracy must be above 0 and at most 1, got 0"),
+        ({"batch": 0}, "batch must be between 1 and 1048576, got 0"),
+        ({"batch": 10**9}, "batch must be between 1 and 1048576, got 1000000000"),
+        ({"epochs": 0}, "epochs must be between 1"),
+        ({"epochs": 2.5}, "epochs must be an integer, got 2.5"),
+        ({"epochs": True}, "epochs must be an integer, got True"),
+        ({"consecutive": 0}, "consecutive must be between 1"),
+        ({"validate_every": 0}, "validate_every must be between 1"),
+        ({"validate_each": 0}, "validate_each must be between 1"),
+        ({"checkpoint_every": -5}, "checkpoint_every must be between 0"),
+        ({"validate_every": 5, "checkpoint_every": 7}, "multiple of validate_every"),
+        (
+            {"batch": 0, "epochs": -1, "target_accuracy": 2},
+            "target_accuracy .* got 2; batch .* got 0; epochs .* got -1",
+        ),
+    ],
+)
+def test_options_out_of_bounds_are_refused_together(options, message) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        unchecked_options(**options)

@@ -1,13 +1,13 @@
 """Alignment: which subspace of the state of a network is which variable; search, test metrics and controls."""
 
 from symscope.alignment._align import align
+from symscope.alignment._compare import Comparison, compare
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._files import read_alignments, read_results, save_alignments
 from symscope.alignment._fit import FittedAlignments, fit, uncut_accuracy
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
-from symscope.alignment.compare import Comparison, compare
 from symscope.alignment.controls import (
     CONTROLS,
     DEFAULT_CONTROLS,
@@ -40,9 +40,8 @@ from symscope.alignment.functions import (
 from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
 from symscope.alignment.result import AlignmentResult
 from symscope.alignment.results import Results
-from symscope.alignment.score import Score, follows_swap
+from symscope.alignment.score import Score, follows_swap, whole_state_score, whole_state_test
 from symscope.alignment.test_set import TestMetrics, TestSet
-from symscope.alignment.whole_state import whole_state_score, whole_state_test
 
 __all__ = [
     "CONTROLS",

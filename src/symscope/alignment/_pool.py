@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, pad
 
 from symscope.alignment._batched_fits import BatchedFits
 from symscope.alignment._problem import AlignmentProblem
@@ -69,6 +69,7 @@ class TrainingPool:
         swap: Int[Tensor, "fits batch"],
         progress: float,
         latent_weight: float = 0.0,
+        ranges: "NaturalRanges | None" = None,
     ) -> Float[Tensor, " fits"]:
         """The mean loss of each fit on its batch.
 
@@ -105,10 +106,36 @@ class TrainingPool:
         counts = to_device(rows.target_mask[flat].view(fits, -1).sum(1), device)
         losses = counterfactual_losses(self._network, rows, states, flat, self._rows_at_once)
         losses = losses.view(fits, batch).sum(1) / counts
+        if ranges is not None:
+            losses = losses + ranges.loss(states.view(fits, batch, -1))
         if self._latents is None:
             return losses
         latent = latent_losses(states, self._latents.index_select(0, to_device(flat, device))).view(fits, batch)
         return losses + latent_weight * latent.nanmean(1).nan_to_num()
+
+
+class NaturalRanges:
+    """The natural-range loss of several fits, each with natural states of its own.
+
+    Args:
+        natural: the natural states of each fit.
+        weight: of the loss.
+    """
+
+    def __init__(self, natural: Sequence[NaturalStates], weight: float) -> None:
+        like = natural[0].like()
+        width = max(each.whitening.shape[1] for each in natural)
+        self._mean = torch.stack([each.axes.mean for each in natural]).to(like)[:, None]
+        self._whitening = torch.stack(
+            [pad(each.whitening / each.far_out**0.5, (0, width - each.whitening.shape[1])) for each in natural]
+        ).to(like)
+        self._weight = weight
+
+    def loss(self, states: Float[Tensor, "fits batch state"]) -> Float[Tensor, " fits"]:
+        """The mean squared excess of the distance over that of natural states, weighted."""
+        squared = ((states - self._mean) @ self._whitening).square().sum(-1)
+        excess = (squared.clamp(min=1).sqrt() - 1).square()
+        return self._weight * excess.mean(1)
 
 
 def latent_losses(swapped: Float[Tensor, "rows state"], latents: Float[Tensor, "rows state"]) -> Float[Tensor, " rows"]:

@@ -29,6 +29,8 @@ class SearchOptions:
             fits start at random.
         latent_weight: weight of the counterfactual-latent loss (Grant et al. 2025). With it a fit does not stop at
             `target_iia`, and of alignments that are equally good on validation the last is kept.
+        range_weight: weight of the natural-range loss, which is zero for states no farther out than 99% of natural states
+            and grows with the squared excess of the Mahalanobis distance within the natural span.
         memory: limit in bytes for what a step computes, which then splits itself; `None`: no limit.
     """
 
@@ -41,6 +43,7 @@ class SearchOptions:
     restarts: int = 3
     init: str = PRINCIPAL_COMPONENTS
     latent_weight: float = 0.0
+    range_weight: float = 0.0
     memory: int | None = None
 
     def __post_init__(self) -> None:
@@ -51,8 +54,9 @@ class SearchOptions:
             raise InvalidArgumentError(f"init is one of {', '.join(map(repr, INITS))}, got {self.init!r}")
         if not 0 < self.target_iia <= math.inf:
             raise InvalidArgumentError(f"target_iia must be above 0, got {self.target_iia}")
-        if not 0 <= self.latent_weight < math.inf:
-            raise InvalidArgumentError(f"latent_weight must be at least 0 and finite, got {self.latent_weight}")
+        for name in ("latent_weight", "range_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InvalidArgumentError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

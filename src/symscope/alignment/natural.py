@@ -78,6 +78,17 @@ class NaturalStates:
         return change @ directions @ directions.T
 
     @cached_property
+    def whitening(self) -> Float[Tensor, "state axes"]:
+        """Maps differences from the mean to coordinates of the natural span in which natural states have variance 1."""
+        return self.axes.directions / self.axes.spreads
+
+    @cached_property
+    def far_out(self) -> float:
+        """The squared Mahalanobis distance within the span that 99% of natural states do not exceed."""
+        white = (self.states - self.axes.mean) @ self.whitening
+        return float(white.square().sum(1).quantile(0.99))
+
+    @cached_property
     def spread(self) -> float:
         """Root of the mean squared distance of a natural state from the mean."""
         return float((self.states - self.axes.mean).square().sum(1).mean().sqrt())

@@ -7,9 +7,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symscope.alignment.functions import Alignment
-from symscope.interchange import CachedInterventions, Swap, intervene, matches_counterfactual
+from symscope.algorithms import Algorithm
+from symscope.alignment.functions import Alignment, whole_state
+from symscope.interchange import (
+    CachedInterventions,
+    Interventions,
+    Swap,
+    cache_states,
+    draw_interventions,
+    draw_same_phase,
+    intervene,
+    matches_counterfactual,
+)
 from symscope.networks import Network
+from symscope.seeds import generator
 from symscope.statistics import wilson
 
 
@@ -91,3 +102,44 @@ def follows_swap(
         cached: interventions on the network.
     """
     return matches_counterfactual(network, cached, intervene(cached, swap_of(alignments, cached))).cpu()
+
+
+def whole_state_test(network: Network, algorithm: Algorithm, count: int, *, site: str, seed: int) -> dict[str, Score]:
+    """Whole-state swaps within one phase: how often the network continues as the source, and as the base.
+
+    A network with a Markov state follows the source. The share that ends exactly as the base would, as if nothing had
+    been swapped, is the Ctx-Distr score (TMLR 2025, section 4.3).
+
+    Args:
+        network: the network.
+        algorithm: an algorithm with a Markov state, for the network's task.
+        count: number of swaps to draw.
+        site: where in the network.
+        seed: of the draws.
+
+    Returns:
+        Scores named `source` and `base`.
+    """
+    as_source, as_base = draw_same_phase(algorithm, count, generator(seed, "same phase", algorithm.name))
+    return {"source": _score(network, as_source, site), "base": _score(network, as_base, site)}
+
+
+def whole_state_score(network: Network, algorithm: Algorithm, count: int, *, site: str, seed: int) -> Score:
+    """IIA when the whole state is swapped, and with it all variables of the algorithm: the ceiling.
+
+    Args:
+        network: the network.
+        algorithm: the algorithm, for the network's task.
+        count: number of interventions to draw.
+        site: where in the network.
+        seed: of the draws.
+    """
+    variables = [variable.name for variable in algorithm.variables]
+    draws = generator(seed, "interventions", algorithm.name, *variables, "test")
+    return _score(network, draw_interventions(algorithm, variables, count, draws), site)
+
+
+def _score(network: Network, interventions: Interventions, site: str) -> Score:
+    cached = cache_states(network, interventions, site)
+    everything = whole_state(cached.base_states.shape[1]).to(cached.base_states)
+    return Score.of(follows_swap(network, {interventions.variables[0]: everything}, cached))

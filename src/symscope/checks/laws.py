@@ -1,4 +1,4 @@
-"""How a check speaks of a law: one sentence for the law, one for where it broke."""
+"""Checking one law: one sentence for the law, one for the place where it is broken."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,43 +10,45 @@ from symscope.errors import BrokenLawError
 
 
 class Laws:
-    """The laws that one member is held to.
+    """Checks of one member of a family, such as one task.
 
     Args:
-        subject: the member in words, such as `task 'multi-object'`.
+        subject: the member in words, such as `task 'multi-object'`; every message begins with it.
     """
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
 
     def hold(self, kept: bool | Tensor, law: str, where: str = "") -> None:
-        """Raises `BrokenLawError` unless the law is kept, everywhere in a tensor."""
+        """Raises `BrokenLawError` unless `kept` is true, in a tensor everywhere."""
         if isinstance(kept, Tensor):
             kept = bool(kept.all())
         if not kept:
             raise BrokenLawError(f"{self.subject} breaks a law: {law}" + (f"; {where}" if where else ""))
 
     def shape(self, what: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        """The tensor has this shape and type."""
-        seen = f"{tuple(tensor.shape)}, {tensor.dtype}"
+        """Raises `BrokenLawError` unless the tensor has this shape and type."""
+        actual = f"{tuple(tensor.shape)}, {tensor.dtype}"
         self.hold(
-            tuple(tensor.shape) == shape and tensor.dtype == dtype, f"{what} has the shape {shape} and is {dtype}", seen
+            tuple(tensor.shape) == shape and tensor.dtype == dtype,
+            f"{what} has the shape {shape} and is {dtype}",
+            actual,
         )
 
     @contextmanager
     def nothing_else_changes(self, doing: str, **arguments: Tensor | Mapping[str, Tensor]) -> Iterator[None]:
-        """What is done inside changes no argument and draws nothing from torch's global generator."""
+        """Raises `BrokenLawError` if the block changes an argument in place or draws from torch's global generator."""
         flat = {
             (name, key): tensor
             for name, argument in arguments.items()
             for key, tensor in (argument.items() if isinstance(argument, Mapping) else [("", argument)])
         }
         before = {name: tensor.clone() for name, tensor in flat.items()}
-        chance = torch.get_rng_state()
+        random_state = torch.get_rng_state()
         yield
         self.hold(
-            torch.equal(chance, torch.get_rng_state()),
-            f"{doing} draws from the generator that it is given and from no other (torch's global one was used)",
+            torch.equal(random_state, torch.get_rng_state()),
+            f"{doing} draws from its generator argument and from no other (torch's global one was used)",
         )
         for (name, key), tensor in flat.items():
             self.hold(

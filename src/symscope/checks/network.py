@@ -1,176 +1,307 @@
 """The laws of networks."""
 
 import copy
+from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from symscope.checks.laws import Laws
-from symscope.errors import SymscopeError
-from symscope.networks import Network, RunState, join_run_states
+from symscope.errors import InvalidArgumentError, SymscopeError
+from symscope.networks import Network, RunState, evaluation_mode, join_run_states, require_network
 from symscope.seeds import generator
 
 ROUNDING = 1e-5
-"""Two routes to the same float32 activity may differ by this share of its largest entry."""
+"""Largest difference between two computations of the same features, as a share of the largest entry."""
+LIKE_ROUNDING = 1e-4
+"""The same between the logits of a network and of its original module, which may use other kernels."""
 ROWS, TIME = 6, 8
+ORDER = torch.tensor([3, 1, 1, 5, 0, 4])
+"""Selection of rows that permutes, repeats and leaves out."""
 
 
-def check_network(network: Network, *, seed: int = 0) -> None:
-    """Runs a network whole, cut and resumed, on random tokens, and holds it to the laws of `Network`.
+def check_network(
+    network: nn.Module, *, like: nn.Module | Callable[[Tensor], object] | None = None, seed: int = 0
+) -> None:
+    """Runs a network on random tokens, stops and resumes it, and checks the laws of `Network`.
 
-    The network is left as it was. Gradients of a rewritten state are checked on a copy in double precision.
+    The network is checked in evaluation mode and is left unchanged. Gradients of a rewritten state are checked on a
+    copy in double precision; of a half-precision network all laws are checked on a copy in single precision.
+
+    Args:
+        network: the network; one inside `nn.DataParallel` or `torch.compile` is unwrapped.
+        like: the original model that the network is a version of: takes tokens (batch, time) and returns logits
+            (batch, time, vocabulary). Both must give the same logits.
+        seed: draws tokens and rewritten states.
 
     Raises:
-        BrokenLawError: which law is broken, at which site.
+        BrokenLawError: the network breaks a law; the message names the law and the site.
+        InvalidArgumentError: it is no network, or `like` returns no logits.
     """
+    network = require_network(network)
     laws = Laws(f"network {network.architecture!r}")
-    laws.hold(bool(network.architecture), "a network says its architecture")
+    laws.hold(bool(network.architecture), "a network has a description of its architecture")
     laws.hold(bool(network.sites) and min(network.sites.values()) > 0, "a network has sites, each at least 1 wide")
     laws.hold(network.default_site in network.sites, "the default site is one of the sites",
               f"{network.default_site!r} is not among {list(network.sites)}")  # fmt: skip
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    device = next(network.parameters()).device
-    tokens = torch.randint(network.vocabulary, (ROWS, TIME), generator=generator(seed, "tokens")).to(device)
-    with torch.no_grad():
-        whole = _whole(laws, network, tokens)
-        for site in network.sites:
-            _site(laws, network, site, tokens, whole)
-            _rewritten(laws, network, site, tokens, seed)
-    _refuses(laws, network, tokens)
-    _gradient(laws, network, tokens, seed)
+    tokens = torch.randint(network.vocabulary, (ROWS, TIME), generator=generator(seed, "tokens")).to(network.device)
+    with evaluation_mode(network):
+        with torch.no_grad():
+            if like is not None:
+                _check_like(laws, network, like, tokens)
+            _check_calls(laws, network, tokens)
+            precise = network if torch.finfo(network.dtype).bits >= 32 else copy.deepcopy(network).float()
+            features = _check_features(laws, precise, tokens)
+            for site in network.sites:
+                _check_site(laws, precise, site, tokens, features)
+            changed = [_check_rewritten(laws, precise, site, tokens, seed) for site in network.sites]
+            laws.hold(any(changed), "at some site a rewritten state changes the features after the next tokens",
+                      "it changes the prediction at the stop only: later steps do not see it")  # fmt: skip
+        _check_refusals(laws, network, tokens)
+        with torch.enable_grad():
+            _check_gradients(laws, network, tokens, seed)
     for name, tensor in network.state_dict().items():
         laws.hold(torch.equal(tensor, before[name]), "running a network changes none of its weights", f"{name} changed")
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
-    scale = max(float(one.abs().max()), float(other.abs().max()), 1.0)
-    return one.shape == other.shape and float((one - other).abs().max()) <= ROUNDING * scale
+def _close(first: Tensor, second: Tensor, rounding: float = ROUNDING) -> bool:
+    scale = max(float(first.abs().max()), float(second.abs().max()), 1.0)
+    return first.shape == second.shape and float((first - second).abs().max()) <= rounding * scale
 
 
-def _whole(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time feature"]:
+def _check_like(
+    laws: Laws, network: Network, like: Callable[[Tensor], object], tokens: Int[Tensor, "batch time"]
+) -> None:
+    with evaluation_mode(*([like] if isinstance(like, nn.Module) else [])):
+        output = like(tokens)
+    output = output[0] if isinstance(output, tuple) else getattr(output, "logits", output)
+    if not isinstance(output, Tensor):
+        raise InvalidArgumentError(f"like(tokens) must return logits, a tensor; got {type(output).__name__}")
+    logits = network(tokens)
+    law = "the network gives the logits of the original module"
+    laws.hold(logits.shape == output.shape, law, f"shapes are {tuple(logits.shape)} and {tuple(output.shape)}")
+    difference = (logits - output).abs().float()
+    worst = int(difference.argmax())
+    row, position = divmod(worst // network.vocabulary, TIME)
+    ours, original = float(logits.flatten()[worst]), float(output.flatten()[worst])
+    laws.hold(
+        _close(logits, output.to(logits.dtype), max(LIKE_ROUNDING, 16 * torch.finfo(logits.dtype).eps)),
+        law,
+        f"the largest difference is {float(difference.max()):.3g}: {ours:.4g}, not {original:.4g}, at position "
+        f"{position}, token {worst % network.vocabulary} of the sequence {tokens[row].tolist()}",
+    )
+
+
+def _check_calls(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) -> None:
+    """Each method leaves its arguments unchanged and computes in the network's own floating-point type."""
+    site, positions = network.default_site, torch.full((ROWS,), 2, device=tokens.device)
     with laws.nothing_else_changes("features", tokens=tokens):
         features = network.features(tokens)
+    with laws.nothing_else_changes("states", tokens=tokens):
+        states = network.states(tokens, site)
+    with laws.nothing_else_changes("run_until", tokens=tokens, positions=positions):
+        state = network.run_until(tokens, positions, site)
+    fed, target_mask = tokens[:, :1].clone(), torch.ones(ROWS, 2, dtype=torch.bool)
+    state = state.rewrite(state.states.double())
+    arguments = {"states": state.states, "context": state.stored, "fed": fed, "target_mask": target_mask}
+    with laws.nothing_else_changes("resume", **arguments):
+        resumed = network.resume(state, fed, target_mask)
+    lengths = torch.ones(ROWS, dtype=torch.long)
+    with laws.nothing_else_changes("precompute", **arguments, lengths=lengths):
+        network.precompute(state, fed, lengths)
+    for name, tensor in (("features", features), ("states", states), ("resumed features", resumed)):
+        laws.hold(
+            tensor.dtype == network.dtype, "features and states have the type of the weights",
+            f"{name} are {tensor.dtype}, the weights {network.dtype}",
+        )  # fmt: skip
+        laws.hold(tensor.isfinite(), "features and states are finite", f"{name} are not")
+
+
+def _check_features(
+    laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]
+) -> Float[Tensor, "batch time feature"]:
+    features = network.features(tokens)
     laws.hold(features.shape[:2] == tokens.shape, "features are given after every token", str(tuple(features.shape)))
-    laws.hold(features.isfinite(), "features are finite")
-    logits = network.readout(features)
-    laws.shape("readout", logits, (ROWS, TIME, network.vocabulary), features.dtype)
-    laws.hold(torch.equal(logits, network.readout(features)), "readout drops units only when it is given a generator")
     some = torch.tensor([0, 2, 5], device=tokens.device)
-    laws.hold(_close(network.readout(features[some, 3]), logits[some, 3]), "readout reads each position on its own")
+    _check_readout(laws, network, features, some)
     early = network.features(tokens[:, : TIME // 2])
     laws.hold(_close(early, features[:, : TIME // 2]), "features do not depend on later tokens")
     laws.hold(_close(network.features(tokens[some]), features[some]), "features of a row do not depend on other rows")
     lengths = torch.tensor([TIME, 1, 4, 7, 2, TIME])
     real = (torch.arange(TIME) < lengths[:, None]).to(tokens.device)
-    other = torch.where(real, tokens, tokens.flip(0))
+    padded = torch.where(real, tokens, tokens.flip(0))
     laws.hold(
-        _close(network.features(other, lengths)[real], features[real]),
-        "given lengths, features before them are the same and padding changes nothing",
+        _close(network.features(padded, lengths)[real], features[real]),
+        "with lengths, features do not depend on padding",
     )
     return features
 
 
-def _site(
+def _check_readout(
+    laws: Laws, network: Network, features: Float[Tensor, "batch time feature"], some: Int[Tensor, " some"]
+) -> None:
+    logits = network.readout(features)
+    laws.shape("readout", logits, (ROWS, TIME, network.vocabulary), features.dtype)
+    laws.hold(torch.equal(logits, network.readout(features)), "readout drops units only when it is given a generator")
+    laws.hold(_close(network.readout(features[some, 3]), logits[some, 3]), "readout reads each position separately")
+    with laws.nothing_else_changes("readout", features=features):
+        dropped = [network.readout(features, generator(0, "dropout", device=features.device)) for _ in range(2)]
+    laws.hold(torch.equal(*dropped), "the generator determines which units readout drops")
+
+
+def _check_site(
     laws: Laws,
     network: Network,
     site: str,
     tokens: Int[Tensor, "batch time"],
-    whole: Float[Tensor, "batch time feature"],
+    features: Float[Tensor, "batch time feature"],
 ) -> None:
-    """RunState at each position, and resumed as it is."""
+    """Runs stopped at each position, and resumed from their natural states."""
     states, width = network.states(tokens, site), network.sites[site]
     laws.hold(
         states.shape == (ROWS, TIME, width),
-        "there is a state after every token, as wide as the site says",
-        f"at site {site!r}, {width} wide, states are {tuple(states.shape)}",
+        "there is a state after every token, with the width of the site",
+        f"site {site!r} is {width} wide, its states have the shape {tuple(states.shape)}",
     )
     for position in range(TIME - 1):
-        where = f"not so at site {site!r}, position {position}"
-        cut = network.run_until(tokens, torch.full((ROWS,), position, device=tokens.device), site)
-        laws.hold(_close(cut.states, states[:, position]), "the states of a cut are those of the whole run", where)
-        rest = tokens[:, position + 1 : -1]
-        resumed = network.resume(cut, rest, torch.ones(ROWS, rest.shape[1] + 1, dtype=torch.bool))
+        where = f"site {site!r}, position {position}"
+        state = network.run_until(tokens, torch.full((ROWS,), position, device=tokens.device), site)
+        laws.hold(_close(state.states, states[:, position]), "run_until gives the states of the whole run", where)
+        fed = tokens[:, position + 1 : -1]
+        resumed = network.resume(state, fed, torch.ones(ROWS, fed.shape[1] + 1, dtype=torch.bool))
         laws.hold(
-            _close(resumed, whole[:, position:-1].flatten(0, 1)),
-            "a run that is cut and resumed gives the features of the whole run, those of the cut first",
+            _close(resumed, features[:, position:-1].flatten(0, 1)),
+            "a run that is stopped and resumed gives the features of the whole run, those of the stop first",
             where,
         )
 
 
-def _rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "batch time"], seed: int) -> None:
-    """RunState at different positions, and resumed from other states."""
-    device, where = tokens.device, f"not so at site {site!r}"
+def _check_rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "batch time"], seed: int) -> bool:
+    """Runs stopped at different positions, and resumed from rewritten states; whether later features depend on them."""
+    device, where = tokens.device, f"site {site!r}"
     positions = torch.tensor([6, 0, 3, 5, 1, 2], device=device)
     fed = tokens.flip(0, 1)[:, :3]
-    wanted = torch.arange(4) < torch.tensor([3, 1, 4, 2, 4, 4])[:, None]
-    row, _ = wanted.nonzero().unbind(1)
-    with laws.nothing_else_changes("cut", tokens=tokens, positions=positions):
-        cut = network.run_until(tokens, positions, site)
-    moved = cut.rewrite(cut.states + 0.5 * torch.randn(cut.states.shape, generator=generator(seed, "moved")).to(device))
-    given = {"states": moved.states, "context": moved.stored, "fed": fed, "wanted": wanted}
-    with laws.nothing_else_changes("resume", **given):
-        after = network.resume(moved, fed, wanted)
-    moves = (after - network.resume(cut, fed, wanted)).abs().amax(1).cpu() > 0
-    for number in (wanted.sum(1) > 1).nonzero()[:, 0].tolist():
-        laws.hold(moves[row == number].any(), "a run that is resumed from another state goes on from it", where)
-    again = network.resume(moved, fed, wanted)
-    laws.hold(torch.equal(after, again), "resume keeps nothing back: asked twice, it says the same", where)
+    target_mask = torch.arange(4) < torch.tensor([3, 1, 4, 2, 4, 4])[:, None]
+    natural = network.run_until(tokens, positions, site)
+    noise = torch.randn(natural.states.shape, generator=generator(seed, "moved")).to(natural.states)
+    state = natural.rewrite(natural.states + 0.5 * noise)
+    features = network.resume(state, fed, target_mask)
+    again = network.resume(state, fed, target_mask)
+    laws.hold(torch.equal(features, again), "resume keeps no memory: the same call gives the same features", where)
+    row, step = target_mask.nonzero().to(device).unbind(1)
+    changed = (features - network.resume(natural, fed, target_mask)).abs().amax(1) > 0
     for number in range(ROWS):
-        only, length = torch.tensor([number], device=device), int(wanted[number].sum())
-        own = network.run_until(tokens[only, : int(positions[number]) + 1], positions[only], site)
-        alone = network.resume(
-            own.rewrite(moved.states[only]), fed[only, : length - 1], torch.ones(1, length, dtype=torch.bool)
+        only, length = torch.tensor([number], device=device), int(target_mask[number].sum())
+        laws.hold(length == 1 or changed[row == number].any(), "a rewritten state changes the features of its run",
+                  where)  # fmt: skip
+        alone = network.run_until(tokens[only, : int(positions[number]) + 1], positions[only], site)
+        resumed = network.resume(
+            alone.rewrite(state.states[only]), fed[only, : length - 1], torch.ones(1, length, dtype=torch.bool)
         )
         laws.hold(
-            _close(alone, after[(row == number).to(device)]),
-            "a resumed run depends neither on the rows beside it, nor on tokens after its cut or its length",
+            _close(resumed, features[row == number]),
+            "a resumed run depends neither on other rows, nor on tokens after its stop or after its last target",
             where,
         )
-    joined = join_run_states([moved[rows] for rows in torch.arange(ROWS, device=device).split(2)])
-    resumed = network.resume(joined, fed, wanted)
-    laws.hold(_close(resumed, after), "cuts can be taken apart by rows and joined again", where)
-    resumed = network.resume(network.precompute(moved, fed, wanted.sum(1) - 1), fed, wanted)
-    laws.hold(_close(resumed, after), "what is fed beforehand changes no feature", where)
-    fewer = wanted & (torch.arange(4) % 2 == 0)
-    resumed = network.resume(moved, fed, fewer)
+    _check_selection(laws, network, state, fed, target_mask)
+    parts = []
+    for rows in torch.arange(ROWS, device=device).split(2):
+        width = int(positions[rows].max()) + 1  # stored tensors of different widths are padded when they are joined
+        parts.append(network.run_until(tokens[rows, :width], positions[rows], site).rewrite(state.states[rows]))
+    resumed = network.resume(join_run_states(parts), fed, target_mask)
+    laws.hold(_close(resumed, features), "joined run states give the features of their parts", where)
+    fewer = target_mask & (torch.arange(4) % 2 == 0)
+    resumed = network.resume(state, fed, fewer)
+    laws.hold(_close(resumed, features[fewer[target_mask].to(device)]), "resume gives the features of the targets, and "
+              "no others", where)  # fmt: skip
+    return bool(changed[step > 0].any())
+
+
+def _check_selection(
+    laws: Laws,
+    network: Network,
+    state: RunState,
+    fed: Int[Tensor, "batch steps"],
+    target_mask: Bool[Tensor, "batch steps+1"],
+) -> None:
+    """Rows of a run state are selected and precomputed."""
+    features, where = network.resume(state, fed, target_mask), f"site {state.site!r}"
+    by_row = features.split(target_mask.sum(1).tolist())
+    lengths = target_mask.sum(1) - 1
+    precomputed = network.precompute(state, fed, lengths)
+    resumed = network.resume(precomputed, fed, target_mask)
+    laws.hold(_close(resumed, features), "resume gives the same features with and without precompute", where)
+    for rows in (ORDER, ORDER[-2:]):
+        expected = torch.cat([by_row[number] for number in rows.tolist()])
+        again = network.precompute(state[rows], fed[rows], lengths[rows])
+        for selected in (state[rows], precomputed[rows], again):
+            laws.hold(
+                _close(network.resume(selected, fed[rows], target_mask[rows]), expected),
+                "selected rows of a run state, permuted or repeated, resume with the features of those rows",
+                f"{where}; resume and precompute read stored tensors through state.context",
+            )
+    first = target_mask & (torch.arange(target_mask.shape[1]) < 2)
+    resumed = network.resume(precomputed, fed[:, :1], first[:, :2])
     laws.hold(
-        _close(resumed, after[fewer[wanted].to(device)]), "resume gives the wanted features, and no others", where
+        _close(resumed, features[first[target_mask].to(features.device)]),
+        "a precomputed run state can be fed fewer tokens",
+        where,
     )
 
 
-def _refuses(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) -> None:
-    outside = tokens.clone()
-    outside[0, 0] = network.vocabulary
-    beyond = torch.full((ROWS,), TIME, device=tokens.device)
-    for law, call in (
-        ("a token outside the vocabulary is refused", lambda: network.features(outside)),
-        ("a site that does not exist is refused", lambda: network.states(tokens, "no such site")),
-        ("a position that does not exist is refused", lambda: network.run_until(tokens, beyond, network.default_site)),
-    ):
+def _check_refusals(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) -> None:
+    for law, call in _forbidden_calls(network, tokens):
         try:
             call()
         except SymscopeError:
             continue
         except (LookupError, ValueError, TypeError, RuntimeError) as error:
-            laws.hold(False, f"{law}, with an error of symscope's family", f"{type(error).__name__}: {error}")
+            laws.hold(False, f"{law}, with a SymscopeError", f"{type(error).__name__}: {error}")
         laws.hold(False, law, "nothing was raised")
 
 
-def _gradient(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], seed: int) -> None:
+def _forbidden_calls(network: Network, tokens: Int[Tensor, "batch time"]) -> Iterator[tuple[str, Callable[[], object]]]:
+    site, last = network.default_site, torch.full((ROWS,), TIME - 1, device=tokens.device)
+    for wrong in (network.vocabulary, -1):
+        outside = tokens.index_fill(1, torch.tensor([1], device=tokens.device), wrong)
+        law = "a token outside the vocabulary is refused"
+        yield f"{law} by features", lambda outside=outside: network.features(outside)
+        yield f"{law} by states", lambda outside=outside: network.states(outside, site)
+        yield f"{law} by run_until", lambda outside=outside: network.run_until(outside, last, site)
+    for empty in (tokens[:0], tokens[:, :0]):
+        positions = last[: len(empty)]
+        law = "an empty batch is refused"
+        yield f"{law} by features", lambda empty=empty: network.features(empty)
+        yield f"{law} by states", lambda empty=empty: network.states(empty, site)
+        yield f"{law} by run_until", lambda empty=empty, at=positions: network.run_until(empty, at, site)
+    for wrong in (0, TIME + 1):
+        lengths = torch.full((ROWS,), wrong)
+        yield f"the length {wrong} is refused", lambda lengths=lengths: network.features(tokens, lengths)
+    for wrong in (-1, TIME):
+        positions = last.new_full((ROWS,), wrong)
+        law = "a position that does not exist is refused"
+        yield law, lambda positions=positions: network.run_until(tokens, positions, site)
+    law = "a site that does not exist is refused"
+    yield f"{law} by states", lambda: network.states(tokens, "no such site")
+    yield f"{law} by run_until", lambda: network.run_until(tokens, last, "no such site")
+
+
+def _check_gradients(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], seed: int) -> None:
     double = copy.deepcopy(network).double().requires_grad_(False)
     positions = torch.tensor([5, 2, 0, 3], device=tokens.device)
-    wanted = torch.arange(3) < torch.tensor([3, 2, 2, 3])[:, None]
+    target_mask = torch.arange(3) < torch.tensor([3, 2, 2, 3])[:, None]
     for site in network.sites:
-        cut = double.run_until(tokens[:4], positions, site)
+        state = double.run_until(tokens[:4], positions, site)
 
-        def resumed(states: Tensor, cut: RunState = cut) -> Tensor:
-            return double.resume(cut.rewrite(states), tokens[:4, :2], wanted)
+        def resumed(states: Tensor, state: RunState = state) -> Tensor:
+            return double.resume(state.rewrite(states), tokens[:4, :2], target_mask)
 
-        states, where = cut.states.detach().requires_grad_(), f"not so at site {site!r}"
-        after = resumed(states)
-        total = (after * torch.randn(after.shape, generator=generator(seed, "gradient")).to(after)).sum()
+        states, where = state.states.detach().clone().requires_grad_(), f"site {site!r}"
+        features = resumed(states)
+        total = (features * torch.randn(features.shape, generator=generator(seed, "gradient")).to(features)).sum()
         reached = total.requires_grad and bool((torch.autograd.grad(total, states)[0].abs().sum(1) > 0).all())
         laws.hold(reached, "gradients reach a rewritten state", where)
-        right = torch.autograd.gradcheck(resumed, (states,), fast_mode=True, raise_exception=False)
-        laws.hold(right, "gradients of a rewritten state agree with finite differences", where)
+        agree = torch.autograd.gradcheck(resumed, (states,), fast_mode=True, raise_exception=False)
+        laws.hold(agree, "gradients of a rewritten state agree with finite differences", where)

@@ -1,6 +1,7 @@
 """Interchange interventions: counterfactual data, the states of a network at its stops, and rewritten states."""
 
 from symscope.interchange._algorithm_data import counterfactuals
+from symscope.interchange._intervene import Swap, counterfactual_losses, intervene, matches_counterfactual
 from symscope.interchange.cache import CachedInterventions, cache_states, counterfactual_latents, join_cached
 from symscope.interchange.continuations import continue_from, is_inconsistent_with, values_at
 from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs, join_interventions
@@ -12,7 +13,6 @@ from symscope.interchange.draw import (
     draw_isolation,
     with_informative,
 )
-from symscope.interchange.intervene import Swap, counterfactual_losses, intervene, matches_counterfactual
 from symscope.interchange.memory import BlockMemory, block_memory, peak_bytes, rows_within
 from symscope.interchange.permutation import permute_values, shuffled_labels
 from symscope.interchange.same_phase import draw_same_phase

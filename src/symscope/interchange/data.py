@@ -32,6 +32,9 @@ class StoppedInputs:
     position: Int[Tensor, " rows"]
     values: Values
 
+    def __len__(self) -> int:
+        return len(self.inputs)
+
     def select(self, rows: Tensor) -> "StoppedInputs":
         """Some of the rows, by index or mask."""
         values = {name: column[rows] for name, column in self.values.items()}
@@ -57,6 +60,9 @@ class Interventions:
         rejection_rate: share of the draws that had no counterfactual and were drawn again.
         changes_base: where the counterfactual differs from the base's own continuation; `None`: not computed.
         informative: where the counterfactual differs from the own continuations of the base *and* of every source.
+
+    Raises:
+        InvalidArgumentError: the parts differ in their number of rows or steps, or a variable has no source.
     """
 
     variables: tuple[str, ...]
@@ -75,6 +81,16 @@ class Interventions:
             raise InvalidArgumentError(
                 f"each of the variables {self.variables} needs the index of its source, from 0 to "
                 f"{len(self.sources) - 1}; got {self.source_of}"
+            )
+        rows = {len(part) for part in (self.base, *self.sources, self.fed, self.target_mask)}
+        if rows != {len(self.targets)}:
+            raise InvalidArgumentError(
+                f"every part has one row for each intervention, {len(self.targets)} as the targets; got {sorted(rows)}"
+            )
+        if self.targets.shape != self.target_mask.shape or self.targets.shape[1] != self.fed.shape[1] + 1:
+            raise InvalidArgumentError(
+                "targets and target_mask have a column for the stop and a column for each fed token; got the shapes "
+                f"{tuple(self.targets.shape)} and {tuple(self.target_mask.shape)} for fed {tuple(self.fed.shape)}"
             )
 
     def __len__(self) -> int:

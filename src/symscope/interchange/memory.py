@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from symscope.errors import InvalidArgumentError
+from symscope.interchange._intervene import ROWS_AT_ONCE, counterfactual_losses
 from symscope.interchange.cache import CachedInterventions
-from symscope.interchange.intervene import ROWS_AT_ONCE, counterfactual_losses
 from symscope.networks import Network
 
 PROBES = 16, 64

@@ -15,7 +15,7 @@ from symscope.networks import Network
 from symscope.seeds import generator
 from symscope.studies.declaration import TaskChoice, build_network
 from symscope.tasks import Task
-from symscope.training import load_network
+from symscope.training import load_network, read_facts
 
 WEIGHTS = "network.safetensors"
 
@@ -50,10 +50,10 @@ class Subject:
 
     def trained_network(self, needs: Mapping[str, Path]) -> Network:
         """The network with the weights that the training stage left."""
-        network, path = self.fresh_network("trained"), next(iter(needs.values())) / WEIGHTS
-        facts = load_network(path, network)
+        path = next(iter(needs.values())) / WEIGHTS
+        facts = read_facts(path)
         if self.columns.items() <= facts.items():
-            return network
+            return load_network(path, self.fresh_network("trained"))
         raise CheckpointError(f"{path} holds another network: {facts}, not {self.columns}")
 
     @property

@@ -1,9 +1,8 @@
-"""Training by next-token prediction, and the trial accuracy of trained networks."""
+"""Training by next-token prediction, trial accuracy, and files of networks."""
 
 from symscope.training.accuracy import TrialAccuracy, trial_accuracy, trials_correct
-from symscope.training.checkpoints import load_network, save_network
-from symscope.training.schedule import learning_rate
-from symscope.training.trainer import Trained, TrainingOptions, Validation, next_token_loss, train
+from symscope.training.checkpoints import load_network, read_facts, save_network
+from symscope.training.trainer import Trained, TrainingOptions, Validation, learning_rate, next_token_loss, train
 
 __all__ = [
     "Trained",
@@ -13,6 +12,7 @@ __all__ = [
     "learning_rate",
     "load_network",
     "next_token_loss",
+    "read_facts",
     "save_network",
     "train",
     "trial_accuracy",

@@ -1,8 +1,8 @@
-"""Trains a network on a task by next-token prediction (TMLR 2025, section 3.2).
+"""Training of a network on a task by next-token prediction (TMLR 2025, section 3.2).
 
-`train` reads as the paper's method section: draw a batch, step, validate now and then, stop when the network solves
-the task or the updates are used up. Its state goes to a checkpoint whole, so an interrupted training goes on
-exactly where it was.
+The loop draws a batch, makes an update, validates after a number of epochs, and stops if the network solves the task
+or the last epoch is over. A checkpoint holds the complete state of the loop, so an interrupted training continues
+exactly where it stopped.
 """
 
 import hashlib
@@ -12,38 +12,49 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from symscope.arguments import FilePath, integer, positive_number
 from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteError
-from symscope.networks import Network
+from symscope.networks import Network, require_network
 from symscope.seeds import generator
 from symscope.tasks import Task, TokenBatch
 from symscope.training.accuracy import trials_correct
 from symscope.training.checkpoints import load_tensors, load_weights, save_network, save_tensors
-from symscope.training.schedule import learning_rate
 
 UPDATES_AN_EPOCH = 8
 LATEST = "latest.safetensors"
+_INTEGER_BOUNDS = {
+    "batch": (1, 2**20),
+    "epochs": (1, 10**7),
+    "consecutive": (1, 10**7),
+    "validate_every": (1, 10**7),
+    "validate_each": (1, 10**5),
+    "checkpoint_every": (0, 10**7),
+}
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train; the defaults are the paper's.
+    """Options of a training; the defaults are those of the paper.
 
     Attributes:
-        learning_rate: peak of the schedule.
-        batch: sequences an update.
-        epochs: the most epochs, of 8 updates each.
-        target_accuracy: trial accuracy, on trained and on held-out quantities, at which training may stop ...
-        consecutive: ... when this many validations in a row reach it.
+        learning_rate: peak of the learning-rate schedule.
+        batch: sequences in each update.
+        epochs: the largest number of epochs, each of 8 updates.
+        target_accuracy: training stops once the trial accuracy on trained and on held-out quantities has reached this
+            share ...
+        consecutive: ... in this many consecutive validations.
         validate_every: epochs between validations.
         validate_each: validation sequences for each quantity.
-        checkpoint_every: epochs between the checkpoints that are kept for the study of development, a multiple of
-            `validate_every`; 0 keeps none.
+        checkpoint_every: epochs between the checkpoints that are kept, a multiple of `validate_every`; 0: none.
+
+    Raises:
+        InvalidArgumentError: an option has the wrong type or is out of bounds; the message names all such options.
     """
 
     learning_rate: float = 1e-4
@@ -56,35 +67,68 @@ class TrainingOptions:
     checkpoint_every: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "batch", "epochs", "consecutive", "validate_every", "validate_each"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
-        if self.checkpoint_every < 0 or self.checkpoint_every % self.validate_every:
-            raise InvalidArgumentError(
+        faults: list[str] = []
+        values: dict[str, Any] = {}
+        checks: dict[str, Callable[[str], Any]] = {
+            "learning_rate": lambda name: positive_number(self.learning_rate, name),
+            "target_accuracy": lambda name: positive_number(self.target_accuracy, name, 1.0),
+            **dict.fromkeys(_INTEGER_BOUNDS, lambda name: integer(getattr(self, name), name, *_INTEGER_BOUNDS[name])),
+        }
+        for name, check in checks.items():
+            try:
+                values[name] = check(name)
+            except InvalidArgumentError as error:
+                faults.append(str(error))
+        if not faults and values["checkpoint_every"] % values["validate_every"]:
+            faults.append(
                 f"checkpoint_every must be a multiple of validate_every ({self.validate_every}), "
                 f"got {self.checkpoint_every}"
             )
+        if faults:
+            raise InvalidArgumentError("; ".join(faults))
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # plain numbers in place of those of numpy
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What one validation saw."""
+    """Result of one validation.
+
+    Attributes:
+        update: number of updates so far.
+        epoch: number of epochs so far.
+        loss: mean over the updates since the last validation, in nats.
+        learning_rate: of the last update.
+        trained_accuracy: trial accuracy on trained quantities.
+        held_out_accuracy: trial accuracy on held-out quantities; NaN if there are none.
+        seconds: duration of all updates so far, without validations and interruptions.
+    """
 
     update: int
     epoch: int
     loss: float
-    """Mean over the updates since the validation before."""
     learning_rate: float
     trained_accuracy: float
     held_out_accuracy: float
-    """NaN when nothing is held out."""
     seconds: float
-    """Of training up to here, pauses left out."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of a training.
+
+    Attributes:
+        history: all validations.
+        solved: whether the network reached the target accuracy.
+    """
+
+    history: tuple[Validation, ...]
+    solved: bool
 
 
 @dataclass
 class _Run:
-    """Everything that changes during training, and so everything that a checkpoint holds."""
+    """State of a training: everything that changes, and so everything that a checkpoint holds."""
 
     network: Network
     adam: torch.optim.Adam
@@ -96,39 +140,52 @@ class _Run:
     history: list[Validation] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A finished training."""
-
-    history: tuple[Validation, ...]
-    solved: bool
-    """Whether the wanted accuracy was reached; a network that fails is reported, not hidden."""
-
-
 def train(
+    network: nn.Module,
+    task: Task,
+    seed: SupportsIndex,
+    options: TrainingOptions | None = None,
+    *,
+    folder: FilePath | None = None,
+    on_validation: Callable[[Validation], None] | None = None,
+) -> Trained:
+    """Trains a network in place, on its device.
+
+    Updates run with gradients, also inside `torch.no_grad()`, and in the mode of the network (`train()` or `eval()`);
+    validations run in evaluation mode.
+
+    Args:
+        network: a network with initial weights.
+        task: the task; the batches are drawn from its trained quantities.
+        seed: of the batches and of the network's dropout; with the same seed and the same initial weights, the trained
+            weights are the same on one machine. Layers that draw from torch's global generator, such as `nn.Dropout`,
+            do not depend on it.
+        options: how to train.
+        folder: folder of the checkpoints; a training that was interrupted continues from its last checkpoint.
+        on_validation: called with each validation.
+
+    Returns:
+        The validations, and whether the network solved the task.
+
+    Raises:
+        InvalidArgumentError: `network` is not a network with the task's vocabulary, or has no trainable weights.
+        NonFiniteError: the loss or a weight is not finite; the last checkpoint is the last good one.
+        CheckpointError: the folder holds a damaged checkpoint, or the checkpoint of a different training.
+    """
+    network, seed = require_network(network, len(task.vocabulary)), integer(seed, "seed")
+    options = options or TrainingOptions()
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        return _train(network, task, seed, options, None if folder is None else Path(folder), on_validation)
+
+
+def _train(
     network: Network,
     task: Task,
     seed: int,
-    options: TrainingOptions | None = None,
-    *,
-    folder: Path | None = None,
-    on_validation: Callable[[Validation], None] | None = None,
+    options: TrainingOptions,
+    folder: Path | None,
+    on_validation: Callable[[Validation], None] | None,
 ) -> Trained:
-    """Trains the network in place, on its own device.
-
-    Args:
-        network: a freshly initialised network; the weights are changed.
-        task: the task; batches are drawn fresh each update from its trained quantities.
-        seed: determines the batches and the dropout; the same seed gives the same weights on one machine.
-        options: how to train.
-        folder: where checkpoints are kept; a training that was interrupted there goes on from its last.
-        on_validation: called after each validation.
-
-    Raises:
-        NonFiniteError: the loss is not finite; the last checkpoint is the last good one.
-        CheckpointError: the folder holds a damaged checkpoint, or one of another training.
-    """
-    options = options or TrainingOptions()
     run = _start(network, seed, options)
     identity = _identity(network, task, seed, options)
     if folder is not None and (folder / LATEST).exists():
@@ -146,9 +203,27 @@ def train(
     return Trained(tuple(run.history), run.reached >= options.consecutive)
 
 
+def learning_rate(update: int, peak: float, *, warmup: int = 100, power: float = 0.5, floor: float = 1e-7) -> float:
+    """The paper's learning rate at an update, counted from 1: linear warm-up, then decay (TMLR 2025, appendix).
+
+    It is min(L t/W, max(L (W/t)^p, floor)) at update t, with peak L, warm-up W and power p.
+    """
+    return min(peak * update / warmup, max(peak * (warmup / update) ** power, floor))
+
+
+def next_token_loss(network: Network, sequences: TokenBatch, dropout: Generator | None = None) -> Tensor:
+    """Mean cross-entropy of all tokens except the first and the padding, in nats."""
+    batch = sequences.to(network.device)
+    features = network.features(batch.tokens[:, :-1], sequences.lengths - 1)
+    real = torch.arange(features.shape[1], device=features.device) < (batch.lengths - 1)[:, None]
+    return cross_entropy(network.readout(features[real], dropout), batch.tokens[:, 1:][real])
+
+
 def _start(network: Network, seed: int, options: TrainingOptions) -> _Run:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InvalidArgumentError("the network has no trainable weights: no parameter requires gradients")
     adam = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
-    dropout = generator(seed, "training", "dropout", device=_device(network))
+    dropout = generator(seed, "training", "dropout", device=network.device)
     return _Run(network, adam, generator(seed, "training", "batches"), dropout)
 
 
@@ -157,7 +232,7 @@ def _finished(run: _Run, options: TrainingOptions) -> bool:
 
 
 def _identity(network: Network, task: Task, seed: int, options: TrainingOptions) -> dict[str, Any]:
-    """What a checkpoint belongs to. A few sequences tell the task, with all its options, from any other."""
+    """What identifies a training; a few sequences distinguish the task, with all its options, from other tasks."""
     drawn = task.draw(torch.tensor(task.quantities), generator(0, "identity")).tokens
     digest = hashlib.sha256(drawn.numpy().tobytes()).hexdigest()[:16]
     named = {"task": task.name, "sequences": digest, "quantities": task.quantities, "held_out": task.held_out}
@@ -165,24 +240,24 @@ def _identity(network: Network, task: Task, seed: int, options: TrainingOptions)
 
 
 def _period(run: _Run, task: Task, options: TrainingOptions) -> float:
-    """The updates up to the next validation; gives their mean loss."""
+    """Makes the updates up to the next validation, and returns their mean loss."""
     first = run.update + 1
     left = options.epochs * UPDATES_AN_EPOCH - run.update
     updates = min(options.validate_every * UPDATES_AN_EPOCH, left)
     losses = torch.stack([_update(run, task, options) for _ in range(updates)])
     wrong = (~losses.isfinite()).nonzero()
     if len(wrong) or not all(parameter.isfinite().all() for parameter in run.network.parameters()):
-        at = first + int(wrong[0]) if len(wrong) else run.update
-        good = f"that of update {first - 1}" if first > 1 else "none, since this is before the first"
+        update = first + int(wrong[0]) if len(wrong) else run.update
+        good = f"that of update {first - 1}" if first > 1 else "none, since no validation was before"
         raise NonFiniteError(
-            f"training is not finite at update {at}; lower the learning rate (now {options.learning_rate:g}). "
+            f"training is not finite at update {update}; lower the learning rate (now {options.learning_rate:g}). "
             f"The last good checkpoint is {good}"
         )
     return float(losses.mean())
 
 
 def _update(run: _Run, task: Task, options: TrainingOptions) -> Tensor:
-    """One step of Adam on a fresh batch; gives the loss."""
+    """Makes one step of Adam on a new batch, and returns the loss."""
     sequences = task.draw(task.draw_quantities(options.batch, run.batches, task.trained), run.batches)
     for group in run.adam.param_groups:
         group["lr"] = learning_rate(run.update + 1, options.learning_rate)
@@ -192,14 +267,6 @@ def _update(run: _Run, task: Task, options: TrainingOptions) -> Tensor:
     run.adam.step()
     run.update += 1
     return loss.detach()
-
-
-def next_token_loss(network: Network, sequences: TokenBatch, dropout: Generator | None = None) -> Tensor:
-    """Mean cross-entropy of every token but the first, in nats."""
-    there = sequences.to(_device(network))
-    features = network.features(there.tokens[:, :-1], sequences.lengths - 1)
-    real = torch.arange(features.shape[1], device=features.device) < (there.lengths - 1)[:, None]
-    return cross_entropy(network.readout(features[real], dropout), there.tokens[:, 1:][real])
 
 
 def _validation_set(task: Task, seed: int, options: TrainingOptions) -> dict[str, TokenBatch]:
@@ -228,12 +295,11 @@ def _validate(run: _Run, validation: dict[str, TokenBatch], loss: float, options
 
 
 def _save(run: _Run, folder: Path, identity: dict[str, Any], options: TrainingOptions) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"network.{name}": tensor for name, tensor in run.network.state_dict().items()}
     for index, state in run.adam.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
     tensors |= {"batches": run.batches.get_state(), "dropout": run.dropout.get_state()}
-    facts = {"update": run.update, "reached": run.reached, "seconds": run.seconds}
+    facts = {"kind": "training", "update": run.update, "reached": run.reached, "seconds": run.seconds}
     facts |= {"history": [asdict(entry) for entry in run.history], "identity": identity}
     save_tensors(folder / LATEST, tensors, facts)
     epoch = run.update // UPDATES_AN_EPOCH
@@ -259,7 +325,3 @@ def _restore(run: _Run, path: Path, identity: dict[str, Any]) -> None:
     run.dropout.set_state(tensors["dropout"])
     run.update, run.reached, run.seconds = facts["update"], facts["reached"], facts["seconds"]
     run.history.extend(Validation(**entry) for entry in facts["history"])
-
-
-def _device(network: Network) -> torch.device:
-    return next(network.parameters()).device
