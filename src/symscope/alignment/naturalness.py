@@ -3,6 +3,9 @@
 A swap that stays in the span of natural states can still produce states far from all of them. Two measures show it,
 each with its floor: what natural states themselves give. For honest floors, natural states are split at random into two
 halves; the first is what states are compared with, and the second gives the floor.
+
+Give only rewritten states of interventions whose counterfactual values differ from the base's. Where they agree, as in
+half of the swaps of a variable with two values, the state hardly changes, which dilutes shares and medians.
 """
 
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symscope.alignment.functions.fixed import VARIES, principal_axes
+from symscope.alignment.state_classes import ClassSums
 from symscope.errors import InvalidArgumentError
 from symscope.seeds import generator
 
@@ -41,14 +45,22 @@ class FarOut:
 
 @dataclass(frozen=True)
 class WithinClass:
-    """Distance from rewritten states to the nearest natural state with the counterfactual values.
+    """Distances from rewritten states to the natural states with the counterfactual values.
+
+    The nearest state is a strict measure: where the states of a class lie densely, a small deviation is many of their
+    spacings. The distance from the class mean compares a deviation with the extent of the class.
 
     Attributes:
-        distance: median over rewritten states, in units of the floor: 1 for states like natural ones.
+        distance: distance to the nearest natural state of the class, median over rewritten states, in units of the
+            floor: 1 for states like natural ones.
         high: the 90% quantile in the same units.
         natural_high: the 90% quantile of natural states in the same units.
         floor: median distance from a natural state to the nearest one of its class in the other half, in units of the
             state; at least `VARIES` times the largest standard deviation, where states of a class coincide.
+        radius: distance to the mean of the class, median over rewritten states, in units of its floor: 1 for states
+            like natural ones.
+        radius_floor: median distance of a natural state from the mean of its class in the other half; not below the
+            same least value.
         left_out_share: share of the rewritten states without a natural state of their class in the first half.
     """
 
@@ -56,6 +68,8 @@ class WithinClass:
     high: float
     natural_high: float
     floor: float
+    radius: float
+    radius_floor: float
     left_out_share: float
 
 
@@ -115,14 +129,20 @@ def within_class_distance(
         raise InvalidArgumentError(
             "no distance within classes: no state has natural states of its class to compare with; give more of them"
         )
+    sums = ClassSums.of(reference[0].double(), reference[1])
+    radii = (rewritten - sums.means(counterfactual_class)).norm(dim=1)[known]
+    natural_radii = (natural[second] - sums.means(natural_class[second])).norm(dim=1)[natural_known]
     smallest = VARIES * float(principal_axes(natural[first]).spreads[0])
     floor = max(float(natural_distances[natural_known].quantile(0.5)), smallest)
+    radius_floor = max(float(natural_radii.quantile(0.5)), smallest)
     return WithinClass(
-        float(distances[known].quantile(0.5)) / floor,
-        float(distances[known].quantile(0.9)) / floor,
-        float(natural_distances[natural_known].quantile(0.9)) / floor,
-        floor,
-        1 - float(known.double().mean()),
+        distance=float(distances[known].quantile(0.5)) / floor,
+        high=float(distances[known].quantile(0.9)) / floor,
+        natural_high=float(natural_distances[natural_known].quantile(0.9)) / floor,
+        floor=floor,
+        radius=float(radii.quantile(0.5)) / radius_floor,
+        radius_floor=radius_floor,
+        left_out_share=1 - float(known.double().mean()),
     )
 
 

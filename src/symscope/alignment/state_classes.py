@@ -59,9 +59,10 @@ class ClassSums(NamedTuple):
         sums = states.new_zeros(len(sizes), states.shape[1]).index_add_(0, classes, states)
         return cls(sums, sizes)
 
-    def means(self) -> Float[Tensor, "classes state"]:
-        """The mean of each class; NaN where a class has no members."""
-        return self.sums / self.sizes[:, None]
+    def means(self, classes: Int[Tensor, " rows"]) -> Float[Tensor, "rows state"]:
+        """The mean of one class for each row; NaN where a class has no members, and for `NEVER_OCCURS`."""
+        nothing = self.sums.new_zeros(0, len(classes), self.sums.shape[1])
+        return self.means_without(classes, nothing, classes.new_zeros(0, len(classes)))
 
     def means_without(
         self,
