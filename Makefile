@@ -1,4 +1,4 @@
-# Everything happens in .venv; what is set up once is not set up again.
+# Everything is installed into .venv, once.
 #
 #   make study                      run the quick study and write its report to out/quick
 #   make study PRESET=tmlr-gru      another preset, to out/tmlr-gru
@@ -10,7 +10,7 @@ PRESET ?= quick
 OUT    ?= out/$(PRESET)
 ARGS   ?=
 JOBS   ?= 2
-# -qq: errors only. `make PIP_FLAGS= test` shows all that pip does.
+# -qq prints errors only; `make PIP_FLAGS= test` prints everything.
 PIP_FLAGS ?= -qq
 
 VENV  := .venv
@@ -23,7 +23,7 @@ VENV_STAMP    := $(VENV)/.stamp-venv
 RUNTIME_STAMP := $(VENV)/.stamp-runtime
 DEV_STAMP     := $(VENV)/.stamp-dev
 
-# What symscope is measured against has an environment of its own, with the same torch.
+# pyvene, which the benchmarks compare with, has a separate environment with the same torch.
 PYVENE       := .venv-bench
 PYVENE_PIP   := $(PYVENE)/bin/python -m pip --disable-pip-version-check install $(PIP_FLAGS) \
                 -c constraints.txt -c benchmarks/pyvene-constraints.txt
@@ -38,22 +38,22 @@ help:  ## show this list
 study: $(RUNTIME_STAMP)  ## run a study (PRESET=quick) and write its report to OUT (out/quick)
 	$(BIN)/symscope study run $(PRESET) --out $(OUT) $(ARGS)
 
-test: static  ## format, lint, types, then the tests, slow ones left out
+test: static  ## check format, lint and types, then run the tests except slow ones
 	$(PYTEST) $(ARGS)
 
 test-all: static  ## the same with the slow tests
 	$(PYTEST) -m "" $(ARGS)
 
-lint: static  ## format, lint, types, and who may import whom
+lint: static  ## check format, lint, types, and which package imports which
 	$(BIN)/lint-imports --no-logo
 
-format: $(DEV_STAMP)  ## rewrite the code in the house's format, with every safe fix
+format: $(DEV_STAMP)  ## format the code and apply every safe fix
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(RUNTIME_STAMP)  ## measure speed and memory, beside pyvene where it can be installed (ARGS=search: one section)
+bench: $(RUNTIME_STAMP)  ## measure speed and memory, and compare with pyvene where it can be installed (ARGS=search: one section)
 	@$(MAKE) --no-print-directory $(PYVENE_STAMP) || \
-	  echo "pyvene could not be installed in $(PYVENE): the bench goes on without it" >&2
+	  echo "pyvene could not be installed in $(PYVENE): the benchmark runs without it" >&2
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove .venv, .venv-bench, caches and builds; results in out/ stay
@@ -67,14 +67,14 @@ static: $(DEV_STAMP)
 
 $(VENV_STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "symscope needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not there)." >&2; \
-	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	  echo "symscope needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
+	  echo "Choose another version: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# torch is installed by name and version first, so that nothing below can choose another build of it.
+# torch is installed first, by name and version, so that no later step chooses another build.
 $(RUNTIME_STAMP): pyproject.toml constraints.txt $(VENV_STAMP)
-	@echo "Installing symscope into $(VENV) (some minutes where torch has to be fetched) ..."
+	@echo "Installing symscope into $(VENV) (some minutes where torch has to be downloaded) ..."
 	$(PIP) $(TORCH) hatchling editables
 	$(PIP) --no-build-isolation -e .
 	@touch $@
@@ -85,7 +85,7 @@ $(DEV_STAMP): $(RUNTIME_STAMP)
 	@touch $@
 
 $(PYVENE_STAMP): constraints.txt benchmarks/pyvene-constraints.txt
-	@echo "Installing pyvene into $(PYVENE), to measure against (some minutes where torch has to be fetched) ..."
+	@echo "Installing pyvene into $(PYVENE), for the comparison (some minutes where torch has to be downloaded) ..."
 	$(PYTHON) -m venv $(PYVENE)
 	$(PYVENE_PIP) $(TORCH)
 	$(PYVENE_PIP) pyvene

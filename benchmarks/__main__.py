@@ -1,6 +1,6 @@
-"""`make bench`: time and memory of the hot paths, beside other routes to the same result. See `docs/benchmarks.md`.
+"""`make bench`: time and memory of the main computations, compared with other methods. See `docs/benchmarks.md`.
 
-`make bench ARGS="search"` runs one section, `ARGS="search --threads 1 2"` says with how many threads.
+`make bench ARGS="search"` runs one section; `ARGS="search --threads 1 2"` sets the numbers of threads.
 """
 
 import argparse
@@ -19,39 +19,39 @@ from benchmarks.rows import HEAD, Setting
 SECTIONS = {
     "search": "a search step, GRU, d = 128, k = 16, orthogonal, batch 128",
     "answer": "from a trained network to a test IIA of 0.95 for the count",
-    "starts": "what the start of a search changes",
-    "sizes": "a search step of one fit at other sizes, orthogonal, batch 128",
+    "starts": "effect of the start of a search",
+    "sizes": "a search step of one fit at several sizes, orthogonal, batch 128",
     "drawing": "drawing 12,000 interventions",
     "training": "an update of training, batch 128",
     "memory": "peak memory of a fresh process",
-    "runner": "the runner, with jobs that do nothing",
+    "runner": "the runner, with jobs that do no work",
 }
-"""Section to its title; module `benchmarks.SECTION` has a function `rows(setting)` that gives its rows."""
+"""Section and its title; the function `rows(setting)` of module `benchmarks.SECTION` yields its rows."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description="What the hot paths take.")
-    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; default: all")
+    parser = argparse.ArgumentParser(prog="make bench", description="Time and memory of the main computations.")
+    parser.add_argument("sections", nargs="*", help=f"any of {', '.join(SECTIONS)}; default: all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, os.cpu_count() or 1)}))
     given = parser.parse_args(arguments)
     unknown = [name for name in given.sections if name not in SECTIONS]
     if unknown:
-        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+        parser.error(f"no section {unknown[0]!r}; choose from {', '.join(SECTIONS)}")
     setting = Setting(given.device, tuple(given.threads))
     print(f"{machine(setting)}\n")
     for name in given.sections or SECTIONS:
         print(f"## {SECTIONS[name]}\n\n{HEAD}", flush=True)
-        began, busy, own = perf_counter(), _busy(), _own()
+        began, busy, ours = perf_counter(), _busy(), _this_process()
         for row in importlib.import_module(f"benchmarks.{name}").rows(setting):
             print(row, flush=True)
-        took, others = perf_counter() - began, _busy() - busy - (_own() - own)
+        took, others = perf_counter() - began, _busy() - busy - (_this_process() - ours)
         share = max(others, 0) / (took * (os.cpu_count() or 1))
-        print(f"\n{took:.0f} s; other processes had {share:.0%} of the processors meanwhile\n", flush=True)
+        print(f"\n{took:.0f} s; other processes used {share:.0%} of the processors meanwhile\n", flush=True)
 
 
 def _busy() -> float:
-    """Seconds that all processors together have been at work since the start of the machine; NaN if it does not say."""
+    """Busy seconds of all processors since the start of the machine; NaN where the system does not report them."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return nan
@@ -59,14 +59,14 @@ def _busy() -> float:
     return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def _own() -> float:
-    """Seconds of them that were this process's and its ended children's."""
+def _this_process() -> float:
+    """Processor seconds of this process and of its ended children."""
     times = os.times()
     return sum(times[:4])
 
 
 def machine(setting: Setting) -> str:
-    """The machine and the versions, in words."""
+    """The processor, the number of cores and the versions."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]

@@ -1,10 +1,10 @@
-"""Drawing interventions: the algorithm runs on base and source, and goes on after the swap. Target: under 1 second."""
+"""Drawing interventions: the algorithm runs on base and source and continues after the swap. Target: under 1 second."""
 
 from collections.abc import Iterator
 
 from benchmarks.rows import Row, Setting, in_turns, threads
 from symscope.algorithms import make_algorithm
-from symscope.interventions import draw_interventions
+from symscope.interchange import draw_interventions
 from symscope.seeds import generator
 from symscope.tasks import make_task
 

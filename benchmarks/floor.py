@@ -1,10 +1,10 @@
-"""The arithmetic floor of a search step: the matrix products that nobody can leave out, at the rate of this machine.
+"""The arithmetic floor of a search step: the necessary matrix products, at the rate of this machine.
 
-Counted from the interventions as drawn: a recurrent step for each token that is fed after the cut, the output layer
-for each token that is scored. Weights are frozen, so a product goes back once for each time that it goes forward
-(the gradient of its input; none of its weights). What does not depend on the alignment is not counted: base and
-source runs, products of the input side, and for a transformer whatever of the continuation the rewritten state does not
-reach. Neither are element-wise functions nor any move of memory, so the floor is strict: no program reaches it.
+They are counted from the drawn interventions: a recurrent step for each token that is fed after the stop, the output
+layer for each target. Weights are frozen, so each product has one product in the backward pass (the gradient by its
+input). The floor does not count work that is independent of the alignment: the runs of base and source, products of the
+input side, and in a transformer all of the continuation that the rewritten state does not reach. It does not count
+element-wise functions and memory traffic either, so no implementation reaches it.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product of a step of one fit: how much of it, and at which size its rate is measured."""
+    """A matrix product in a step of one fit: its amount, and the size at which its rate is measured."""
 
     what: str
     gflop: float
@@ -29,27 +29,27 @@ class Product:
 
 
 def products(case: Case, k: int) -> list[Product]:
-    """The necessary products of one step of one fit, its batch being an average one of the interventions."""
-    network, drawn = case.network, case.drawn
+    """The necessary products of one step of one fit, for an average batch of the interventions."""
+    network, interventions = case.network, case.interventions
     hidden, d = network.output.hidden_weight.shape  # pyright: ignore[reportAttributeAccessIssue]
-    steps = BATCH * float((drawn.lengths - 1).float().mean())
-    scored = BATCH * float(drawn.determined.sum(1).float().mean())
-    tokens = round(scored)
+    steps = BATCH * float((interventions.lengths - 1).float().mean())
+    targets = BATCH * float(interventions.target_mask.sum(1).float().mean())
+    tokens = round(targets)
     if isinstance(network, RecurrentNetwork):
         each = [
             ("recurrence", steps * 3 * d * d, (BATCH, d, 3 * d)),
             ("recurrence, back", steps * 3 * d * d, (BATCH, 3 * d, d)),
         ]
-    else:  # one layer above the site: the cut's own queries, keys and values; the rest where a token is scored
-        attended = BATCH * float((drawn.base_positions + 1).float().mean()) + scored
+    else:  # one layer above the site: queries, keys and values at the stop; the rest at each target
+        attended = BATCH * float((interventions.base.position + 1).float().mean()) + targets
         into, mixing = 3 * d * d * BATCH, 2 * d * attended
         each = [
             ("projection and attention, both ways", 2 * (into + mixing), (BATCH, d, 3 * d)),
-            ("attention's output, both ways", 2 * scored * d * d, (tokens, d, d)),
-            ("feed-forward", scored * 8 * d * d, (tokens, d, 4 * d)),
-            ("feed-forward, back", scored * 8 * d * d, (tokens, 4 * d, d)),
+            ("attention output, both ways", 2 * targets * d * d, (tokens, d, d)),
+            ("feed-forward", targets * 8 * d * d, (tokens, d, 4 * d)),
+            ("feed-forward, back", targets * 8 * d * d, (tokens, 4 * d, d)),
         ]
-    readout = scored * hidden * (d + network.vocabulary)
+    readout = targets * hidden * (d + network.vocabulary)
     each += [
         ("output layer", readout, (tokens, d, hidden)),
         ("output layer, back", readout, (tokens, hidden, d)),
@@ -60,7 +60,7 @@ def products(case: Case, k: int) -> list[Product]:
 
 @cache
 def rate(size: Size, count: int, device: str) -> float:
-    """GFLOP/s of a float32 product of that size with so many threads: the best of many, as this is for a floor."""
+    """GFLOP/s of a float32 product of that size with `count` threads: the best of many runs, as for a floor."""
     rows, inner, columns = size
     left, right = torch.randn(rows, inner, device=device), torch.randn(inner, columns, device=device)
     out = torch.empty(rows, columns, device=device)

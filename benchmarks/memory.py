@@ -1,8 +1,8 @@
-"""Peak memory: the resident set of a fresh process (`getrusage`), and how much of it came with what is measured.
+"""Peak memory: the resident set of a fresh process, and the part that was resident before.
 
-`tracemalloc` does not see torch's tensors, so each figure is a process of its own: it makes its networks and
-interventions, notes what is resident, runs, and asks the system for the peak. On a GPU the peak is that of torch's
-allocator there.
+`tracemalloc` does not see the tensors of torch, so each figure is measured in a separate process. The process makes its
+networks and interventions, notes the resident memory, runs, and reads the peak (`VmHWM`) from the system; the peak that
+`getrusage` reports includes that of the parent process. On a GPU the peak is that of the allocator of torch.
 """
 
 import resource
@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.cases import ALGORITHM, BATCH, TASK, untrained_case
-from benchmarks.ours import step_seconds
+from benchmarks.measured_search import step_seconds
 from benchmarks.plain import Plain
+from benchmarks.pyvene_client import NOT_INSTALLED, pyvene
 from benchmarks.rows import Row, Setting
-from benchmarks.theirs import WITHOUT, pyvene
-from symscope.alignment import random_subspace
-from symscope.interventions import draw_interventions
+from symscope.alignment.functions.fixed import random_frame
+from symscope.interchange import draw_interventions
 from symscope.networks import make_network
 from symscope.seeds import generator
 from symscope.training import TrainingOptions, train
@@ -29,21 +29,21 @@ MIB = 2**20
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """MiB at the peak, and beyond what was there before."""
+    """MiB at the peak; in the note the memory that was resident before."""
     for name in MEASURED:
-        told = [_of_a_process(name, setting.device) for _ in range(TIMES)]
-        before = sorted(before for _, before in told)[len(told) // 2]
-        note = f"{before:,.0f} of it before" if setting.device == "cpu" else "torch's allocator on the GPU"
-        yield Row.of(f"peak memory, {name}", [peak for peak, _ in told], "MiB", note)
+        measured = [_of_a_process(name, setting.device) for _ in range(TIMES)]
+        before = sorted(before for _, before in measured)[len(measured) // 2]
+        note = f"{before:,.0f} of it before" if setting.device == "cpu" else "allocator of torch on the GPU"
+        yield Row.of(f"peak memory, {name}", [peak for peak, _ in measured], "MiB", note)
     case = untrained_case("gru", D, setting.device)
-    with pyvene(case.network, {"train": case.drawn}, setting.device, 1) as theirs:
-        if not theirs:
-            yield Row.of("peak memory, pyvene", [float("nan")], "MiB", WITHOUT)
+    with pyvene(case.network, {"train": case.interventions}, setting.device, 1) as server:
+        if not server:
+            yield Row.of("peak memory, pyvene", [float("nan")], "MiB", NOT_INSTALLED)
             return
-        before = theirs("memory")["now"]
-        theirs("start", k=K, learning_rate=1e-3, seed=0)
-        theirs("steps", count=20, batch=BATCH)
-        yield Row.of("peak memory, search, pyvene", [theirs("memory")["peak"]], "MiB", f"{before:,.0f} of it before")
+        before = server("memory")["now"]
+        server("start", k=K, learning_rate=1e-3, seed=0)
+        server("steps", count=20, batch=BATCH)
+        yield Row.of("peak memory, search, pyvene", [server("memory")["peak"]], "MiB", f"{before:,.0f} of it before")
 
 
 def _of_a_process(name: str, device: str) -> tuple[float, float]:
@@ -54,15 +54,15 @@ def _of_a_process(name: str, device: str) -> tuple[float, float]:
 
 
 def _search(fits: int) -> Callable[[str], Callable[[], object]]:
-    def prepared(device: str) -> Callable[[], object]:
+    def prepare(device: str) -> Callable[[], object]:
         case = untrained_case("gru", D, device)
         return lambda: step_seconds(case, K, fits, 20)
 
-    return prepared
+    return prepare
 
 
 def _plain(device: str) -> Callable[[], object]:
-    search = Plain(untrained_case("gru", D, device), random_subspace(D, K, generator(0)).write.to(device))
+    search = Plain(untrained_case("gru", D, device), random_frame(D, K, generator(0)).to(device))
     return lambda: search.steps(20)
 
 
@@ -76,13 +76,19 @@ def _drawing(_: str) -> Callable[[], object]:
 
 
 MEASURED: dict[str, Callable[[str], Callable[[], object]]] = {
-    "search, ours, 1 fit": _search(1),
-    "search, ours, 16 fits": _search(16),
+    "search, symscope, 1 fit": _search(1),
+    "search, symscope, 16 fits": _search(16),
     "search, plain reference": _plain,
     "training, GRU, d = 128": _training,
     "drawing 12,000 interventions": _drawing,
 }
-"""What is measured: from a device to what to run, everything before it made."""
+"""The measured calls: each function prepares everything on a device and returns the call."""
+
+
+def peak_memory() -> float:
+    """Peak resident memory of this process, in MiB."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def main(name: str, device: str) -> None:
@@ -91,8 +97,7 @@ def main(name: str, device: str) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     before = pages * resource.getpagesize() / MIB
     run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(torch.cuda.max_memory_allocated() / MIB if device == "cuda" else peak, before)
+    print(torch.cuda.max_memory_allocated() / MIB if device == "cuda" else peak_memory(), before)
 
 
 if __name__ == "__main__":

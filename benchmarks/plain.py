@@ -1,7 +1,7 @@
-"""The plain reference: distributed alignment search as it is written down, nothing done early and nothing left out.
+"""The plain reference: distributed alignment search exactly as the paper describes it, without any optimisation.
 
-At every step the network runs over the whole of base and source, token by token; the rotation is a full d x d
-matrix, by matrix exponential; every position of the padded continuation is read out.
+At every step the network runs over the whole of base and source, token by token. The rotation is a full d x d matrix,
+by matrix exponential. The output layer is computed at every position of the padded continuation.
 """
 
 import torch
@@ -10,16 +10,17 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.parametrizations import orthogonal
 
 from benchmarks.cases import BATCH, Case
+from symscope.interchange import StoppedInputs
 from symscope.networks import RecurrentNetwork
 from symscope.seeds import generator
 
 
 class Plain:
-    """A search in a recurrent network; starts with a rotation whose first k axes are the frame's."""
+    """A search in a recurrent network; it starts with a rotation whose first k axes are those of a frame."""
 
     def __init__(self, case: Case, frame: Tensor) -> None:
         assert isinstance(case.network, RecurrentNetwork)
-        self.network, self.drawn, self.k = case.network, case.drawn, frame.shape[1]
+        self.network, self.interventions, self.k = case.network, case.interventions, frame.shape[1]
         d = len(frame)
         rest = torch.randn(d, d - self.k, generator=generator(0)).to(frame.device)
         self.rotation = orthogonal(nn.Linear(d, d, bias=False, device=frame.device), orthogonal_map="matrix_exp")
@@ -29,35 +30,33 @@ class Plain:
 
     def steps(self, count: int) -> None:
         for _ in range(count):
-            loss = self.loss(torch.randint(len(self.drawn), (BATCH,), generator=self.draws))
+            loss = self.loss(torch.randint(len(self.interventions), (BATCH,), generator=self.draws))
             self.adam.zero_grad()
             loss.backward()
             self.adam.step()
 
     def loss(self, index: Tensor) -> Tensor:
-        drawn, cell = self.drawn, self.network.cell
-        base, source = (
-            self._state_at(tokens[index], at[index])
-            for tokens, at in ((drawn.base, drawn.base_positions), (drawn.source, drawn.source_positions))
-        )
-        turned, theirs = self.rotation(base), self.rotation(source)
-        swapped = torch.cat([theirs[:, : self.k], turned[:, self.k :]], 1)
+        interventions, cell = self.interventions, self.network.cell
+        (source,) = interventions.sources
+        base_state, source_state = (self._stopped_state(runs, index) for runs in (interventions.base, source))
+        rotated_base, rotated_source = self.rotation(base_state), self.rotation(source_state)
+        swapped = torch.cat([rotated_source[:, : self.k], rotated_base[:, self.k :]], 1)
         states = swapped @ self.rotation.weight
-        continuation = drawn.continuation[index].to(states.device)
-        drives, features = cell.token_inputs(), [states]
-        for token in continuation[:, :-1].unbind(1):
-            states = cell.step(states, drives[token])
+        targets, fed = interventions.targets[index].to(states.device), interventions.fed[index].to(states.device)
+        token_inputs, features = cell.token_inputs(), [states]
+        for token in fed.unbind(1):
+            states = cell.step(states, token_inputs[token])
             features.append(states)
-        scored = drawn.determined[index].to(states.device)
+        mask = interventions.target_mask[index].to(states.device)
         logits = self.network.readout(torch.stack(features, 1)[..., cell.output])
-        return cross_entropy(logits[scored], continuation[scored])
+        return cross_entropy(logits[mask], targets[mask])
 
-    def _state_at(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """The network over the whole sequence, and its state at one position."""
-        cell = self.network.cell
-        drives, tokens = cell.token_inputs(), tokens.to(self.rotation.weight.device)
-        states, after = drives.new_zeros(len(tokens), cell.width), []
+    def _stopped_state(self, runs: StoppedInputs, index: Tensor) -> Tensor:
+        """The state at the stop; the network runs over the whole sequence."""
+        cell, tokens = self.network.cell, runs.inputs[index].to(self.rotation.weight.device)
+        token_inputs = cell.token_inputs()
+        states, after = token_inputs.new_zeros(len(tokens), cell.width), []
         for token in tokens.unbind(1):
-            states = cell.step(states, drives[token])
+            states = cell.step(states, token_inputs[token])
             after.append(states)
-        return torch.stack(after, 1)[torch.arange(len(tokens)), positions]
+        return torch.stack(after, 1)[torch.arange(len(tokens)), runs.position[index]]

@@ -1,8 +1,8 @@
-"""What a benchmark gives: rows, each a figure as the median over several runs.
+"""Rows of a benchmark: each is a figure, the median over several runs.
 
-A section of the bench is a function from a `Setting` to `Row`s, given one by one as they are measured; `__main__.py`
-lists them. Whatever is compared is run in turns within one session (`in_turns`), so that a machine that slows down
-slows all of them alike.
+A section is a function from a `Setting` to `Row`s, which it yields as they are measured; `__main__.py` lists the
+sections. Methods that are compared run in turns within one session (`in_turns`), so a machine that slows down slows
+all of them.
 """
 
 import statistics
@@ -16,7 +16,7 @@ from time import perf_counter
 import torch
 
 CACHE = Path("out/bench")
-"""Where a bench keeps what takes long to make: trained networks."""
+"""Folder for trained networks."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Setting:
 
     Attributes:
         device: "cpu" or "cuda".
-        threads: numbers of threads to measure with, one after the other; each row says which in its `what`.
+        threads: numbers of threads to measure with; each row names its number in `what`.
     """
 
     device: str
     threads: tuple[int, ...]
 
     def synchronize(self) -> None:
-        """Waits until the device has done what it was told to do; a clock is read only after this."""
+        """Waits until the device has finished its work; a clock is read only after this."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 
@@ -51,7 +51,7 @@ class Row:
 
     @classmethod
     def of(cls, what: str, values: Sequence[float], unit: str, note: str = "") -> "Row":
-        """The row of several runs' values."""
+        """The row for the values of several runs."""
         return cls(what, statistics.median(values), min(values), max(values), unit, len(values), note)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ HEAD = "| what | median | range | unit | runs | note |\n|---|---|---|---|---|---
 def in_turns(
     calls: Mapping[str, Callable[[], object]], rounds: int, setting: Setting, warm_up: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of each call in each round; a round runs all of them, one after the other."""
+    """Seconds of each call in each round; a round runs all calls, one after another."""
 
     def seconds(call: Callable[[], object]) -> float:
         setting.synchronize()
@@ -74,28 +74,30 @@ def in_turns(
         setting.synchronize()
         return perf_counter() - began
 
-    return told_in_turns({name: partial(seconds, call) for name, call in calls.items()}, rounds, warm_up)
+    return reported_in_turns({name: partial(seconds, call) for name, call in calls.items()}, rounds, warm_up)
 
 
-def told_in_turns(calls: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """The same for calls that time themselves: what each says in each round."""
-    told: dict[str, list[float]] = {name: [] for name in calls}
+def reported_in_turns(
+    calls: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """The same for calls that return their time: the value of each call in each round."""
+    reported: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warm_up + rounds):
         for name, call in calls.items():
             value = call()
             if number >= warm_up:
-                told[name].append(value)
-    return told
+                reported[name].append(value)
+    return reported
 
 
-def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """How many times longer theirs took, round by round."""
-    return [other / own for own, other in zip(ours, theirs, strict=True)]
+def ratios(seconds: Sequence[float], seconds_of_another: Sequence[float]) -> list[float]:
+    """How many times longer the second method took, round by round."""
+    return [slower / faster for faster, slower in zip(seconds, seconds_of_another, strict=True)]
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many threads for torch. (`torch.utils.benchmark.Timer` takes one unless told otherwise: not used here.)"""
+    """The number of threads of torch. (`torch.utils.benchmark.Timer` sets it to one by default, so it is not used.)"""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -105,5 +107,5 @@ def threads(count: int) -> Iterator[None]:
 
 
 def _figure(value: float) -> str:
-    """Three significant digits, without an exponent where a reader can do without."""
+    """Three significant digits, without an exponent where possible."""
     return f"{value:.3g}" if 1e-3 <= abs(value) < 1e3 else f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.2g}"

@@ -1,31 +1,30 @@
-"""The runner with jobs that do nothing: planning, looking up what is there, overhead of a job, memory of the driver.
+"""The runner with jobs that do nothing: planning, lookup of results, overhead of a job, memory of the driver.
 
-Each figure is taken in a process of its own, so that its memory is only what it needs. Ray is measured where it is
-installed, on a cluster of one node on this machine.
+Each number is measured in a new process. If Ray is installed, it is measured on a cluster of one node on this machine.
 """
 
+import hashlib
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.rows import Row, Setting
-from symscope.runner import Event, Executor, Job, Plan, Store, local, open_store, run
-from symscope.runner.jobs import Ticket
-from symscope.runner.workbench import Stretch
+from symscope.runner import Event, Executor, Job, JobSpec, Plan, Store, local, open_store, run
+from symscope.runner.work_folder import Attempt
 from symscope.studies import declared_text, plan_study, read_study
 
 SIZES = (10_000, 100_000)
 RUN_LOCALLY, RUN_ON_RAY = 2_000, 1_000
 MANY = """\
 name: many
-title: How long does it take to see that all is there?
+title: How long does it take to look up all results?
 tasks: [{{name: multi-object}}, {{name: single-object}}]
 networks: [{{kind: gru, sizes: [16]}}]
 seeds: [{seeds}]
@@ -36,12 +35,12 @@ STAGE = "benchmarks.runner:nothing"
 
 
 def nothing(*_: object) -> dict[str, str]:
-    """A job that does nothing."""
+    """A stage that does nothing."""
     return {"device": "none"}
 
 
 def grid(jobs: int) -> Iterator[Job]:
-    """Jobs as a study has them: one in three stands alone, the two others need it."""
+    """Jobs with the dependencies of a study: one in three is independent, and the remaining two need it."""
     for index in range((jobs + 2) // 3):
         name = f"network{index}"
         common = {"seed": index, "task": {"name": "none", "options": {}}, "network": {"kind": "none", "d": 128}}
@@ -51,21 +50,21 @@ def grid(jobs: int) -> Iterator[Job]:
 
 
 class Instant(Executor):
-    """Says of each job at once that it is done: what is left is the driver's own work."""
+    """Executor that reports each job as done without running it, so that only the work of the driver remains."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         return 64 - len(self._names)
 
     @property
     def busy(self) -> bool:
         return bool(self._names)
 
-    def submit(self, store: Store, tickets: Sequence[Ticket]) -> None:
-        self._names += [ticket.name for ticket in tickets]
+    def submit(self, store: Store, spec: JobSpec) -> None:
+        self._names.append(spec.name)
 
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
         names, self._names = self._names, []
@@ -90,7 +89,7 @@ def run_and_run_again(jobs: int, folder: str) -> dict[str, float]:
     run(Plan([Job("warm up", STAGE)], result_version="1"), store, local(1))
     first = run(plan, store, local(1))
     again = run(plan, store, local(1))
-    assert len(first.done) == len(again.there) == jobs
+    assert len(first.done) == len(again.cached) == jobs
     return {"first": first.seconds, "again": again.seconds, "memory": peak_memory()}
 
 
@@ -119,8 +118,8 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def apart(function: Callable[[int, str], dict[str, float]], jobs: int) -> dict[str, float]:
-    """What a function measures in a process of its own."""
+def measure(function: Callable[[int, str], dict[str, float]], jobs: int) -> dict[str, float]:
+    """Measurements of a function in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         code = (
             "import json, sys; import benchmarks.runner as r; "
@@ -131,7 +130,7 @@ def apart(function: Callable[[int, str], dict[str, float]], jobs: int) -> dict[s
 
 
 def finished_study(networks: int, folder: str) -> dict[str, float]:
-    """The two commands on a study of which every result is there (made up: its jobs are not run)."""
+    """Seconds of two commands on a study whose results are all stored (as dummies: its jobs do not run)."""
     declaration = Path(folder).parent / "many.yaml"
     text = MANY.format(seeds=", ".join(map(str, range(networks // 2))))
     declaration.write_text(text)
@@ -139,40 +138,49 @@ def finished_study(networks: int, folder: str) -> dict[str, float]:
     plan, store = plan_study(study), open_store(folder, study="many")
     now = datetime.now(UTC)
     for job in plan:
-        ticket = plan.ticket(job.name)
-        begun, _ = store.begin(ticket.location)
-        (begun / "part.scores.parquet").write_bytes(b"made up")
-        store.commit(ticket, {"device": "none"}, Stretch(now, now, 1.0, resumed=False))
-    (Path(folder) / "report.html").touch()
-    (Path(folder) / "study.yaml").write_text(declared_text(study))
-    found = {"jobs": float(len(plan))}
+        spec = plan.spec(job.name)
+        work = store.work_folder(spec.location)
+        work.prepare()
+        (work.path / "part.scores.parquet").write_bytes(b"dummy")
+        store.commit(spec, {"device": "none"}, Attempt(now, now, 1.0, resumed=False))
+    record_outputs(Path(folder), declared_text(study))
+    seconds = {"jobs": float(len(plan))}
     for command in ("plan", "run"):
         code = f"from symscope.cli import main; main(['study', {command!r}, {str(declaration)!r}, '--out', {folder!r}])"
         began = time.perf_counter()
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        found[command] = time.perf_counter() - began
-        assert "there is nothing to run" in ended.stdout or "Nothing was to be done" in ended.stdout
-    return found
+        seconds[command] = time.perf_counter() - began
+        assert "jobs are done" in ended.stdout or "Nothing to do" in ended.stdout
+    return seconds
+
+
+def record_outputs(folder: Path, declaration: str) -> None:
+    """Writes the declaration and its digest, like a run that has written its report."""
+    (folder / "study.yaml").write_text(declaration)
+    digest = hashlib.sha256(declaration.encode()).hexdigest()
+    (folder / "outputs.json").write_text(json.dumps({"sha256": {"study.yaml": digest}}))
 
 
 def rows(_: Setting) -> Iterator[Row]:
     for jobs in SIZES:
-        found = [apart(plan_and_schedule, jobs) for _ in range(3)]
-        yield Row.of(f"planning {jobs:,} jobs", [f["planning"] for f in found], "s")
-        each = [1e3 * f["scheduling"] / jobs for f in found]
-        yield Row.of(f"driver's own work for a job, of {jobs:,}", each, "ms", "jobs that end at once")
-        yield Row.of(f"peak memory of the driver, {jobs:,} jobs", [f["memory"] for f in found], "MB")
-    found = [apart(run_and_run_again, RUN_LOCALLY) for _ in range(3)]
-    each = [1e3 * f["first"] / RUN_LOCALLY for f in found]
+        measured = [measure(plan_and_schedule, jobs) for _ in range(3)]
+        yield Row.of(f"planning {jobs:,} jobs", [m["planning"] for m in measured], "s")
+        each = [1e3 * m["scheduling"] / jobs for m in measured]
+        yield Row.of(f"work of the driver for each of {jobs:,} jobs", each, "ms", "jobs that end at once")
+        yield Row.of(f"peak memory of the driver, {jobs:,} jobs", [m["memory"] for m in measured], "MB")
+    measured = [measure(run_and_run_again, RUN_LOCALLY) for _ in range(3)]
+    each = [1e3 * m["first"] / RUN_LOCALLY for m in measured]
     yield Row.of("overhead of a job, one worker process", each, "ms", f"{RUN_LOCALLY:,} jobs; flushed to the disk")
-    again = [1e3 * f["again"] / RUN_LOCALLY for f in found]
-    yield Row.of("looking up a result that is there", again, "ms", "by size and time of its files")
-    found = [apart(finished_study, 10_000 // 3)]
+    again = [1e3 * m["again"] / RUN_LOCALLY for m in measured]
+    yield Row.of("lookup of a stored result", again, "ms", "by size and time of its files")
+    measured = [measure(finished_study, 10_000 // 3)]
     for command in ("plan", "run"):
-        took = [f[command] for f in found]
-        yield Row.of(f"`study {command}`, all {found[0]['jobs']:,.0f} results there", took, "s", "from start to end")
+        took = [m[command] for m in measured]
+        yield Row.of(
+            f"`study {command}`, all {measured[0]['jobs']:,.0f} results stored", took, "s", "from start to end"
+        )
     if find_spec("ray"):
-        found = [apart(run_on_ray, RUN_ON_RAY) for _ in range(3)]
-        each = [1e3 * f["first"] / RUN_ON_RAY for f in found]
+        measured = [measure(run_on_ray, RUN_ON_RAY) for _ in range(3)]
+        each = [1e3 * m["first"] / RUN_ON_RAY for m in measured]
         yield Row.of("overhead of a job, Ray on one node of 2 CPUs", each, "ms", f"{RUN_ON_RAY:,} jobs")
-        yield Row.of("peak memory of the driver with Ray", [f["memory"] for f in found], "MB")
+        yield Row.of("peak memory of the driver with Ray", [m["memory"] for m in measured], "MB")

@@ -1,10 +1,10 @@
-"""Training: updates per second, against plain code on padded batches, and against the arithmetic floor.
+"""Training: updates per second, compared with plain code on padded batches and with the arithmetic floor.
 
-The plain code is what one writes first: a loop over the steps of a padded batch through `Cell.step`, or a transformer
-on the padded batch; loss, optimiser and draws are the same. The floor is the time of the necessary matrix products
-alone, at the rate that this machine reaches for their sizes: forwards one product, backwards two (for the input and
-for the weights), nothing padded, the input side of a recurrent cell looked up. Target: within 2.5 times of it for the
-GRU at d = 128.
+The plain code is the simplest implementation: a loop over the steps of a padded batch through `Cell.step`, or a
+transformer on the padded batch, with the same loss, optimiser and draws. The floor is the time of the necessary matrix
+products, at the rate that this machine reaches for their sizes: one product forwards, two backwards (for the input and
+for the weights), no padding, the input side of a recurrent cell from a table. Target: at most 2.5 times the floor for
+the GRU at d = 128.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,34 +41,34 @@ def _rows(setting: Setting, task: Task, kind: str, d: int, named: str) -> Iterat
     def fresh() -> Network:
         return make_network(kind, d, len(task.vocabulary), generator(0, "network")).to(setting.device)
 
-    ours, theirs = fresh(), fresh()
-    calls = {"ours": lambda: train(ours, task, 0, OPTIONS), "plain": plain_updates(theirs, task)}
+    fast, plain = fresh(), fresh()
+    calls = {"symscope": lambda: train(fast, task, 0, OPTIONS), "plain code": plain_updates(plain, task)}
     products = necessary(kind, d, task)
     calls |= {product.what: product.run(setting.device) for product in products}
     took = in_turns(calls, ROUNDS, setting)
     floor = [UPDATES * sum(parts) for parts in zip(*(_seconds(p, took[p.what]) for p in products), strict=True)]
     sums = [f"{p.what}: {p.flops / 1e9:.3g} GFLOP at {p.rate(took[p.what]) / 1e9:.3g} GFLOP/s" for p in products]
-    for name, seconds in (("symscope", took["ours"]), ("plain code", took["plain"])):
-        yield Row.of(f"{named}: {name}", [UPDATES / s for s in seconds], "updates/s")
-    yield Row.of(f"{named}: against plain code", ratios(took["ours"], took["plain"]), "times faster")
+    for name in ("symscope", "plain code"):
+        yield Row.of(f"{named}: {name}", [UPDATES / s for s in took[name]], "updates/s")
+    yield Row.of(f"{named}: against plain code", ratios(took["symscope"], took["plain code"]), "times faster")
     yield Row.of(f"{named}: arithmetic floor", [UPDATES / s for s in floor], "updates/s", "; ".join(sums))
     target = "target: 2.5" if (kind, d) == ("gru", 128) else ""
-    yield Row.of(f"{named}: against the floor", ratios(floor, took["ours"]), "times slower", target)
+    yield Row.of(f"{named}: against the floor", ratios(floor, took["symscope"]), "times slower", target)
 
 
 def plain_updates(network: Network, task: Task) -> Callable[[], None]:
-    """As many updates as ours by the plain code."""
+    """The same number of updates by the plain code."""
     adam = torch.optim.Adam(network.parameters(), lr=OPTIONS.learning_rate)
     draws, dropout = generator(0, "draws"), generator(0, "dropout", device=next(network.parameters()).device)
 
     def update() -> None:
         quantities = task.draw_quantities(OPTIONS.batch, draws, task.trained)
-        there = task.draw(quantities, draws).to(next(network.parameters()).device)
-        tokens = there.tokens[:, :-1]
+        batch = task.draw(quantities, draws).to(next(network.parameters()).device)
+        tokens = batch.tokens[:, :-1]
         logits = network.readout(_features(network, tokens), dropout)
-        real = torch.arange(tokens.shape[1], device=tokens.device) < there.lengths[:, None] - 1
+        real = torch.arange(tokens.shape[1], device=tokens.device) < batch.lengths[:, None] - 1
         adam.zero_grad()
-        cross_entropy(logits[real], there.tokens[:, 1:][real]).backward()
+        cross_entropy(logits[real], batch.tokens[:, 1:][real]).backward()
         adam.step()
 
     return lambda: [update() for _ in range(UPDATES)] and None
@@ -78,17 +78,17 @@ def _features(network: Network, tokens: Tensor) -> Tensor:
     if not isinstance(network, RecurrentNetwork):
         return network.features(tokens)
     cell, after = network.cell, []
-    drives = cell.token_inputs()
-    states = drives.new_zeros(len(tokens), cell.width)
+    token_inputs = cell.token_inputs()
+    states = token_inputs.new_zeros(len(tokens), cell.width)
     for column in tokens.unbind(1):
-        states = cell.step(states, drives[column])
+        states = cell.step(states, token_inputs[column])
         after.append(states[:, cell.output])
     return torch.stack(after, 1)
 
 
 @dataclass(frozen=True)
 class Product:
-    """Matrix products of one size that an update needs: so many (m, k) by (k, n), forwards and twice backwards."""
+    """Matrix products of one size in an update: `times` products of (m, k) by (k, n), forwards and twice backwards."""
 
     what: str
     m: int
@@ -98,22 +98,22 @@ class Product:
 
     @property
     def flops(self) -> float:
-        """Of one update: two for a multiplication and an addition, three products."""
+        """Operations of one update: two for a multiplication and an addition, three products."""
         return 6.0 * self.times * self.m * self.k * self.n
 
     def run(self, device: str) -> Callable[[], None]:
-        """A hundred of them, to measure the rate."""
-        one, other = torch.randn(self.m, self.k, device=device), torch.randn(self.k, self.n, device=device)
+        """A call of a hundred products, to measure the rate."""
+        left, right = torch.randn(self.m, self.k, device=device), torch.randn(self.k, self.n, device=device)
         into = torch.empty(self.m, self.n, device=device)
 
         def products() -> None:
             for _ in range(100):
-                torch.mm(one, other, out=into)
+                torch.mm(left, right, out=into)
 
         return products
 
     def rate(self, seconds: list[float]) -> float:
-        """The best rate seen."""
+        """The best measured rate."""
         return 200.0 * self.m * self.k * self.n / min(seconds)
 
 
@@ -122,7 +122,7 @@ def _seconds(product: Product, measured: list[float]) -> list[float]:
 
 
 def necessary(kind: str, d: int, task: Task) -> list[Product]:
-    """What one update of a batch needs, by size, on average."""
+    """The matrix products of one update on an average batch, by size."""
     lengths = torch.tensor(task.trained).mul(2).add(1).double()  # BOS, n demo tokens, T, n responses; EOS is not fed
     tokens = round(OPTIONS.batch * float(lengths.mean()))
     steps = int(lengths.max())

@@ -1,8 +1,8 @@
-"""A task of your own, with its algorithm: as many responses as the larger of two groups has members.
+"""A task of the user, with its algorithm: the response is as long as the larger of two groups is large.
 
     BOS A B B A B T R R R EOS
 
-Run it with `python examples/own_task.py`; `docs/how-to/own-task.md` goes through it step by step.
+Run it with `python examples/own_task.py`; `docs/how-to/own-task.md` explains it step by step.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Generator, Tensor
 
 from symscope.algorithms import Algorithm, Category, Integer, Values
-from symscope.interventions import draw_interventions
+from symscope.interchange import draw_interventions
 from symscope.networks import make_network
 from symscope.seeds import generator
 from symscope.tasks import Task, TokenBatch, Vocabulary
@@ -24,7 +24,7 @@ DEMO, RESP = 0, 1
 
 @final
 class LargerGroup(Task):
-    """Two groups are shown, mixed; then the size of the larger is answered. That size is the quantity."""
+    """Members of two groups in random order, a trigger, and as many responses as the larger group has members."""
 
     name = "larger-group"
 
@@ -36,27 +36,28 @@ class LargerGroup(Task):
     def draw(self, quantities: Int[Tensor, " batch"], generator: Generator) -> TokenBatch:
         self.check_quantities(quantities)
         larger, batch = quantities[:, None], len(quantities)
-        smaller = (torch.rand(batch, 1, generator=generator) * (larger + 1)).long()  # 0 to as many
-        shown = larger + smaller
-        # The first `larger` places of an order drawn at random are one group, the next `smaller` the other.
-        place = torch.arange(2 * int(larger.max()))[None, :]
-        keys = torch.rand(batch, place.shape[1], generator=generator).masked_fill(place >= shown, 2.0)
+        smaller = (torch.rand(batch, 1, generator=generator) * (larger + 1)).long()  # from 0 to the size of the larger
+        members = larger + smaller
+        # In a random order of the members, the first `larger` of them are one group, and the next `smaller` the second.
+        position = torch.arange(2 * int(larger.max()))[None, :]
+        keys = torch.rand(batch, position.shape[1], generator=generator).masked_fill(position >= members, 2.0)
         rank = keys.argsort(1).argsort(1)
         a_is_larger = torch.rand(batch, 1, generator=generator) < 0.5
         groups = torch.where((rank < larger) == a_is_larger, self.a, self.b)
 
-        trigger, end = shown + 1, shown + larger + 2
-        place = torch.arange(int(end.max()) + 1)[None, :]
-        tokens = groups.gather(1, (place - 1).clamp(0, groups.shape[1] - 1).expand(batch, -1))
+        trigger, end = members + 1, members + larger + 2
+        position = torch.arange(int(end.max()) + 1)[None, :]
+        tokens = groups.gather(1, (position - 1).clamp(0, groups.shape[1] - 1).expand(batch, -1))
         tokens[:, 0] = self.vocabulary.bos
-        tokens[place == trigger] = self.trigger
-        tokens[(place > trigger) & (place < end)] = self.response
-        tokens[place == end] = self.vocabulary.eos
-        tokens[place > end] = self.vocabulary.pad
-        return TokenBatch(tokens, end[:, 0] + 1, (place > trigger) & (place <= end), quantities)
+        tokens[position == trigger] = self.trigger
+        tokens[(position > trigger) & (position < end)] = self.response
+        tokens[position == end] = self.vocabulary.eos
+        tokens[position > end] = self.vocabulary.pad
+        determined = (position > trigger) & (position <= end)
+        return TokenBatch(tokens, end[:, 0] + 1, determined, quantities)
 
     def sample_free_tokens(
-        self, allowed: Bool[Tensor, "batch vocabulary"], remaining: Int[Tensor, " batch"], generator: Generator
+        self, next_token_mask: Bool[Tensor, "batch vocabulary"], remaining: Int[Tensor, " batch"], generator: Generator
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
         member = torch.where(torch.rand(remaining.shape, generator=generator) < 0.5, self.a, self.b)
         return torch.where(remaining > 0, member, self.trigger), (remaining - 1).clamp(min=0)
@@ -68,14 +69,14 @@ class LargerGroup(Task):
 
 @final
 class CountBoth(Algorithm):
-    """Counts each group up; a response takes one off both, as long as there is one; ends when both are zero."""
+    """Counts the members of each group; a response subtracts 1 from both counts, and `EOS` follows if both are 0."""
 
     name = "count-both"
     variables = (Integer("a"), Integer("b"), Category("phase", ("demo", "resp")))
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        assert isinstance(task, LargerGroup)  # it is claimed
+        assert isinstance(task, LargerGroup)  # since `solves` is true
         token = torch.arange(len(task.vocabulary))
         self.a, self.b, self.trigger, self.response = task.a, task.b, task.trigger, task.response
         self.free = (token == task.a) | (token == task.b) | (token == task.trigger)
@@ -91,17 +92,20 @@ class CountBoth(Algorithm):
 
     def step(self, values: Values, tokens: Int[Tensor, " batch"]) -> Values:
         resp = values["phase"] == RESP
-        taken = ((tokens == self.response) & resp).long()
+        responses = ((tokens == self.response) & resp).long()
         return {
-            "a": (values["a"] + ((tokens == self.a) & ~resp) - taken).clamp(min=0),
-            "b": (values["b"] + ((tokens == self.b) & ~resp) - taken).clamp(min=0),
+            "a": (values["a"] + ((tokens == self.a) & ~resp) - responses).clamp(min=0),
+            "b": (values["b"] + ((tokens == self.b) & ~resp) - responses).clamp(min=0),
             "phase": torch.where(tokens == self.trigger, RESP, values["phase"]),
         }
 
     def next_token_mask(self, values: Values) -> Bool[Tensor, "batch vocabulary"]:
-        over = (values["a"] == 0) & (values["b"] == 0)
-        answer = torch.where(over[:, None], self.end, self.answer)
-        return torch.where((values["phase"] == RESP)[:, None], answer, self.free)
+        both_zero = (values["a"] == 0) & (values["b"] == 0)
+        determined = torch.where(both_zero[:, None], self.end, self.answer)
+        return torch.where((values["phase"] == RESP)[:, None], determined, self.free)
+
+    def demo_tokens_counted(self, values: Values) -> Int[Tensor, " batch"]:
+        return values["a"] + values["b"]
 
 
 def main(epochs: int = 60) -> None:
@@ -110,19 +114,20 @@ def main(epochs: int = 60) -> None:
     names = task.vocabulary.decode
 
     sequences = task.draw(torch.tensor([3]), generator(0, "example"))
-    print("a sequence:   ", *names(sequences.tokens[0].tolist()))
+    print("sequence:       ", *names(sequences.tokens[0].tolist()))
     for name, values in algorithm.run(sequences.tokens).items():
-        print(f"  {name:<11} ", *values[0].tolist())
+        print(f"  {name:<13} ", *values[0].tolist())
 
     drawn = draw_interventions(algorithm, ["a"], 1000, generator(0, "interventions"))
-    print("base:         ", *names(drawn.base[0, : drawn.base_positions[0] + 1].tolist()))
-    print("source:       ", *names(drawn.source[0, : drawn.source_positions[0] + 1].tolist()))
-    print("must follow:  ", *names(drawn.continuation[0, : drawn.lengths[0]].tolist()))
+    base, source = drawn.base, drawn.sources[0]
+    print("base:           ", *names(base.inputs[0, : base.position[0] + 1].tolist()))
+    print("source:         ", *names(source.inputs[0, : source.position[0] + 1].tolist()))
+    print("counterfactual: ", *names(drawn.targets[0, : drawn.lengths[0]].tolist()))
 
     network = make_network("gru", 24, len(task.vocabulary), generator(0, "network"))
     trained = train(network, task, 0, TrainingOptions(learning_rate=3e-3, batch=64, epochs=epochs, validate_every=5))
     last = trained.history[-1]
-    print(f"a GRU after {last.update} updates: {last.trained_accuracy:.0%} of its trials are right")
+    print(f"trial accuracy of a GRU after {last.update} updates: {last.trained_accuracy:.0%}")
 
 
 if __name__ == "__main__":

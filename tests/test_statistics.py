@@ -1,4 +1,4 @@
-"""Intervals and corrections: against closed forms, against other routes, and against known truth by simulation."""
+"""Intervals and corrections agree with closed forms, with independent computations, and with known truth."""
 
 import numpy as np
 import pytest
@@ -36,62 +36,62 @@ def test_wilson_agrees_with_its_closed_form():
 def test_differences_agree_with_newcombes_own_examples():
     # Newcombe 1998 (Statist. Med. 17, 873): 56/70 against 48/80; and 17, 2635-2650: a, b, c, d = 36, 12, 2, 0.
     assert difference(trials(56, 70), trials(48, 80))[1:3] == pytest.approx((0.0524, 0.3339), abs=1e-4)
-    one, other = (
+    first, second = (
         np.repeat(pattern, [36, 12, 2, 0]) for pattern in ([True, True, False, False], [True, False, True, False])
     )
-    assert paired_difference(one, other)[:3] == pytest.approx((0.2, 0.0569, 0.3404), abs=1e-4)
+    assert paired_difference(first, second)[:3] == pytest.approx((0.2, 0.0569, 0.3404), abs=1e-4)
 
 
 @pytest.mark.parametrize("agree", [0.0, 0.5, 0.9])
 def test_a_paired_difference_agrees_with_the_bootstrap_over_pairs(agree):
     draws = RNG(0)
-    one, fresh = draws.random(400) < 0.8, draws.random(400) < 0.6
-    other = np.where(draws.random(400) < agree, one, fresh)
-    ours = paired_difference(one, other)
-    theirs = bootstrap(
-        (one.astype(float), other.astype(float)), lambda a, b, axis: a.mean(axis) - b.mean(axis), paired=True,
+    first, fresh = draws.random(400) < 0.8, draws.random(400) < 0.6
+    second = np.where(draws.random(400) < agree, first, fresh)
+    ours = paired_difference(first, second)
+    expected = bootstrap(
+        (first.astype(float), second.astype(float)), lambda a, b, axis: a.mean(axis) - b.mean(axis), paired=True,
         vectorized=True, n_resamples=4000, method="percentile", rng=RNG(1),
     ).confidence_interval  # fmt: skip
-    assert ours[1:3] == pytest.approx(tuple(theirs), abs=0.012)
+    assert ours[1:3] == pytest.approx(tuple(expected), abs=0.012)
 
 
-def test_pairing_narrows_the_interval_and_the_p_value_tells_direction():
-    one = trials(90, 100)
-    other = trials(80, 100)
-    paired, apart = paired_difference(one, other), difference(one, other)
-    assert paired.high - paired.low < apart.high - apart.low
+def test_pairing_narrows_the_interval_and_p_values_are_one_sided():
+    first = trials(90, 100)
+    second = trials(80, 100)
+    paired, independent = paired_difference(first, second), difference(first, second)
+    assert paired.high - paired.low < independent.high - independent.low
     assert paired.p == pytest.approx(0.5**10)
-    assert apart.p == pytest.approx(fisher_exact([[90, 10], [80, 20]], alternative="greater").pvalue)
-    assert paired_difference(other, one).p == 1
-    assert paired_difference(one, one) == Difference(0, *paired_difference(one, one)[1:3], 1)
+    assert independent.p == pytest.approx(fisher_exact([[90, 10], [80, 20]], alternative="greater").pvalue)
+    assert paired_difference(second, first).p == 1
+    assert paired_difference(first, first) == Difference(0, *paired_difference(first, first)[1:3], 1)
 
 
 @pytest.mark.parametrize("shares", [(0.98, 0.02), (0.6, 0.5)])
 def test_differences_hold_their_level(shares):
-    draws, inside = RNG(0), {"paired": 0, "apart": 0}
+    draws, inside = RNG(0), {"paired": 0, "independent": 0}
     for _ in range(400):
         chance = draws.random((3, 120))
-        one, same, other = chance[0] < shares[0], chance[0] < shares[1], chance[1] < shares[1]
+        first, paired, independent = chance[0] < shares[0], chance[0] < shares[1], chance[1] < shares[1]
         truth = shares[0] - shares[1]
-        inside["paired"] += paired_difference(one, same).low <= truth <= paired_difference(one, same).high
-        inside["apart"] += difference(one, other).low <= truth <= difference(one, other).high
+        inside["paired"] += paired_difference(first, paired).low <= truth <= paired_difference(first, paired).high
+        inside["independent"] += difference(first, independent).low <= truth <= difference(first, independent).high
     assert min(inside.values()) >= 400 * 0.95 - 3 * (400 * 0.05 * 0.95) ** 0.5
 
 
-def test_above_all_is_above_the_nearest_with_the_widest_doubt():
-    near, sure = Difference(0.2, 0.1, 0.3, 0.01), Difference(0.5, 0.05, 0.9, 0.2)
-    assert above_all({"a": sure, "b": near}) == ("b", Difference(0.2, 0.05, 0.3, 0.2))
+def test_above_all_has_the_smallest_difference_and_the_largest_uncertainty():
+    small, uncertain = Difference(0.2, 0.1, 0.3, 0.01), Difference(0.5, 0.05, 0.9, 0.2)
+    assert above_all({"a": uncertain, "b": small}) == ("b", Difference(0.2, 0.05, 0.3, 0.2))
     with pytest.raises(InvalidArgumentError, match="nothing to compare with"):
         above_all({})
 
 
-def test_bootstrap_of_one_seed_agrees_with_the_plain_one():
+def test_bootstrap_of_a_single_seed_agrees_with_scipy():
     values = RNG(0).normal(size=300).round(2)
-    theirs = bootstrap((values,), np.mean, n_resamples=9999, method="percentile", rng=RNG(1)).confidence_interval
-    assert hierarchical_bootstrap([values]) == pytest.approx(tuple(theirs), abs=0.01)
+    expected = bootstrap((values,), np.mean, n_resamples=9999, method="percentile", rng=RNG(1)).confidence_interval
+    assert hierarchical_bootstrap([values]) == pytest.approx(tuple(expected), abs=0.01)
 
 
-def test_bootstrap_of_seeds_agrees_with_drawing_them_one_by_one():
+def test_bootstrap_of_seeds_agrees_with_explicit_resampling():
     outcomes = [RNG(seed).random(200) < share for seed, share in enumerate((0.9, 0.95, 0.6, 0.99))]
     draws, means = RNG(9), []
     for _ in range(3000):
@@ -102,7 +102,7 @@ def test_bootstrap_of_seeds_agrees_with_drawing_them_one_by_one():
 
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_bootstrap_covers_the_mean_over_networks(seeds):
-    """True IIAs spread with sd 0.1 around 0.7: an interval over trials alone misses it nearly always."""
+    """True IIAs have mean 0.7 and sd 0.1; an interval over trials alone rarely contains the mean."""
     draws, inside, flat = RNG(0), 0, 0
     for _ in range(300):
         shares = np.clip(draws.normal(0.7, 0.1, size=seeds), 0, 1)
@@ -111,11 +111,11 @@ def test_bootstrap_covers_the_mean_over_networks(seeds):
         inside += low <= 0.7 <= high
         low, high = wilson(int(sum(seen.sum() for seen in outcomes)), 500 * seeds)
         flat += low <= 0.7 <= high
-    assert inside / 300 > {5: 0.84, 10: 0.89}[seeds]  # percentiles of few seeds fall somewhat short of 0.95
+    assert inside / 300 > {5: 0.84, 10: 0.89}[seeds]  # percentile intervals of few seeds cover a little less than 0.95
     assert flat / 300 < 0.6
 
 
-def test_holm_rejects_what_its_steps_reject():
+def test_holm_agrees_with_its_stepwise_definition():
     draws = RNG(0)
     for n in (1, 2, 7):
         p = draws.random(n) ** 3
@@ -135,14 +135,14 @@ def test_errors():
         wilson(5, 4)
     with pytest.raises(InvalidArgumentError, match="got 3 and 4"):
         paired_difference(trials(1, 3), trials(1, 4))
-    with pytest.raises(InvalidArgumentError, match="trials of each"):
+    with pytest.raises(InvalidArgumentError, match="trials of each seed"):
         hierarchical_bootstrap([trials(1, 3), trials(0, 0)])
     with pytest.raises(InvalidArgumentError, match="between 0 and 1"):
         holm([0.5, 1.5])
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 6])
-def test_a_bootstrap_of_means_agrees_with_the_one_over_single_trials(seeds):
+def test_a_bootstrap_of_means_agrees_with_the_bootstrap_over_trials(seeds):
     draws = RNG(0)
     outcomes = [draws.random(500) < level for level in draws.uniform(0.6, 0.9, seeds)]
     networks = [Estimate(float(o.mean()), float(o.mean() * (1 - o.mean()) / len(o))) for o in outcomes]
@@ -153,11 +153,11 @@ def test_a_bootstrap_of_means_agrees_with_the_one_over_single_trials(seeds):
 
 
 def test_a_weighted_sum_of_means_has_the_spread_of_its_parts():
-    one, other = [Estimate(x, 0.0) for x in (0.1, 0.3, 0.4, 0.6)], [Estimate(x, 0.0) for x in (0.2, 0.2, 0.3, 0.5)]
-    apart = bootstrap_of_means([(1.0, one), (-1.0, other)], threshold=0.0)
-    assert apart.value == pytest.approx(0.05)
+    first, second = [Estimate(x, 0.0) for x in (0.1, 0.3, 0.4, 0.6)], [Estimate(x, 0.0) for x in (0.2, 0.2, 0.3, 0.5)]
+    result = bootstrap_of_means([(1.0, first), (-1.0, second)], threshold=0.0)
+    assert result.value == pytest.approx(0.05)
     expected = 1.96 * (np.var([0.1, 0.3, 0.4, 0.6], ddof=1) / 4 + np.var([0.2, 0.2, 0.3, 0.5], ddof=1) / 4) ** 0.5
-    assert (apart.high - apart.low) / 2 == pytest.approx(expected, rel=0.1)
-    assert apart.p == pytest.approx(0.346, abs=0.06)  # 0.4 standard errors above the threshold
+    assert (result.high - result.low) / 2 == pytest.approx(expected, rel=0.1)
+    assert result.p == pytest.approx(0.346, abs=0.06)  # 0.4 standard errors above the threshold
     with pytest.raises(InvalidArgumentError, match="at least one group"):
         bootstrap_of_means([(1.0, [])], threshold=0.0)

@@ -1,7 +1,7 @@
-"""One family of errors: each says what was wrong, with the value, and what to do about it.
+"""The errors of symscope. A message names the wrong value and the remedy.
 
-Everything that symscope raises on purpose is a `SymscopeError`, so a caller can catch the family; where a
-standard exception says the same (`ValueError`, `FileNotFoundError`), the class inherits from it as well.
+All errors inherit from `SymscopeError`, so that a caller can catch them together. Where a standard exception has the
+same meaning (`ValueError`, `OSError`, ...), the class inherits from it as well.
 """
 
 from __future__ import annotations
@@ -12,20 +12,26 @@ from typing import Any
 
 
 class SymscopeError(Exception):
-    """Base of the family."""
+    """Base class of all errors of symscope."""
 
 
 class InvalidArgumentError(SymscopeError, ValueError):
-    """An argument is outside what the function can work with."""
+    """An argument is not valid."""
 
 
 class UnknownNameError(SymscopeError, LookupError):
-    """A name (task, algorithm, variable, preset, ...) is not among the known ones."""
+    """There is no task, algorithm, variable, preset, ... of this name.
+
+    Attributes:
+        kind: what the name should be, such as `"task"`.
+        name: the unknown name.
+        known: the known names, sorted.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
+        similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(repr(n) for n in similar)}? " if similar else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}known: {', '.join(names) or 'none'}")
         self.kind, self.name, self.known = kind, name, names
 
@@ -35,7 +41,12 @@ class ImportPathError(InvalidArgumentError, ImportError):
 
 
 class ConfigurationError(SymscopeError, ValueError):
-    """A study's declaration is wrong; all of its faults are in `faults`, reported together."""
+    """The declaration of a study has faults.
+
+    Attributes:
+        where: the file, or another name of the declaration.
+        faults: all faults, one sentence each.
+    """
 
     def __init__(self, where: str, faults: list[str]) -> None:
         lines = "\n".join(f"  - {fault}" for fault in faults)
@@ -44,23 +55,27 @@ class ConfigurationError(SymscopeError, ValueError):
 
 
 class BrokenLawError(SymscopeError, AssertionError):
-    """A task, algorithm, network or alignment function breaks a law of its family; the message says which."""
+    """A task, algorithm, network or alignment function breaks a law of its family; the message names the law."""
 
 
 class CheckpointError(SymscopeError):
-    """A checkpoint or stored result is damaged, or belongs to something else."""
+    """A checkpoint or stored result is damaged, or does not belong to the network, study or training that reads it."""
 
 
 class StoreError(SymscopeError, OSError):
-    """A folder of results cannot be used: not writable, or it holds another study."""
+    """A folder of results cannot be used: it is not writable, or it holds the results of a different study."""
 
 
 class ClusterError(SymscopeError, ConnectionError):
-    """A cluster cannot be reached, or has not what is asked of it."""
+    """A cluster cannot be reached, or does not have the requested resources."""
 
 
 class NonFiniteError(SymscopeError, ArithmeticError):
-    """A loss or a state became NaN or infinite; the message says at which step, `best` is what was good until then."""
+    """A loss or a state became NaN or infinite; the message names the step.
+
+    Attributes:
+        best: the best results before that step.
+    """
 
     def __init__(self, message: str, best: Sequence[Any] = ()) -> None:
         super().__init__(message)

@@ -7,8 +7,7 @@ from symscope.alignment import Alignment, AlignmentFunction, Results, read_align
 from symscope.alignment._files import ALIGNMENTS, RESULTS
 from symscope.errors import CheckpointError
 from symscope.networks import Network
-from symscope.training import load_network
-from symscope.training.checkpoints import load_tensors
+from symscope.training import load_network, read_facts
 
 
 def load(
@@ -29,14 +28,11 @@ def load(
         CheckpointError: the file is missing, damaged, or holds something else.
     """
     path = Path(path)
-    kind = load_tensors(path)[1].get("kind")
+    kind = read_facts(path).get("kind")
     if kind == RESULTS:
         return Results(read_results(path, classes))
     if kind == ALIGNMENTS:
         return read_alignments(path, classes)
     if kind != "network":
         raise CheckpointError(f"{path} holds neither a network, nor results, nor alignments")
-    if network is None:
-        return load_network(path)
-    load_network(path, network)
-    return network
+    return load_network(path, network)

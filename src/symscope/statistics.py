@@ -1,8 +1,8 @@
-"""How sure is a share? Intervals, differences between shares, and the correction for many claims at once.
+"""Statistics of shares: confidence intervals, differences between shares, and corrections for multiple tests.
 
-Two sources of chance stand behind every IIA: which interventions were drawn, and which networks (seeds) there are. A
-single run has only the first (`wilson`), several seeds have both (`hierarchical_bootstrap`). scipy is imported where it
-is used: it takes a second, and `import symscope` should not.
+An IIA varies with the sample of interventions and with the sample of networks (seeds). For a single network only the
+first source of variation is known (`wilson`), for several networks both are (`hierarchical_bootstrap`). scipy is
+imported inside the functions that use it, so that `import symscope` stays fast.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,19 +16,27 @@ from numpy import ndarray
 from symscope.errors import InvalidArgumentError
 
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of all intervals."""
 RESAMPLES = 10_000
+"""Default number of bootstrap resamples."""
 
 
 class Interval(NamedTuple):
-    """A 95% interval."""
+    """A 95% confidence interval."""
 
     low: float
     high: float
 
 
 class Difference(NamedTuple):
-    """How much higher one share is than another, and how likely at least so much is where there is no difference."""
+    """A difference between two shares.
+
+    Attributes:
+        value: the difference.
+        low: lower end of its 95% interval.
+        high: upper end of its 95% interval.
+        p: one-sided p-value, the probability of a difference of at least `value` if there is none.
+    """
 
     value: float
     low: float
@@ -37,69 +45,84 @@ class Difference(NamedTuple):
 
 
 def wilson(hits: int, n: int) -> Interval:
-    """The Wilson interval of a share of `n` independent trials (Wilson 1927)."""
+    """The Wilson interval of a share of independent trials (Wilson 1927).
+
+    Args:
+        hits: number of successes.
+        n: number of trials.
+
+    Raises:
+        InvalidArgumentError: there are no trials, or more successes than trials.
+    """
     from scipy.stats import binomtest  # noqa: PLC0415
 
     if not 0 <= hits <= n or n < 1:
-        raise InvalidArgumentError(f"a share is of at least one trial, and of at most all; got {hits} of {n}")
+        raise InvalidArgumentError(f"a share needs trials, and at most as many successes; got {hits} of {n}")
     low, high = binomtest(hits, n).proportion_ci(LEVEL, "wilson")
     return Interval(float(low), float(high))
 
 
-def paired_difference(one: Bool[ndarray, " trials"], other: Bool[ndarray, " others"]) -> Difference:
-    """How much more often `one` succeeded than `other` in the same trials (the same test interventions).
+def paired_difference(first: Bool[ndarray, " trials"], second: Bool[ndarray, " second_trials"]) -> Difference:
+    """The share of successes in `first` minus that in `second`, in the same trials (the same test interventions).
 
-    The interval is Newcombe's (1998, method 10), which holds its level also where a share is 0 or 1; p is that of the
+    The interval is Newcombe's (1998, method 10), which is valid also for shares of 0 and 1. The p-value is that of the
     one-sided exact McNemar test.
+
+    Raises:
+        InvalidArgumentError: the numbers of trials differ.
     """
     from scipy.stats import binomtest  # noqa: PLC0415
 
-    if one.shape != other.shape:
-        raise InvalidArgumentError(f"paired trials are the same ones; got {len(one)} and {len(other)}")
-    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
-    both, neither = int((one & other).sum()), int((~one & ~other).sum())
-    product = (both + only_one) * (neither + only_other) * (both + only_other) * (neither + only_one)
-    covariance = both * neither - only_one * only_other
+    if first.shape != second.shape:
+        raise InvalidArgumentError(f"paired samples have the same number of trials, got {len(first)} and {len(second)}")
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    product = (both + only_first) * (neither + only_second) * (both + only_second) * (neither + only_first)
+    covariance = both * neither - only_first * only_second
     if covariance > 0:
-        covariance = max(covariance - len(one) / 2, 0)  # the method's correction for continuity
+        covariance = max(covariance - len(first) / 2, 0)  # the method's correction for continuity
     phi = covariance / product**0.5 if product else 0.0
-    low, high = _newcombe(one, other, phi)
-    unequal = only_one + only_other
-    p = float(binomtest(only_one, unequal, alternative="greater").pvalue) if unequal else 1.0
-    return Difference(float(one.mean() - other.mean()), low, high, p)
+    low, high = _newcombe(first, second, phi)
+    unequal = only_first + only_second
+    p = float(binomtest(only_first, unequal, alternative="greater").pvalue) if unequal else 1.0
+    return Difference(float(first.mean() - second.mean()), low, high, p)
 
 
-def difference(one: Bool[ndarray, " trials"], other: Bool[ndarray, " others"]) -> Difference:
-    """How much more often `one` succeeded than `other` in trials drawn apart.
+def difference(first: Bool[ndarray, " trials"], second: Bool[ndarray, " second_trials"]) -> Difference:
+    """The share of successes in `first` minus that in `second`, in independent samples of trials.
 
-    The interval is Newcombe's (1998, hybrid score); p is that of Fisher's exact test, one-sided.
+    The interval is Newcombe's (1998, hybrid score). The p-value is that of Fisher's exact test, one-sided.
     """
     from scipy.stats import hypergeom  # noqa: PLC0415
 
-    low, high = _newcombe(one, other, 0.0)
-    hits = int(one.sum())
-    p = hypergeom.sf(hits - 1, len(one) + len(other), hits + int(other.sum()), len(one))
-    return Difference(float(one.mean() - other.mean()), low, high, float(p))
+    low, high = _newcombe(first, second, 0.0)
+    hits = int(first.sum())
+    p = hypergeom.sf(hits - 1, len(first) + len(second), hits + int(second.sum()), len(first))
+    return Difference(float(first.mean() - second.mean()), low, high, float(p))
 
 
-def _newcombe(one: Bool[ndarray, " trials"], other: Bool[ndarray, " others"], phi: float) -> Interval:
-    (p1, low1, high1), (p2, low2, high2) = ((s.mean(), *wilson(int(s.sum()), len(s))) for s in (one, other))
+def _newcombe(first: Bool[ndarray, " trials"], second: Bool[ndarray, " second_trials"], phi: float) -> Interval:
+    (p1, low1, high1), (p2, low2, high2) = ((s.mean(), *wilson(int(s.sum()), len(s))) for s in (first, second))
 
-    def half(of_one: float, of_other: float) -> float:
-        return max(of_one**2 - 2 * phi * of_one * of_other + of_other**2, 0.0) ** 0.5
+    def half(of_first: float, of_second: float) -> float:
+        return max(of_first**2 - 2 * phi * of_first * of_second + of_second**2, 0.0) ** 0.5
 
     value = p1 - p2
     return Interval(float(value - half(p1 - low1, high2 - p2)), float(value + half(high1 - p1, p2 - low2)))
 
 
 def above_all(differences: Mapping[str, Difference]) -> tuple[str, Difference]:
-    """The least of several differences: how far something is above the best of what it is held against, and which.
+    """The smallest of several differences, such as those between an alignment and its controls, and its name.
 
-    It is above all of them only if it is above each, so the lowest of the lower ends and the highest p hold their level
-    without any correction (an intersection-union test, Berger 1982). The upper end is that of the nearest.
+    A share is above all others only if it is above each of them. So the smallest lower end and the largest p-value keep
+    their level without a correction (an intersection-union test, Berger 1982). The upper end is that of the smallest
+    difference.
+
+    Args:
+        differences: the differences, by the name of what is subtracted.
 
     Raises:
-        InvalidArgumentError: there is nothing to be above.
+        InvalidArgumentError: there are no differences.
     """
     if not differences:
         raise InvalidArgumentError("nothing to compare with: no differences")
@@ -113,30 +136,30 @@ def hierarchical_bootstrap(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The percentile interval of a mean over seeds and, within each, trials; each seed weighs the same.
+    """The percentile interval of a mean over seeds and over the trials of each seed; all seeds have equal weight.
 
-    Of S seeds, S - 1 are drawn with replacement, and of each as many trials as it has: so the spread over seeds is
-    right on average however few there are (Rao and Wu 1988); drawing all S would make it too small by (S - 1) / S. The
-    chance in the trials is counted a little too high. Of two seeds, the interval is about from one to the other; of
-    one, it speaks of the trials only.
+    Each resample draws S - 1 of the S seeds with replacement, and as many trials of each as it has. So the variance
+    over seeds is unbiased for any number of seeds (Rao and Wu 1988); with S draws it would be too small by (S - 1) / S.
+    The variance over trials is slightly overestimated. For two seeds, the interval is about the range between them; for
+    a single seed, it covers only the variation over trials.
 
     Args:
-        outcomes: one entry a seed: its trials, true or false, or any numbers (such as paired differences).
+        outcomes: the trials of each seed: true or false, or numbers (such as paired differences).
         seed: of the resampling.
-        resamples: how often.
+        resamples: number of resamples.
 
     Raises:
-        InvalidArgumentError: no seeds, or one without a trial.
+        InvalidArgumentError: there are no seeds, or a seed has no trials.
     """
     if not outcomes or any(len(trials) == 0 for trials in outcomes):
-        raise InvalidArgumentError("a bootstrap needs at least one seed, and trials of each")
+        raise InvalidArgumentError("a bootstrap needs at least one seed, and trials of each seed")
     draws, many = np.random.default_rng(seed), len(outcomes)
     times = draws.multinomial(max(many - 1, 1), np.full(many, 1 / many), size=resamples)
     total = np.zeros(resamples)
     for trials, drawn in zip(outcomes, times.T, strict=True):
         values, counts = np.unique(np.asarray(trials, dtype=float), return_counts=True)
-        # Trials drawn with replacement are counts of the distinct values: no trial is ever copied. A seed that is drawn
-        # several times has its trials drawn anew each time.
+        # Trials drawn with replacement are counts of the distinct values, so no trial is copied. The trials of a seed
+        # that is drawn several times are drawn independently each time.
         resampled = draws.multinomial(len(trials) * drawn, counts / len(trials))
         total += (resampled @ values) / len(trials)
     low, high = np.quantile(total / max(many - 1, 1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -147,16 +170,16 @@ def hierarchical_bootstrap(
 def share_over_seeds(hits: tuple[int, ...], trials: tuple[int, ...]) -> Interval:
     """The interval of a share that was measured in several networks, over networks and trials.
 
-    That of the hierarchical bootstrap, and never narrower than the trials alone would make it (Wilson's, over all of
-    them): a bootstrap of networks that agree perfectly would claim to know without any doubt. Of one network it is
-    Wilson's, and speaks of the trials only.
+    It is the interval of the hierarchical bootstrap, widened where necessary to contain the Wilson interval of all
+    trials: for networks that agree perfectly, the bootstrap alone would have no width. For a single network it is the
+    Wilson interval, which covers only the variation over trials.
 
     Args:
-        hits: successes, one entry a seed.
-        trials: of how many, one entry a seed.
+        hits: number of successes of each seed.
+        trials: number of trials of each seed.
 
     Raises:
-        InvalidArgumentError: no seeds, one without a trial, or more successes than trials.
+        InvalidArgumentError: there are no seeds, a seed has no trials, or more successes than trials.
     """
     low, high = wilson(sum(hits), sum(trials))
     if len(hits) > 1:
@@ -166,7 +189,12 @@ def share_over_seeds(hits: tuple[int, ...], trials: tuple[int, ...]) -> Interval
 
 
 class Estimate(NamedTuple):
-    """What was measured in one network (one seed), and the variance of that over its trials."""
+    """A measurement in one network.
+
+    Attributes:
+        value: the measured value.
+        variance: its variance over the trials.
+    """
 
     value: float
     variance: float
@@ -178,22 +206,24 @@ def bootstrap_of_means(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Difference:
-    """A weighted sum of the means of groups of networks, by the scheme of `hierarchical_bootstrap`; p is of its excess.
+    """A weighted sum of the means of groups of networks, with its bootstrap interval.
 
-    For what is no plain share: differences of shares, slopes over many of them. The trials of a network enter as a
-    normal deviate of their variance, which is what resampling many of them comes to.
+    It is for statistics other than shares, such as differences of shares, and slopes. Networks are resampled as in
+    `hierarchical_bootstrap`; the variation over the trials of a network is a normal deviate, which is the limit of
+    resampling for many trials.
 
     Args:
-        groups: the weight of each group, and its networks.
-        threshold: p is the share of resamples that are not above it, one counted on top (Davison and Hinkley 1997).
+        groups: the weight of each group, and the measurements in its networks.
+        threshold: the p-value is that of the hypothesis that the sum is not above this number: the share of resamples
+            that are not above it, with 1 added to both counts (Davison and Hinkley 1997).
         seed: of the resampling.
-        resamples: how often.
+        resamples: number of resamples.
 
     Raises:
-        InvalidArgumentError: no groups, or one without a network.
+        InvalidArgumentError: there are no groups, or a group has no network.
     """
     if not groups or any(not networks for _, networks in groups):
-        raise InvalidArgumentError("a bootstrap needs at least one group, and a network in each")
+        raise InvalidArgumentError("a bootstrap needs at least one group, and at least one network in each group")
     draws = np.random.default_rng(seed)
     value, total = 0.0, np.zeros(resamples)
     for weight, networks in groups:
@@ -209,10 +239,13 @@ def bootstrap_of_means(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, in the same order (Holm 1979): at most one in twenty tables errs at 0.05.
+    """p-values with Holm's correction (1979) for multiple tests, in the same order.
+
+    Rejecting all hypotheses with a corrected p-value of at most 0.05 has a probability of at most 0.05 of any false
+    rejection.
 
     Raises:
-        InvalidArgumentError: a p-value outside 0 to 1.
+        InvalidArgumentError: a p-value is not between 0 and 1.
     """
     p = np.asarray(p_values, dtype=float)
     if not ((p >= 0) & (p <= 1)).all():

@@ -163,7 +163,7 @@ def read_void(reference):
         reference.state = {"value": 0}
 
 
-def next_names(algorithm, reference):
+def allowed_names(algorithm, reference):
     """The names that may come next, or `FOREVER`."""
     answer = reference.next()
     if answer == FOREVER:

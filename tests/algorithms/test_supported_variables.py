@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from symscope.interventions import draw_interventions
 
 from symscope.algorithms import (
     ALGORITHMS,
@@ -15,6 +14,7 @@ from symscope.algorithms import (
     supported_variables,
 )
 from symscope.errors import InvalidArgumentError, UnknownNameError
+from symscope.interchange import draw_interventions
 from symscope.seeds import generator
 from symscope.tasks import TASKS, make_task, multi_object
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from symscope.interventions import continue_from, draw_interventions
-from tests.algorithms.reference import FOREVER, next_names, plain, read_void, value
+from tests.algorithms.reference import FOREVER, allowed_names, plain, read_void, value
 
 from symscope.algorithms import Increment, UpDown, UpUp, make_algorithm, supported_variables
+from symscope.interchange import continue_from, draw_interventions
 from symscope.seeds import generator
 from symscope.tasks import make_task, multi_object
 
@@ -16,7 +16,7 @@ SMALL = {"quantities": range(1, 8), "held_out": [4]}
 def follow(algorithm, reference, names, determined):
     """Checks a continuation token by token."""
     for step, name in enumerate(names):
-        possible = next_names(algorithm, reference)
+        possible = allowed_names(algorithm, reference)
         assert possible != FOREVER
         assert name in possible
         assert determined[step] == (len(possible) == 1)
@@ -37,15 +37,15 @@ def test_what_follows_a_swap(task_name, name, variable):
     for row in range(len(drawn)):
         base, source = (
             plain(algorithm, decode(tokens[row, : at[row] + 1].tolist()))
-            for tokens, at in ((drawn.base, drawn.base_positions), (drawn.source, drawn.source_positions))
+            for tokens, at in ((run.inputs, run.position) for run in (drawn.base, *drawn.sources))
         )
         for entry in algorithm.variables:
-            assert value(entry, drawn.base_values[entry.name][row]) == base.state[entry.name]
-            assert value(entry, drawn.source_values[entry.name][row]) == source.state[entry.name]
+            assert value(entry, drawn.base.values[entry.name][row]) == base.state[entry.name]
+            assert value(entry, drawn.sources[0].values[entry.name][row]) == source.state[entry.name]
         base.state[variable] = source.state[variable]
-        then = decode(drawn.continuation[row, : drawn.lengths[row]].tolist())
-        follow(algorithm, base, then, drawn.determined[row].tolist())
-        assert not drawn.determined[row, drawn.lengths[row] :].any()
+        then = decode(drawn.targets[row, : drawn.lengths[row]].tolist())
+        follow(algorithm, base, then, drawn.target_mask[row].tolist())
+        assert not drawn.target_mask[row, drawn.lengths[row] :].any()
         if "T" in then:
             before = [token for token in then[: then.index("T")] if token != "V"]
             assert len(before) <= 3
@@ -68,7 +68,7 @@ def test_swaps_without_an_end_are_those_of_the_reference(name, variable):
     )
     swapped = {**base_values, variable: source_values[variable][shuffled]}
     more = torch.randint(4, (140,), generator=generator(5))
-    then = continue_from(algorithm, swapped, more, generator(6))
+    tokens, _, ends = continue_from(algorithm, swapped, more, generator(6))
     for row in range(140):
         reference = plain(algorithm, task.vocabulary.decode(base.tokens[row, : cuts[0][row] + 1].tolist()))
         index = int(shuffled[row])
@@ -81,10 +81,10 @@ def test_swaps_without_an_end_are_those_of_the_reference(name, variable):
         while (answer := reference.next()) not in ("EOS", FOREVER):
             reference.read(answer)
             length += 1
-        assert bool(then.ends[row]) == (answer == "EOS")
+        assert bool(ends[row]) == (answer == "EOS")
         if answer == "EOS":
-            assert int((then.tokens[row] == task.response).sum()) == length
-    assert 0 < then.ends.sum() < 140
+            assert int((tokens[row] == task.response).sum()) == length
+    assert 0 < ends.sum() < 140
 
 
 def test_the_share_of_swaps_without_an_end_is_reported():
@@ -92,22 +92,22 @@ def test_the_share_of_swaps_without_an_end_is_reported():
     # is passed where Resp Count of the base is 2 or 3, or 3: (2 + 1) of 49 pairs.
     algorithm = UpUp(multi_object(quantities=[3], held_out=[]))
     drawn = draw_interventions(algorithm, ["demo_count"], 20_000, generator(0))
-    assert drawn.redrawn == pytest.approx(3 / 49, abs=5 * (3 / 49 / 20_000) ** 0.5)
+    assert drawn.rejection_rate == pytest.approx(3 / 49, abs=5 * (3 / 49 / 20_000) ** 0.5)
     # Resp Count of the source is 1, 2, 3 at a cut each. Of the base's cuts, those with Demo Count 3 (T and responses)
     # are never passed. At Demo Count 1, m more come: passed by 2 if m = 0, by 3 if m < 2; at 2: by 3 if m = 0.
     drawn = draw_interventions(algorithm, ["resp_count"], 20_000, generator(1))
-    assert drawn.redrawn == pytest.approx(1 / 49, abs=5 * (1 / 49 / 20_000) ** 0.5)
+    assert drawn.rejection_rate == pytest.approx(1 / 49, abs=5 * (1 / 49 / 20_000) ** 0.5)
     for name in ("demo_count", "resp_count"):
         assert len(draw_interventions(algorithm, [name], 300, generator(2))) == 300
-    assert draw_interventions(UpDown(algorithm.task), ["count", "phase"], 300, generator(0)).redrawn == 0
+    assert draw_interventions(UpDown(algorithm.task), ["count", "phase"], 300, generator(0)).rejection_rate == 0
 
 
 def continuation(algorithm, **values):
     """Names of the tokens that follow a state, without further demo tokens."""
     start = algorithm.start(1)
     state = {**start, **{key: torch.tensor([entry], dtype=start[key].dtype) for key, entry in values.items()}}
-    then = continue_from(algorithm, state, torch.tensor([0]), generator(0))
-    return algorithm.task.vocabulary.decode(then.tokens[0].tolist()) if then.ends[0] else FOREVER
+    tokens, _, ends = continue_from(algorithm, state, torch.tensor([0]), generator(0))
+    return algorithm.task.vocabulary.decode(tokens[0].tolist()) if ends[0] else FOREVER
 
 
 def test_terminal_values_end_at_once():

@@ -3,9 +3,9 @@
 import hypothesis.strategies as st
 import torch
 from hypothesis import given
-from symscope.interventions import continue_from
 
 from symscope.algorithms import UpDown, UpUp
+from symscope.interchange import continue_from
 from symscope.seeds import generator
 from symscope.tasks import same_object
 
@@ -27,10 +27,11 @@ def test_they_agree_without_interventions(quantities, seed):
 def responses(algorithm, values, swaps):
     """Number of response tokens that follow each swap, None if there is no end."""
     rows = len(values["phase"])
-    then = continue_from(algorithm, {**values, **swaps}, torch.zeros(rows, dtype=torch.long), generator(0))
+    continuations, _, ends = continue_from(
+        algorithm, {**values, **swaps}, torch.zeros(rows, dtype=torch.long), generator(0)
+    )
     return [
-        int((tokens == TASK.response).sum()) if ends else None
-        for tokens, ends in zip(then.tokens, then.ends, strict=True)
+        int((tokens == TASK.response).sum()) if end else None for tokens, end in zip(continuations, ends, strict=True)
     ]
 
 

@@ -39,6 +39,7 @@ def score_rows(where, variable, function, k, levels, *, n=10_000):
                     "n": n,
                     "restart": seed % 2 if searched else None,
                     "validation_iia": min(1.0, iia + 0.004) if searched else None,
+                    "restarts": 2 if searched else None,
                     "total_steps": 1200 + 100 * seed if searched else None,
                 }
             )
@@ -258,7 +259,15 @@ def development(seeds=(0, 1), sizes=(48,)) -> pl.DataFrame:
                 for variable, level in (("Count", 0.05 + 0.9 * learned**1.5), ("Phase", 0.4 + 0.59 * learned)):
                     found = {"variable": variable, "site": "h", "function": "orthogonal", "k": d // 2}
                     rows.append(
-                        {**where, **found, "epoch": epoch, "trial_accuracy": round(learned, 3), "trials": 300}
+                        {
+                            **where,
+                            **found,
+                            "epoch": epoch,
+                            "trial_accuracy": round(learned, 3),
+                            "trials": 300,
+                            "restarts": 1,
+                            "total_steps": 200,
+                        }
                         | _share("iia", round(level, 3))
                     )
     return make_table("development", rows)

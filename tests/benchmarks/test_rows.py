@@ -1,4 +1,4 @@
-"""The bench's own arithmetic, and that a section runs from its command line."""
+"""Arithmetic of the rows, and a section run from the command line."""
 
 import pytest
 from benchmarks.__main__ import SECTIONS, main
@@ -22,7 +22,7 @@ def test_ratios_are_taken_round_by_round():
     assert ratios([1, 2], [10, 40]) == [10, 20]
 
 
-def test_an_unknown_section_is_refused_with_the_known_ones(capsys):
+def test_an_unknown_section_is_refused_with_the_list_of_sections(capsys):
     with pytest.raises(SystemExit):
         main(["serach"])
     assert next(iter(SECTIONS)) in capsys.readouterr().err

@@ -37,6 +37,9 @@ class Wrapped(Network):
     def run_until(self, tokens, positions, site):
         return self._call("run_until", tokens, positions, site)
 
+    def states_at(self, tokens, positions, site):
+        return self._call("states_at", tokens, positions, site)
+
     def resume(self, state, fed, target_mask):
         return self._call("resume", state, fed, target_mask)
 
@@ -45,7 +48,7 @@ class Wrapped(Network):
 
 
 def storing(name, tensor):
-    """A spoil of `run_until`: the run state stores `tensor(state)` besides."""
+    """A spoil of `run_until`: the run state also stores `tensor(state)`."""
 
     def change(net, state, *_):
         return RunState(state.site, state.states, {**state.stored, name: tensor(state)})
@@ -135,6 +138,8 @@ NEEDS_ALL_THAT_WAS_PRECOMPUTED = {
         ({"states": lambda net, states, *_: states[..., :3]}, "with the width of the site; site 'h' is 8 wide"),
         ({"run_until": lambda net, state, *_: state.rewrite(2 * state.states)}, "the states of the whole run"),
         (in_place("run_until", 1), "run_until changes no argument in place; positions was changed"),
+        ({"states_at": lambda net, states, *_: 2 * states}, "states_at gives the states of run_until"),
+        (in_place("states_at", 1), "states_at changes no argument in place; positions was changed"),
         ({"resume": lambda net, result, *_: result.roll(1, 0)}, "gives the features of the whole run"),
         ({"resume": lambda net, result, *_: result + 1e-4}, "gives the features of the whole run"),
         ({**NATURAL, "resume": ignores_rewriting}, "a rewritten state changes the features of its run"),
@@ -225,6 +230,7 @@ def with_position(tokens, positions, site):
         (lenient("features", lambda tokens, *rest: (tokens.clamp(min=0), *rest)), "vocabulary is refused by features"),
         (lenient("states", lambda tokens, *rest: (tokens.clamp(max=6), *rest)), "vocabulary is refused by states"),
         (lenient("run_until", lambda tokens, *rest: (tokens.clamp(max=6), *rest)), "refused by run_until"),
+        (lenient("states_at", lambda tokens, *rest: (tokens.clamp(max=6), *rest)), "refused by states_at"),
         (lenient("features", no_empty), "an empty batch is refused by features"),
         (lenient("states", no_empty), "an empty batch is refused by states"),
         (lenient("run_until", with_position), "an empty batch is refused by run_until"),
@@ -236,6 +242,7 @@ def with_position(tokens, positions, site):
         (lenient("run_until", lambda tokens, at, site: (tokens, at.clamp(max=7), site)), "a position that does not"),
         (lenient("states", lambda tokens, site: (tokens, "h")), "a site that does not exist is refused by states"),
         (lenient("run_until", lambda tokens, at, site: (tokens, at, "h")), "refused by run_until"),
+        (lenient("states_at", lambda tokens, at, site: (tokens, at, "h")), "refused by states_at"),
     ],
 )
 def test_a_network_that_accepts_impossible_arguments_is_caught(network, law):

@@ -13,10 +13,10 @@ def results(synthetic, tmp_path_factory):
 
 
 def test_figures_of_a_folder_are_written_and_named(results):
-    done = CliRunner().invoke(app, ["figures", str(results), "--format", "svg, pdf", "--only", "iia_bars"])
-    assert done.exit_code == 0, done.output
+    ended = CliRunner().invoke(app, ["figures", str(results), "--format", "svg, pdf", "--only", "iia_bars"])
+    assert ended.exit_code == 0, ended.output
     names = ["iia_bars.svg", "iia_bars.pdf", "captions.md"]
-    assert done.output.split() == [str(results / "paper" / name) for name in names]
+    assert ended.output.split() == [str(results / "paper" / name) for name in names]
     assert sorted(path.name for path in (results / "paper").iterdir()) == sorted(names)
 
 
@@ -28,13 +28,13 @@ def test_figures_of_a_folder_are_written_and_named(results):
         (["--columns", "4"], "1 or 2 columns"),
     ],
 )
-def test_a_wrong_wish_is_told(results, options, message):
-    done = CliRunner().invoke(app, ["figures", str(results), *options])
-    assert done.exit_code == 2
-    assert message in done.output
+def test_invalid_options_are_refused(results, options, message):
+    ended = CliRunner().invoke(app, ["figures", str(results), *options])
+    assert ended.exit_code == 2
+    assert message in ended.output
 
 
-def test_a_folder_without_results_is_told(tmp_path):
-    done = CliRunner().invoke(app, ["figures", str(tmp_path)])
-    assert done.exit_code == 2
-    assert "holds no results" in done.output
+def test_a_folder_without_results_is_refused(tmp_path):
+    ended = CliRunner().invoke(app, ["figures", str(tmp_path)])
+    assert ended.exit_code == 2
+    assert "holds no results" in ended.output

@@ -1,4 +1,4 @@
-"""`symscope study plan` and `symscope store`, on a small study that was run; `study run` where jobs fail."""
+"""`symscope study plan` and `symscope store` on a small finished study; `study run` with jobs that fail."""
 
 import json
 import sys
@@ -30,9 +30,9 @@ JOB = "multi-object-gru-d8-seed0"
 SEARCH = f"align/{JOB}/up-down-h-orthogonal-count-k2"
 
 
-def symscope(*words: object) -> tuple[int, str, str]:
+def symscope(*arguments: object) -> tuple[int, str, str]:
     """Exit code, standard output and standard error; lines are as in a pipe."""
-    ended = CliRunner().invoke(app, [str(word) for word in words])
+    ended = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
     return ended.exit_code, ended.stdout, ended.stderr
 
@@ -46,71 +46,77 @@ def declaration(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(declaration) -> Path:
-    folder = declaration.parent / "out"
-    code, _, told = symscope("study", "run", declaration, "--out", folder, "--workers", 1)
-    assert code == 0, told
+    (declaration.parent / "out1").mkdir()  # matches the name of the folder as a pattern
+    folder = declaration.parent / "out[1]"
+    code, _, log = symscope("study", "run", declaration, "--out", folder, "--workers", 1)
+    assert code == 0, log
     return folder
 
 
-def test_a_plan_without_results_says_what_would_run(declaration) -> None:
-    code, said, _ = symscope("study", "plan", declaration)
+def test_a_plan_without_results_lists_all_jobs(declaration) -> None:
+    code, output, _ = symscope("study", "plan", declaration)
     assert code == 0
-    assert [line.split() for line in said.splitlines() if "gru" in line] == [
+    assert [line.split() for line in output.splitlines() if "gru" in line] == [
         ["train", "gru,", "d", "=", "8", "1", "0", "1"],
         ["align", "gru,", "d", "=", "8", "1", "0", "1"],
         ["ceiling", "gru,", "d", "=", "8", "1", "0", "1"],
     ]
-    assert "3 of 3 jobs to do. None of their kinds has ended yet" in said
+    assert "3 of 3 jobs to do. No job of these kinds has finished" in output
 
 
 @pytest.mark.slow
 def test_a_plan_can_be_timed_before_anything_has_run(declaration) -> None:
-    code, said, told = symscope("study", "plan", declaration, "--measure")
-    assert code == 0, told
-    assert f"timing train/{JOB}, shortened" in told
-    assert f"timing {SEARCH}, less shortened" in told
-    assert "3 of 3 jobs to do, at most" in said
+    longer = declaration.with_name("longer.yaml")  # jobs that are as short as shortened ones run only once
+    longer.write_text(SMALL.replace("epochs: 4", "epochs: 20").replace("steps: 20", "steps: 100"))
+    code, output, log = symscope("study", "plan", longer, "--measure")
+    assert code == 0, log
+    for job in (f"train/{JOB}", SEARCH):
+        assert f"timing {job}, shortened" in log
+        assert f"timing {job}, less shortened" in log
+    assert "3 of 3 jobs to do, at most" in output
 
 
-def test_a_plan_of_a_finished_study_says_that_all_is_there(declaration, finished) -> None:
-    code, said, _ = symscope("study", "plan", declaration, "--out", finished)
+def test_a_plan_of_a_finished_study_has_no_jobs_to_do(declaration, finished) -> None:
+    code, output, _ = symscope("study", "plan", declaration, "--out", finished)
     assert code == 0
-    assert "All 3 jobs are done" in said
+    assert "All 3 jobs are done" in output
 
 
-def test_a_plan_of_more_seeds_knows_the_time_from_what_has_ended(declaration, finished) -> None:
-    code, said, _ = symscope("study", "plan", declaration, "--out", finished, "--seed", 0, "--seed", 1, "--workers", 2)
+def test_a_plan_of_more_seeds_estimates_the_time_from_finished_jobs(declaration, finished) -> None:
+    code, output, _ = symscope(
+        "study", "plan", declaration, "--out", finished, "--seed", 0, "--seed", 1, "--workers", 2
+    )
     assert code == 0
-    assert "3 of 6 jobs to do, about" in said
-    assert "with 2 at a time" in said
+    assert "3 of 6 jobs to do, about" in output
+    assert "with 2 at a time" in output
 
 
 def test_a_plan_for_the_folder_of_another_study_is_refused(finished) -> None:
-    code, _, told = symscope("study", "plan", "quick", "--out", finished)
+    code, _, log = symscope("study", "plan", "quick", "--out", finished)
     assert code == 2
-    assert "holds the results of study 'small', not of 'quick'" in told
+    assert "holds the results of study 'small', not of 'quick'" in log
 
 
 def test_results_are_listed_shown_and_verified(finished) -> None:
-    code, said, _ = symscope("store", "ls", finished)
+    code, output, _ = symscope("store", "ls", finished)
     assert code == 0
-    assert f"train/{JOB}" in said
-    assert "small: 3 results" in said
-    assert "0 damaged" in said
-    code, said, _ = symscope("store", "show", finished, SEARCH)
+    assert f"train/{JOB}" in output
+    assert "small: 3 results" in output
+    assert "0 damaged" in output
+    code, output, _ = symscope("store", "show", finished, SEARCH)
     assert code == 0
-    shown = json.loads(said)
-    assert shown["state"] == "whole"
-    assert shown["arguments"]["asked"]["variable"] == "count"
-    assert shown["packages"]["torch"]
-    assert all(record["sha256"] for record in shown["files"].values())
-    assert json.loads(symscope("store", "show", finished, shown["location"])[1]) == shown
-    code, _, told = symscope("store", "show", finished, "train/multi-object-gru-d8-seed1")
+    record = json.loads(output)
+    assert record["state"] == "valid"
+    assert record["arguments"]["asked"]["variable"] == "count"
+    assert record["packages"]["torch"]
+    assert all(file["sha256"] for file in record["files"].values())
+    assert json.loads(symscope("store", "show", finished, record["location"])[1]) == record
+    code, _, log = symscope("store", "show", finished, "train/multi-object-gru-d8-seed1")
     assert code == 2
-    assert f"did you mean 'train/{JOB}'" in told.replace("\n", " ")
-    code, said, _ = symscope("store", "verify", finished)
+    assert f"did you mean 'train/{JOB}'" in log.replace("\n", " ")
+    code, output, _ = symscope("store", "verify", finished)
     assert code == 0
-    assert "all 3 results are whole" in said
+    assert "all 3 results are valid" in output
 
 
 def test_one_query_gives_every_score(finished) -> None:
@@ -121,96 +127,99 @@ def test_one_query_gives_every_score(finished) -> None:
     assert {"iia", "control", "seed"} <= set(scores.columns)
 
 
-def test_damage_is_told_and_mended(declaration, finished) -> None:
+def test_damaged_results_are_reported_and_made_again(declaration, finished) -> None:
     store = existing_store(finished)
     (location,) = (row["location"] for row in query(finished).iter_rows(named=True) if row["name"] == SEARCH)
     damaged = store.fetch(location) / "part.scores.parquet"
     before = damaged.read_bytes()
     damaged.write_bytes(before[:-1])
-    code, said, _ = symscope("store", "verify", finished)
+    code, output, _ = symscope("store", "verify", finished)
     assert code == 1
-    assert "part.scores.parquet has" in said
+    assert "part.scores.parquet has" in output
     assert "1 damaged" in symscope("store", "ls", finished)[1]
     assert symscope("store", "show", finished, location)[0] == 1
-    code, said, _ = symscope("study", "plan", declaration, "--out", finished)
-    assert "1 of 3 jobs to do" in said
-    code, _, told = symscope("study", "run", declaration, "--out", finished, "--workers", 1)
+    code, output, _ = symscope("study", "plan", declaration, "--out", finished)
+    assert "1 of 3 jobs to do" in output
+    code, _, log = symscope("study", "run", declaration, "--out", finished, "--workers", 1)
     assert code == 0
-    assert "damaged, done again" in told
+    assert "damaged, runs again" in log
     assert damaged.read_bytes() == before
     assert symscope("store", "verify", finished)[0] == 0
 
 
-def test_what_no_declaration_needs_is_listed_and_only_then_removed(declaration, finished, tmp_path) -> None:
+def test_results_that_no_declaration_needs_are_listed_and_removed_on_request(declaration, finished, tmp_path) -> None:
     more = tmp_path / "more.yaml"
     more.write_text(SMALL.replace("seeds: [0]", "seeds: [0, 1]"))
     assert symscope("study", "run", more, "--out", finished, "--workers", 1)[0] == 0
     assert len(query(finished)) == 6
-    assert "to free" in symscope("store", "gc", finished)[1]  # what was last run needs all
+    assert "to free" in symscope("store", "gc", finished)[1]  # the last declaration needs all results
     assert "not needed" not in symscope("store", "gc", finished)[1]
-    assert "3 other results are in the store" in symscope("study", "plan", declaration, "--out", finished)[1]
-    code, said, _ = symscope("store", "gc", finished, declaration)
+    assert (
+        "The store holds 3 results that this study does not need"
+        in symscope("study", "plan", declaration, "--out", finished)[1]
+    )
+    code, output, _ = symscope("store", "gc", finished, declaration)
     assert code == 0
-    assert said.count("not needed by the study") == 3
+    assert output.count("not needed by the study") == 3
     assert len(query(finished)) == 6
     assert symscope("store", "gc", finished, declaration, "--yes")[0] == 0
     assert len(query(finished)) == 3
-    code, said, _ = symscope("study", "run", declaration, "--out", finished, "--workers", 1)
+    code, output, _ = symscope("study", "run", declaration, "--out", finished, "--workers", 1)
     assert code == 0
-    assert "Nothing was to be done" not in said  # the report was of two seeds, and is written again
-    assert "Nothing was to be done" in symscope("study", "run", declaration, "--out", finished, "--workers", 1)[1]
+    assert "Nothing to do" not in output  # the report was about two seeds
+    assert "Nothing to do" in symscope("study", "run", declaration, "--out", finished, "--workers", 1)[1]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (("store", "ls", "/nowhere"), "holds no results"),
-        (("store", "verify", "nonsense://x/y"), "a URL that fsspec knows"),
+        (("store", "verify", "nonsense://x/y"), "a URL that fsspec can open"),
         (("study", "run", "quick", "--out", "{tmp}", "--ray", "127.0.0.1:1"), "no Ray cluster answers at 127.0.0.1:1"),
-        (("study", "run", "quick", "--out", "{tmp}", "--gpus", "0.5"), "give --ray as well"),
+        (("study", "run", "quick", "--out", "{tmp}", "--gpus", "0.5"), "pass --ray as well"),
         (
             ("study", "run", "quick", "--out", "{tmp}", "--ray", "auto", "--workers", "2"),
-            "--workers is for this machine",
+            "--workers does not apply to --ray",
         ),
     ],
 )
-def test_wrong_calls_say_what_is_wrong(words, told, tmp_path) -> None:
-    if "127.0.0.1:1" in words:
+def test_wrong_calls_give_clear_errors(arguments, message, tmp_path) -> None:
+    if "127.0.0.1:1" in arguments:
         pytest.importorskip("ray")
-    code, _, said = symscope(*(word.format(tmp=tmp_path / "out") for word in words))
+    code, _, log = symscope(*(argument.format(tmp=tmp_path / "out") for argument in arguments))
     assert code == 2
-    assert told in said
+    assert message in log
 
 
-def test_failures_are_told_with_their_traceback_and_retried_when_asked(tmp_path, monkeypatch) -> None:
+def test_failures_are_printed_with_their_traceback_and_retried_on_request(tmp_path, monkeypatch) -> None:
     (tmp_path / "fragile.py").write_text(
         "from pathlib import Path\n"
         "from symscope.networks import make_network\n"
         "def network(d, vocabulary, generator):\n"
         f"    if vocabulary != 4 and Path({str(tmp_path / 'obstacle')!r}).exists():\n"
-        "        raise ValueError('the obstacle is there')\n"
+        "        raise ValueError('the obstacle exists')\n"
         "    return make_network('gru', d, vocabulary, generator)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "obstacle").touch()
     study = tmp_path / "fragile.yaml"
-    other = "  - {kind: lstm, sizes: [8]}\n"
+    second_network = "  - {kind: lstm, sizes: [8]}\n"
     study.write_text(SMALL.replace("name: small", "name: fragile").replace("kind: gru", 'kind: "fragile:network"'))
-    study.write_text(study.read_text().replace("seeds:", f"{other}seeds:"))
+    study.write_text(study.read_text().replace("seeds:", f"{second_network}seeds:"))
     command = ("study", "run", study, "--out", tmp_path / "out", "--workers", 1)
-    code, said, told = symscope(*command)
+    code, output, log = symscope(*command)
     assert code == 1
-    assert "3 done, 1 failed, 2 skipped" in told
-    assert "the obstacle is there" in told
-    assert "fragile.py" in told
-    assert "Report:" in said  # the rest went on, and is reported
+    assert "3 done, 1 failed, 2 skipped" in log
+    assert "the obstacle exists" in log
+    assert "fragile.py" in log
+    assert "Report:" in output  # about the remaining jobs
     (tmp_path / "obstacle").unlink()
-    code, _, told = symscope(*command)
+    code, _, log = symscope(*command)
     assert code == 1
-    assert "--retry-failed does" in told
-    code, _, told = symscope(*command, "--retry-failed")
-    assert code == 0, told
-    assert "3 done, 3 already there" in told
+    assert "pass --retry-failed to retry them" in log
+    code, _, log = symscope(*command, "--retry-failed")
+    assert code == 0, log
+    assert "3 done, 3 cached" in log
     sys.modules.pop("fragile", None)
 
 
@@ -218,10 +227,10 @@ def test_results_can_be_kept_at_a_url(declaration, tmp_path, monkeypatch) -> Non
     monkeypatch.setenv("SYMSCOPE_CACHE", str(tmp_path / "cache"))
     url = f"file://{tmp_path}/bucket"
     command = ("study", "run", declaration, "--out", tmp_path / "out", "--store", url, "--workers", 1)
-    code, _, told = symscope(*command)
-    assert code == 0, told
+    code, _, log = symscope(*command)
+    assert code == 0, log
     assert (tmp_path / "out" / "report.html").is_file()
     assert not (tmp_path / "out" / "results").exists()
     assert "3 results" in symscope("store", "ls", url)[1]
-    assert "Nothing was to be done" in symscope(*command)[1]
+    assert "Nothing to do" in symscope(*command)[1]
     assert (tmp_path / "bucket" / "results").is_dir()

@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 import vl_convert
 
+from symscope.analysis.schemas import CONTROLS
 from symscope.errors import StoreError
-from symscope.figures import draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
+from symscope.figures import aligned_states, draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
 from symscope.figures.iia_bars import SERIES_COLOURS
 from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
 from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
@@ -89,6 +90,41 @@ def test_a_figure_has_title_alt_text_tooltips_and_axis_titles(drawn, name):
     assert any(titled)
 
 
+@pytest.fixture(scope="module")
+def many(several, synthetic):
+    """Every figure, also those of many networks, in both widths."""
+    charts = []
+    for tables in (several, synthetic.zoo()):
+        for width in (WIDTH, NARROW):
+            charts += draw_figures(tables, width=width).items()
+    return charts
+
+
+def test_view_names_are_unique_in_every_figure(many):
+    # Vega-Lite draws the data of one view in all views of the same name.
+    for name, chart in many:
+        views = [node["name"] for node in walk(chart_spec(chart)) if {"mark", "layer", "vconcat", "hconcat"} & set(node)
+                 and "name" in node]  # fmt: skip
+        assert len(views) == len(set(views)), name
+
+
+@pytest.mark.parametrize("name", ["aligned_states-count", "state_space"])
+def test_every_network_has_its_own_trajectories(name, synthetic):
+    tables = synthetic.tables()
+    tables["state_space"] = pl.concat([tables["state_space"], tables["state_space"].with_columns(
+        pl.col("c1", "c2") * 2, network=pl.lit("lstm"))])  # fmt: skip
+    svg = vl_convert.vegalite_to_svg(json.dumps(chart_spec(draw_figures(tables)[name])))
+    trails = [
+        tuple(path.get("d") for path in group.iter("{http://www.w3.org/2000/svg}path"))
+        for group in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}g")
+        if "mark-trail" in group.get("class", "") and len(list(group)) > 0
+    ]
+    trails = [paths for paths in trails if any(len(path or "") > 100 for path in paths)]
+    rows = [trails[i : i + len(trails) // 2] for i in (0, len(trails) // 2)]
+    assert rows[0]
+    assert not {path for row in rows[0] for path in row} & {path for row in rows[1] for path in row}
+
+
 def test_light_and_dark_differ_in_ink_only(synthetic):
     chart = iia_bars(synthetic.scores())
     light, dark = chart_spec(chart, "light"), chart_spec(chart, "dark")
@@ -120,6 +156,75 @@ def test_a_pair_of_counts_without_interventions_is_an_empty_cell(synthetic):
     assert len(cells) == 21 * 21
     assert empty
     assert all(cell["n"] is None for cell in empty)
+
+
+def test_cells_of_few_interventions_fade(synthetic):
+    spec = chart_spec(draw_figures({"gradience": synthetic.gradience()})["gradience"])
+    (opacity,) = (node["opacity"] for node in walk(spec) if isinstance(node.get("opacity"), dict))
+    assert (opacity["field"], opacity["scale"]["domain"]) == ("n", [0, 20])
+    assert "fewer than 20 interventions fade" in " ".join(spec["title"]["subtitle"])
+
+
+def test_an_axis_of_values_fits_the_values_of_each_variable(synthetic):
+    values = synthetic.values().filter((pl.col("variable") == "Count") | (pl.col("value") < 2))
+    chart = draw_figures({"values": values})["iia_by_value"]
+    scene = vl_convert.vegalite_to_svg(json.dumps(chart_spec(chart)))
+    assert chart_spec(chart)["resolve"]["scale"]["x"] == "independent"
+    labels = [text.text for text in ET.fromstring(scene).iter("{http://www.w3.org/2000/svg}text")]
+    assert labels.count("20") == 1
+    assert labels.count("1") >= 2
+
+
+def test_intervals_and_seeds_are_on_the_centre_of_their_bar(synthetic):
+    spec = chart_spec(iia_bars(synthetic.scores()))
+    marks = [node["mark"] for node in walk(spec) if isinstance(node.get("mark"), dict)]
+    assert {mark["type"] for mark in marks} >= {"bar", "rule", "circle"}
+    assert not any("yOffset" in mark for mark in marks)
+
+
+def test_numbers_and_labels_of_bars_are_within_the_view(synthetic):
+    scores = synthetic.scores(seeds=(0,))
+    longest = scores.filter(control="untrained").with_columns(control=pl.lit("a control with a name that is too long"))
+    spec = chart_spec(iia_bars(pl.concat([scores, longest]), width=NARROW))
+    for block in spec["vconcat"]:
+        for layer in block["layer"]:
+            if layer["mark"]["type"] == "text":
+                assert layer["encoding"]["x"]["value"] <= block["width"]
+        assert block["width"] + block["layer"][0]["encoding"]["y"]["axis"]["labelLimit"] <= NARROW
+
+
+def test_states_have_the_labels_of_the_algorithm(synthetic):
+    states = synthetic.aligned_states(seeds=(0,), variables=("Count",))
+    labels = pl.when(pl.col("step") == 0).then(pl.lit("listen")).when(pl.col("phase") == "resp").then(pl.lit("answer"))
+    three = states.with_columns(phase=labels.otherwise(pl.lit("count")))
+    spec = chart_spec(aligned_states(three))
+    domains = [node["domain"] for node in walk(spec) if "listen" in (node.get("domain") or ())]
+    assert domains[0] == ["listen", "count", "answer"]  # in the order in which sequences reach them
+    no_count = chart_spec(aligned_states(three.with_columns(count=pl.lit(None, dtype=pl.Int64))))
+    assert "coloured by phase" in no_count["description"]
+    neither = three.with_columns(count=pl.lit(None, dtype=pl.Int64), phase=pl.lit(None, dtype=pl.String))
+    assert "coloured by quantity" in chart_spec(aligned_states(neither))["description"]
+    for table in (three, neither):
+        assert "NaN" not in vl_convert.vegalite_to_svg(json.dumps(chart_spec(aligned_states(table))))
+
+
+def test_captions_name_the_length_of_the_searches(synthetic):
+    charts = draw_figures(synthetic.tables())
+    bars, development = (
+        " ".join(chart_spec(charts[name])["title"]["subtitle"]) for name in ("iia_bars", "development")
+    )
+    assert "Each search: 2 restarts, 1,200 to 1,300 steps in all." in bars
+    assert "Each search: 1 restart, 200 steps in all." in development
+    assert "shorter than those of the answer (up to 1,300 steps)" in development
+
+
+def test_controls_have_one_order(synthetic):
+    found = synthetic.scores().filter(control="none", variable="Count", seed=0)
+    scores = pl.concat([found.with_columns(control=pl.lit(name)) for name in reversed(CONTROLS)])
+    (order,) = {
+        tuple(node["sort"]) for node in walk(chart_spec(iia_bars(scores))) if isinstance(node.get("sort"), list)
+    }
+    assert order == tuple(CONTROLS.values())
 
 
 def test_one_dimension_is_drawn_over_the_position(synthetic):

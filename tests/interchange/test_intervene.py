@@ -46,8 +46,8 @@ def swap_half(base, sources):
     return base * (1 - HALF) + sources[0] * HALF
 
 
-def logits_by_torchs_cell(network: RecurrentNetwork, drawn: Interventions, row: int) -> torch.Tensor:
-    """One intervention token by token: the base up to its stop, half of the state from the source, what is fed."""
+def logits_by_torchs_cell(network: RecurrentNetwork, drawn: Interventions, row: int, swap) -> torch.Tensor:
+    """One intervention token by token: the base up to its stop, the swap, and what is fed."""
     cell = nn.GRUCell(D, D)
     weights = (network.cell.input_weight, network.cell.state_weight, network.cell.input_bias, network.cell.state_bias)
     for parameter, value in zip(cell.parameters(), weights, strict=True):
@@ -58,11 +58,11 @@ def logits_by_torchs_cell(network: RecurrentNetwork, drawn: Interventions, row: 
             state = cell(network.cell.embedding[token][None], state)
         return state
 
-    base, source = (
+    base, *sources = (
         run(stopped.inputs[row, : stopped.position[row] + 1], torch.zeros(1, D))
-        for stopped in (drawn.base, drawn.sources[0])
+        for stopped in (drawn.base, *drawn.sources)
     )
-    state = swap_half(base, source[None])
+    state = swap(base, torch.stack(sources))
     logits = [network.readout(state)[0]]
     for token in drawn.fed[row, : drawn.lengths[row] - 1]:
         state = run(token[None], state)
@@ -77,7 +77,7 @@ def test_a_batch_of_interventions_agrees_with_one_by_one_through_torchs_cell(net
     correct, losses = (route(network, cached, states) for route in (matches_counterfactual, counterfactual_losses))
     for row in range(len(drawn)):
         counts = drawn.target_mask[row, : drawn.lengths[row]]
-        logits = logits_by_torchs_cell(network, drawn, row)[counts]
+        logits = logits_by_torchs_cell(network, drawn, row, swap_half)[counts]
         targets = drawn.targets[row, : drawn.lengths[row]][counts]
         assert bool(correct[row]) == bool((logits.argmax(-1) == targets).all())
         torch.testing.assert_close(losses[row], cross_entropy(logits, targets, reduction="sum"))

@@ -1,16 +1,15 @@
-"""Networks written by hand: they solve their task exactly, and their variables are where they say."""
+"""Constructed networks solve their task exactly, and their variables are in the subspaces that they name."""
 
 import math
 
 import pytest
 import torch
-from symscope.interventions import draw_interventions, prepare
-from tests.networks.examples import furthest
+from tests.networks.examples import largest_difference
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment.functions import Subspace
-from symscope.alignment.score import score
+from symscope.alignment import follows_swap, subspace
 from symscope.errors import InvalidArgumentError
+from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import (
     CONSTRUCTED,
     GRUCell,
@@ -27,7 +26,7 @@ from symscope.training import trial_accuracy
 
 OPTIONS = {"power": {"generator": generator(0, "power")}}
 LINEAR = [name for name in CONSTRUCTED if name != "averaging"]
-DISGUISES = {
+BASES = {
     "none": torch.eye,
     "orthogonal": lambda d: random_orthogonal(d, generator(1, "disguise")),
     "invertible": lambda d: random_invertible(d, 10.0, generator(1, "disguise")),
@@ -49,78 +48,74 @@ def examples(task):
     for name in LINEAR:
         for kind in ("orthogonal", "invertible"):
             plain = build(name, task, d=20)
-            yield change_basis(plain, DISGUISES[kind](20))
+            yield change_basis(plain, BASES[kind](20))
 
 
-def test_each_solves_its_task_exactly_in_any_disguise(task):
+def test_each_solves_its_task_exactly_in_any_basis(task):
     for constructed in examples(task):
-        found = trial_accuracy(constructed.network, task, generator(0), each=8, quantities=range(1, 31))
-        assert [entry.quantity for entry in found if entry.trial_accuracy < 1] == []
+        accuracies = trial_accuracy(constructed.network, task, generator(0), each=8, quantities=range(1, 31))
+        assert [entry.quantity for entry in accuracies if entry.trial_accuracy < 1] == []
 
 
 @pytest.mark.parametrize("name", CONSTRUCTED)
-@pytest.mark.parametrize("kind", DISGUISES)
+@pytest.mark.parametrize("kind", BASES)
 def test_a_swap_of_the_known_subspace_does_what_the_algorithm_says(name, kind):
     task = make_task("multi-object")
     constructed = build(name, task, d=20)
     if name in LINEAR:
-        constructed = change_basis(constructed, DISGUISES[kind](20))
+        constructed = change_basis(constructed, BASES[kind](20))
     algorithm = make_algorithm(constructed.algorithm, task)
     assert set(constructed.writes) == {variable.name for variable in algorithm.variables}
-    for variable, write in constructed.writes.items():
-        known = Subspace(write, constructed.reads[variable])
+    known = {key: subspace(write, constructed.reads[key]) for key, write in constructed.writes.items()}
+    for variable, alignment in known.items():
         drawn = draw_interventions(algorithm, [variable], 2000, generator(0, variable))
-        prepared = prepare(constructed.network, drawn, constructed.site)
-        assert score(constructed.network, known, prepared).iia == 1
-    both = list(constructed.writes)
-    write = torch.cat([constructed.writes[variable] for variable in both], 1)
-    read = torch.cat([constructed.reads[variable] for variable in both])
-    drawn = draw_interventions(algorithm, both, 1000, generator(0, "both"))
-    assert (
-        score(constructed.network, Subspace(write, read), prepare(constructed.network, drawn, constructed.site)).iia
-        == 1
-    )
+        cached = cache_states(constructed.network, drawn, constructed.site)
+        assert follows_swap(constructed.network, {variable: alignment}, cached).all()
+    drawn = draw_interventions(algorithm, list(known), 1000, generator(0, "both"))
+    cached = cache_states(constructed.network, drawn, constructed.site)
+    assert follows_swap(constructed.network, known, cached).all()
 
 
-def test_a_spare_dimension_is_no_variable():
+def test_an_unused_dimension_is_no_variable():
     task = make_task("multi-object")
     constructed = build("magnitude", task, d=4)
     algorithm = make_algorithm("up-down", task)
-    prepared = prepare(constructed.network, draw_interventions(algorithm, ["count"], 1000, generator(0)), "h")
-    assert score(constructed.network, Subspace(torch.eye(4)[:, 2:3]), prepared).iia < 0.3
+    cached = cache_states(constructed.network, draw_interventions(algorithm, ["count"], 1000, generator(0)), "h")
+    follows = follows_swap(constructed.network, {"count": subspace(torch.eye(4)[:, 2:3])}, cached)
+    assert follows.float().mean() < 0.3
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", ["orthogonal", "invertible"])
-def test_a_disguise_changes_the_states_and_not_the_behaviour(kind):
+def test_a_change_of_basis_changes_the_states_and_not_the_behaviour(kind):
     task = make_task("multi-object")
     tokens = task.draw(torch.arange(1, 21), generator(0)).tokens
     for name in LINEAR:
-        plain, matrix = build(name, task, d=20), DISGUISES[kind](20)
-        hidden = change_basis(plain, matrix)
+        plain, matrix = build(name, task, d=20), BASES[kind](20)
+        changed = change_basis(plain, matrix)
         scale = float(plain.network(tokens).abs().max())
-        assert furthest(hidden.network(tokens), plain.network(tokens)) < 1e-4 * scale
+        assert largest_difference(changed.network(tokens), plain.network(tokens)) < 1e-4 * scale
         states = plain.network.states(tokens, "h")
-        assert furthest(hidden.network.states(tokens, "h"), states @ matrix.T) < 1e-3
-        for variable, write in hidden.writes.items():
-            assert furthest(hidden.reads[variable] @ write, torch.eye(write.shape[1])) < 1e-5
-            coordinates = hidden.network.states(tokens, "h") @ hidden.reads[variable].T
-            assert furthest(coordinates, states @ plain.reads[variable].T) < 1e-3
+        assert largest_difference(changed.network.states(tokens, "h"), states @ matrix.T) < 1e-3
+        for variable, write in changed.writes.items():
+            assert largest_difference(changed.reads[variable] @ write, torch.eye(write.shape[1])) < 1e-5
+            coordinates = changed.network.states(tokens, "h") @ changed.reads[variable].T
+            assert largest_difference(coordinates, states @ plain.reads[variable].T) < 1e-3
 
 
 @torch.no_grad()
-def test_the_count_is_where_it_is_said_to_be():
+def test_the_count_is_in_the_named_subspace():
     task = make_task("multi-object")
     drawn = task.draw(torch.tensor([3, 7, 20]), generator(0))
     count = make_algorithm("up-down", task).run(drawn.tokens)["count"]
     states = build("magnitude", task).network.states(drawn.tokens, "h")
     assert torch.equal(states[..., 0].round().long(), count)
-    place = build("angle", task).network.states(drawn.tokens, "h")[..., :2] + torch.tensor([1.0, 0.0])
-    angle = torch.atan2(place[..., 1], place[..., 0])
-    assert furthest(angle, count * math.pi / 31) < 1e-5
-    assert furthest(place.norm(dim=-1), torch.ones(count.shape)) < 1e-5  # nothing grows with the count
-    place = build("power", task).network.states(drawn.tokens, "h")[..., :16] + torch.eye(16)[0]
-    assert furthest(place.norm(dim=-1), torch.ones(count.shape)) < 1e-5
+    rotated = build("angle", task).network.states(drawn.tokens, "h")[..., :2] + torch.tensor([1.0, 0.0])
+    angle = torch.atan2(rotated[..., 1], rotated[..., 0])
+    assert largest_difference(angle, count * math.pi / 31) < 1e-5
+    assert largest_difference(rotated.norm(dim=-1), torch.ones(count.shape)) < 1e-5  # nothing grows with the count
+    rotated = build("power", task).network.states(drawn.tokens, "h")[..., :16] + torch.eye(16)[0]
+    assert largest_difference(rotated.norm(dim=-1), torch.ones(count.shape)) < 1e-5
 
 
 @torch.no_grad()
@@ -130,17 +125,19 @@ def test_the_averaging_network_is_a_transformer_that_attends_evenly_and_holds_no
     assert isinstance(constructed.network, Transformer)
     drawn = task.draw(torch.arange(1, 21), generator(0))
     even = torch.ones(drawn.tokens.shape[1], drawn.tokens.shape[1]).tril()
-    assert furthest(constructed.network.attention(drawn.tokens), (even / even.sum(1, keepdim=True))) < 1e-6
+    assert largest_difference(constructed.network.attention(drawn.tokens), (even / even.sum(1, keepdim=True))) < 1e-6
     algorithm = make_algorithm("up-down", task)
     drawn = draw_interventions(algorithm, ["count", "phase"], 500, generator(1))
-    base, source = drawn.base_values, drawn.source_values
-    whole = score(constructed.network, Subspace(torch.eye(16)), prepare(constructed.network, drawn, "layer1"))
+    cached = cache_states(constructed.network, drawn, "layer1")
+    whole = dict.fromkeys(["count", "phase"], subspace(torch.eye(16)))
+    follows = follows_swap(constructed.network, whole, cached)
+    base, source = drawn.base.values, drawn.sources[0].values
     in_demo = (base["phase"] == 0) & (source["phase"] == 0)
-    assert torch.equal(whole.correct[in_demo], (base["count"] == source["count"])[in_demo])  # as if nothing was swapped
+    assert torch.equal(follows[in_demo], (base["count"] == source["count"])[in_demo])  # as without a swap
 
 
 @pytest.mark.parametrize("condition", [1.0, 3.0, 100.0])
-def test_a_random_invertible_matrix_has_the_condition_number_asked_for(condition):
+def test_a_random_invertible_matrix_has_the_given_condition_number(condition):
     matrix = random_invertible(12, condition, generator(0))
     assert float(torch.linalg.cond(matrix.double())) == pytest.approx(condition, rel=1e-4)
     assert abs(float(torch.linalg.det(matrix.double()))) == pytest.approx(1, rel=1e-4)
@@ -184,7 +181,7 @@ def test_tokens_that_do_not_fit_are_refused(name):
             CONSTRUCTED[name](**{**good, **wrong}, **OPTIONS.get(name, {}))
 
 
-def test_what_cannot_be_disguised_is_refused():
+def test_an_impossible_change_of_basis_is_refused():
     task = make_task("multi-object")
     plain = build("magnitude", task)
     with pytest.raises(InvalidArgumentError, match=r"2 dimensions, the matrix \(3, 3\)"):

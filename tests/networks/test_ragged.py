@@ -1,10 +1,10 @@
-"""Packed batches: every token keeps its place, groups stay within bounds, and attention equals the padded one."""
+"""Packed batches: each token has one index, groups stay within bounds, attention equals that of padded batches."""
 
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given
-from tests.networks.examples import ROUNDING, furthest, network, tokens
+from tests.networks.examples import ROUNDING, largest_difference, network, tokens
 
 from symscope.networks.packing import repeat
 from symscope.networks.ragged import MAX_PADDING, MIN_PAIRS, Cached, Earlier, Projected, Ragged
@@ -15,15 +15,15 @@ lengths_of_rows = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 
 
 @given(lengths_of_rows, st.integers(0, 3))
-def test_every_token_has_one_place_and_padding_is_bounded(lengths, spare):
+def test_every_token_has_one_index_and_padding_is_bounded(lengths, spare):
     time = max(lengths) + spare
     ragged = Ragged(torch.tensor(lengths), CPU)
     numbered = torch.arange(len(lengths) * time).view(len(lengths), time)
-    there = torch.arange(time) < torch.tensor(lengths)[:, None]
+    is_token = torch.arange(time) < torch.tensor(lengths)[:, None]
     packed = ragged.pack(numbered)
-    assert torch.equal(packed, numbered[there])
+    assert torch.equal(packed, numbered[is_token])
     assert torch.equal(ragged.positions, packed % time)
-    assert torch.equal(ragged.spread(1.0 + packed, len(lengths), time), torch.where(there, 1.0 + numbered, 0.0))
+    assert torch.equal(ragged.spread(1.0 + packed, len(lengths), time), torch.where(is_token, 1.0 + numbered, 0.0))
     left = sorted(lengths, reverse=True)
     for rows, queries, keys in ragged.groups:
         group, left = left[:rows], left[rows:]
@@ -33,7 +33,7 @@ def test_every_token_has_one_place_and_padding_is_bounded(lengths, spare):
 
 
 @given(lengths_of_rows, st.integers(0, 10_000))
-def test_what_goes_on_from_a_cache_is_padded_as_little(lengths, seed):
+def test_padding_is_bounded_with_a_cache(lengths, seed):
     before = torch.randint(40, (len(lengths),), generator=generator(seed))
     ragged = Ragged(torch.tensor(lengths), CPU, Earlier(torch.arange(len(lengths)), before))
     assert torch.equal(ragged.positions, torch.cat([b + torch.arange(n) for n, b in zip(lengths, before, strict=True)]))
@@ -46,7 +46,7 @@ def test_what_goes_on_from_a_cache_is_padded_as_little(lengths, seed):
 
 
 def causal(queries, keys, values, before):
-    """One row at a time: each query sees the keys up to its own, which come after those before."""
+    """One row at a time: each query sees the cached keys, and the new keys up to its own."""
     seen = torch.arange(len(keys)) <= before + torch.arange(len(queries))[:, None]
     scores = torch.einsum("qhw,khw->hqk", queries, keys) / queries.shape[2] ** 0.5
     scores = scores.masked_fill(~seen, -torch.inf)
@@ -65,42 +65,44 @@ def test_attention_and_its_gradients_equal_those_of_rows_alone(lengths, cached, 
     cache = torch.randn(2, 30, 21, heads, width, dtype=torch.double, generator=draws)
     now = torch.randn(3, sum(lengths), heads, width, dtype=torch.double, generator=draws).requires_grad_()
     ragged = Ragged(torch.tensor(lengths), CPU, Earlier(rows, before) if cached else None)
-    ours = ragged.attend(Projected(*now), Cached(*cache) if cached else None)
-    theirs, masses = [], []
+    attended = ragged.attend(Projected(*now), Cached(*cache) if cached else None)
+    expected, masses = [], []
     for row, parts in enumerate(now.split(lengths, 1)):
         past = cache[:, rows[row], : before[row]]
         mixed, mass = causal(parts[0], *torch.cat([past, parts[1:]], 1), before[row])
-        theirs.append(mixed.flatten(1))
+        expected.append(mixed.flatten(1))
         masses.append(mass)
-    theirs = torch.cat(theirs)
-    assert furthest(ours, theirs) < 1e-13
-    weights = torch.randn(theirs.shape, dtype=torch.double, generator=draws)
-    (one,), (other,) = (torch.autograd.grad((x * weights).sum(), now, retain_graph=True) for x in (ours, theirs))
-    assert furthest(one, other) < 1e-12
+    expected = torch.cat(expected)
+    assert largest_difference(attended, expected) < 1e-13
+    weights = torch.randn(expected.shape, dtype=torch.double, generator=draws)
+    (gradient,), (expected_gradient,) = (
+        torch.autograd.grad((x * weights).sum(), now, retain_graph=True) for x in (attended, expected)
+    )
+    assert largest_difference(gradient, expected_gradient) < 1e-12
     if cached:
         mixed, mass = ragged.attend_with_mass(Projected(*now), Cached(*cache))
-        assert furthest(mixed.flatten(1), theirs) < 1e-13
-        assert furthest(mass, torch.cat(masses).log()) < 1e-13
+        assert largest_difference(mixed.flatten(1), expected) < 1e-13
+        assert largest_difference(mass, torch.cat(masses).log()) < 1e-13
 
 
 def test_rows_are_repeated_and_their_gradients_summed():
     values = torch.randn(4, 2, 3, dtype=torch.double, generator=generator(0)).requires_grad_()
-    each = torch.tensor([2, 0, 1, 3])
-    assert torch.equal(repeat(values, each), values.repeat_interleave(each, 0))
-    assert torch.autograd.gradcheck(lambda given: repeat(given, each), (values,))
+    counts = torch.tensor([2, 0, 1, 3])
+    assert torch.equal(repeat(values, counts), values.repeat_interleave(counts, 0))
+    assert torch.autograd.gradcheck(lambda given: repeat(given, counts), (values,))
 
 
 @pytest.mark.parametrize("name", ["transformer-rope", "transformer-nope"])
 def test_a_packed_batch_trains_as_a_padded_one(name):
     some, lengths = network(name, d=16, heads=2), torch.tensor([23, 5, 22, 9, 40, 1])
-    seen, there = tokens(6, 40), torch.arange(40) < lengths[:, None]
-    weights = torch.randn(6, 40, 16, generator=generator(0))[there]
+    seen, is_token = tokens(6, 40), torch.arange(40) < lengths[:, None]
+    weights = torch.randn(6, 40, 16, generator=generator(0))[is_token]
     gradients = []
-    for features in (some.features(seen, lengths), some.features(seen)):  # without lengths padding is run as well
-        loss = (features[there] * weights).sum()
+    for features in (some.features(seen, lengths), some.features(seen)):  # without lengths the padding runs as well
+        loss = (features[is_token] * weights).sum()
         gradients.append(torch.autograd.grad(loss, list(some.parameters()), allow_unused=True))
-    for (parameter, _), one, other in zip(some.named_parameters(), *gradients, strict=True):
-        if one is None or other is None:  # the output layer is not read
+    for (parameter, _), packed, padded in zip(some.named_parameters(), *gradients, strict=True):
+        if packed is None or padded is None:  # the output layer has no part in the loss
             assert parameter.startswith("output.")
             continue
-        assert furthest(one, other) < ROUNDING * float(other.abs().max().clamp(min=1))
+        assert largest_difference(packed, padded) < ROUNDING * float(padded.abs().max().clamp(min=1))

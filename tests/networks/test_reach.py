@@ -1,4 +1,4 @@
-"""Reach: the causal structure, an independent rule for it, and what a real transformer does."""
+"""Reach by the causal structure agrees with an independent rule and with measurements in a transformer."""
 
 from itertools import product
 
@@ -11,13 +11,13 @@ from symscope.seeds import generator
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_reach_and_updates_are_those_of_the_rule(layers):
-    """Up by at least one layer, and never to an earlier position; one update a layer and a position at most."""
+    """Up by at least one layer, never to an earlier position; at most one update per layer and position."""
     time = 6
-    found = causal_reach(layers, time)
-    places = list(product(range(layers + 1), range(time)))
-    for (i, first), (j, other) in product(enumerate(places), repeat=2):
-        assert bool(found.reaches[i, j]) == (first[0] < other[0] and first[1] <= other[1])
-        assert int(found.updates[j]) == min(other)
+    reach = causal_reach(layers, time)
+    activations = list(product(range(layers + 1), range(time)))
+    for (i, first), (j, second) in product(enumerate(activations), repeat=2):
+        assert bool(reach.reaches[i, j]) == (first[0] < second[0] and first[1] <= second[1])
+        assert int(reach.updates[j]) == min(second)
 
 
 @pytest.mark.parametrize("kind", ["transformer-rope", "transformer-nope"])

@@ -4,9 +4,18 @@ from typing import final
 
 import pytest
 import torch
-from tests.networks.examples import ROUNDING, VOCABULARY, furthest, network, resume, tokens
+from tests.networks.examples import (
+    ROUNDING,
+    VOCABULARY,
+    fused_layer,
+    largest_difference,
+    network,
+    resume,
+    tokens,
+)
 from torch import nn
 
+from symscope.checks import check_network
 from symscope.networks import Cell, LinearReadout, RecurrentNetwork
 from symscope.networks.gru import gru_scan
 from symscope.networks.lstm import lstm_scan
@@ -15,45 +24,36 @@ from symscope.seeds import generator
 KINDS = [("gru", {}), ("lstm", {}), ("lstm", {"each": True})]
 
 
-def fused(some):
-    """Torch's own layer with the weights of one of ours."""
-    cell = some.cell
-    kind, size = (nn.LSTM, cell.size) if hasattr(cell, "size") else (nn.GRU, cell.width)
-    layer = kind(cell.embedding.shape[1], size, batch_first=True, dtype=cell.embedding.dtype)
-    ours = {"weight_ih": "input_weight", "weight_hh": "state_weight", "bias_ih": "input_bias", "bias_hh": "state_bias"}
-    layer.load_state_dict({f"{theirs}_l0": getattr(cell, own).detach() for theirs, own in ours.items()})
-    return layer, {f"{theirs}_l0": own for theirs, own in ours.items()}
-
-
 @pytest.mark.parametrize(("name", "options"), KINDS)
 def test_agrees_with_the_fused_layer_of_torch(name, options):
     some = network(name, d=16, **options)
-    layer, names = fused(some)
+    layer, names = fused_layer(some.cell)
     seen = tokens(8, 25)
     embedded = some.cell.embedding.detach()[seen].requires_grad_()
-    theirs, ours = layer(embedded)[0], some.features(seen)
-    assert furthest(ours, theirs) < ROUNDING
-    weights = torch.randn(ours.shape, generator=generator(0, "weights"))
-    (ours * weights).sum().backward()
-    (theirs * weights).sum().backward()
-    for theirs_name, own in names.items():
-        expected = getattr(layer, theirs_name).grad
-        assert furthest(getattr(some.cell, own).grad, expected) < ROUNDING * float(expected.abs().max().clamp(min=1))
+    expected, features = layer(embedded)[0], some.features(seen)
+    assert largest_difference(features, expected) < ROUNDING
+    weights = torch.randn(features.shape, generator=generator(0, "weights"))
+    (features * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for torch_name, name_in_cell in names.items():
+        gradient = getattr(layer, torch_name).grad
+        scale = float(gradient.abs().max().clamp(min=1))
+        assert largest_difference(getattr(some.cell, name_in_cell).grad, gradient) < ROUNDING * scale
     embedding = torch.zeros_like(some.cell.embedding).index_add_(0, seen.flatten(), embedded.grad.flatten(0, 1))
-    assert furthest(some.cell.embedding.grad, embedding) < ROUNDING * float(embedding.abs().max())
+    assert largest_difference(some.cell.embedding.grad, embedding) < ROUNDING * float(embedding.abs().max())
 
 
 @torch.no_grad()
 def test_the_state_of_the_lstm_is_h_then_c():
     some = network("lstm", d=10)
-    layer, _ = fused(some)
+    layer, _ = fused_layer(some.cell)
     seen = tokens(4, 6)
     _, (h, c) = layer(some.cell.embedding[seen])
     assert some.sites == {"state": 10, "h": 5, "c": 5}
     assert network("lstm", d=10, each=True).sites == {"state": 20, "h": 10, "c": 10}
     last = {site: some.states(seen, site)[:, -1] for site in some.sites}
-    assert furthest(last["h"], h[0]) < ROUNDING
-    assert furthest(last["c"], c[0]) < ROUNDING
+    assert largest_difference(last["h"], h[0]) < ROUNDING
+    assert largest_difference(last["c"], c[0]) < ROUNDING
     assert torch.equal(last["state"], torch.cat([last["h"], last["c"]], 1))
 
 
@@ -61,18 +61,18 @@ def test_the_state_of_the_lstm_is_h_then_c():
 def test_every_later_step_sees_a_rewritten_state(name, options):
     some = network(name, **options)
     seen, continuation = tokens(5, 6), tokens(5, 7, seed=1)
-    at = torch.tensor([0, 5, 2, 3, 1])
+    positions = torch.tensor([0, 5, 2, 3, 1])
     for site, part in some.cell.sites.items():
-        cut = some.run_until(seen, at, site)
-        new = torch.randn(cut.states.shape, generator=generator(0, site))
-        resumed = resume(some, cut.rewrite(new), continuation, torch.full((5,), 7))
+        stopped = some.run_until(seen, positions, site)
+        new = torch.randn(stopped.states.shape, generator=generator(0, site))
+        resumed = resume(some, stopped.rewrite(new), continuation, torch.full((5,), 7))
         for row in range(5):
             state = torch.zeros(1, some.cell.width)
-            for token in seen[row, : at[row] + 1].tolist():
+            for token in seen[row, : positions[row] + 1].tolist():
                 state = some.cell.step(state, some.cell.token_inputs()[[token]])
             state = torch.cat([state[:, : part.start], new[[row]], state[:, part.stop :]], 1)
             for index in range(7):
-                assert furthest(resumed[row, index], state[0, some.cell.output]) < ROUNDING
+                assert largest_difference(resumed[row, index], state[0, some.cell.output]) < ROUNDING
                 state = some.cell.step(state, some.cell.token_inputs()[continuation[row, [index]]])
 
 
@@ -88,10 +88,11 @@ def test_the_scan_agrees_with_the_plain_steps_in_double_precision(name, options)
     start, seen, running = packed_example(cell)
     inputs = [start, *cell.parameters()]
     plain, fast = Cell.scan(cell, start, seen, running), cell.scan(start, seen, running)
-    assert furthest(plain, fast) < 1e-14
+    assert largest_difference(plain, fast) < 1e-14
     weights = torch.randn(plain.shape, dtype=torch.double, generator=generator(0, "weights"))
-    for ours, theirs in zip(*(torch.autograd.grad((x * weights).sum(), inputs) for x in (fast, plain)), strict=True):
-        assert furthest(ours, theirs) < 1e-13
+    gradients = (torch.autograd.grad((states * weights).sum(), inputs) for states in (fast, plain))
+    for gradient, expected in zip(*gradients, strict=True):
+        assert largest_difference(gradient, expected) < 1e-13
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
@@ -107,7 +108,7 @@ def test_the_gradients_of_the_scan_against_finite_differences(name, frozen):
 
 @final
 class Decay(Cell):
-    """A user's own cell: it forgets half of its state and adds what the token gives."""
+    """A user's cell: it halves its state and adds the token's input."""
 
     def __init__(self):
         super().__init__()
@@ -117,17 +118,25 @@ class Decay(Cell):
     def token_inputs(self):
         return self.table
 
-    def step(self, states, drives):
-        return states / 2 + drives
+    def step(self, states, inputs):
+        return states / 2 + inputs
 
 
 @torch.no_grad()
-def test_a_cell_of_ones_own_needs_no_more_than_a_step():
+def test_a_users_cell_needs_no_more_than_a_step():
     some = RecurrentNetwork(Decay(), LinearReadout(torch.ones(VOCABULARY, 3), torch.zeros(VOCABULARY)))
     assert some.vocabulary == VOCABULARY
+    check_network(some)
     seen = torch.tensor([[1, 2, 3]])
     expected = some.cell.table[1] / 4 + some.cell.table[2] / 2 + some.cell.table[3]
-    assert furthest(some.states(seen, "h")[0, -1], expected) < ROUNDING
-    cut = some.run_until(seen, torch.tensor([2]), "h").rewrite(torch.tensor([[4.0, 0, 0]]))
-    resumed = resume(some, cut, torch.tensor([[0, 0]]), torch.tensor([2]))
+    assert largest_difference(some.states(seen, "h")[0, -1], expected) < ROUNDING
+    state = some.run_until(seen, torch.tensor([2]), "h").rewrite(torch.tensor([[4.0, 0, 0]]))
+    resumed = resume(some, state, torch.tensor([[0, 0]]), torch.tensor([2]))
     assert resumed[0].tolist() == [[4, 0, 0], [2, 1, 2]]
+
+
+def test_the_output_layer_may_be_any_module():
+    output = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, VOCABULARY))
+    some = RecurrentNetwork(Decay(), output)
+    check_network(some)
+    assert torch.equal(some(tokens(2, 4)), output(some.features(tokens(2, 4))))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tests.networks.examples import ROUNDING, furthest, network, resume, tokens
+from tests.networks.examples import ROUNDING, largest_difference, network, resume, tokens
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 
@@ -21,8 +21,8 @@ def norm(module, x):
     return layer_norm(x, x.shape[-1:], module.weight, module.bias)
 
 
-def turned(vector, position):
-    """RoPE by complex numbers: pair i is a number that is turned by position / 10000^(2i/width)."""
+def rotated(vector, position):
+    """RoPE by complex numbers: pair i is a number rotated by position / 10000^(2i/width)."""
     half = len(vector) // 2
     pairs = torch.complex(vector[:half].double(), vector[half:].double())
     pairs = pairs * torch.tensor([complex(math.cos(a), math.sin(a)) for a in angles(position, half)])
@@ -36,7 +36,7 @@ def angles(position, half):
 def naive(some, seen, *rewrites):
     """Residual streams [site][position] and attention [layer][head][query][key] of one sequence.
 
-    `rewrites` are (site index, position, state): what takes the place of a residual stream.
+    `rewrites` are (site index, position, state): each state replaces a residual stream.
     """
     streams = [[some.embedding[token] for token in seen.tolist()]]
     _overwrite(streams, rewrites)
@@ -50,7 +50,7 @@ def naive(some, seen, *rewrites):
             part = slice(head * layer.width, (head + 1) * layer.width)
             queries, keys, values = ([p[i * d : (i + 1) * d][part] for p in projected] for i in range(3))
             if some.rope:
-                queries, keys = ([turned(v, position) for position, v in enumerate(x)] for x in (queries, keys))
+                queries, keys = ([rotated(v, position) for position, v in enumerate(x)] for x in (queries, keys))
             maps[-1].append(torch.zeros(len(before), len(before)))
             for position, query in enumerate(queries):
                 scores = torch.stack([query @ key for key in keys[: position + 1]]) / math.sqrt(layer.width)
@@ -90,8 +90,8 @@ def test_agrees_with_the_plain_version_at_every_site(some):
     for row in range(3):
         streams, _ = naive(some, seen[row])
         for site, stream in zip(some.sites, streams, strict=True):
-            assert furthest(some.states(seen, site)[row], torch.stack(stream)) < ROUNDING
-        assert furthest(some.features(seen)[row], norm(some.final_norm, torch.stack(streams[-1]))) < ROUNDING
+            assert largest_difference(some.states(seen, site)[row], torch.stack(stream)) < ROUNDING
+        assert largest_difference(some.features(seen)[row], norm(some.final_norm, torch.stack(streams[-1]))) < ROUNDING
 
 
 @torch.no_grad()
@@ -101,68 +101,62 @@ def test_attention_agrees_with_the_plain_version(some):
     assert attention.shape == (3, len(some.layers), some.layers[0].heads, 8, 8)
     for row in range(3):
         maps = torch.stack([torch.stack(heads) for heads in naive(some, seen[row])[1]])
-        assert furthest(attention[row], maps) < ROUNDING
+        assert largest_difference(attention[row], maps) < ROUNDING
 
 
 @torch.no_grad()
 def test_a_rewritten_state_agrees_with_the_plain_version_at_every_layer_and_position(some):
     seen, continuation = tokens(6, 6), tokens(6, 5, seed=1)
-    at = torch.arange(6)
+    positions = torch.arange(6)
     for index, site in enumerate(some.sites):
-        cut = some.run_until(seen, at, site)
-        new = torch.randn(cut.states.shape, generator=torch.Generator().manual_seed(index))
-        resumed = resume(some, cut.rewrite(new), continuation, torch.full((6,), 5))
+        state = some.run_until(seen, positions, site)
+        new = torch.randn(state.states.shape, generator=torch.Generator().manual_seed(index))
+        resumed = resume(some, state.rewrite(new), continuation, torch.full((6,), 5))
         for row in range(6):
             line = torch.cat([seen[row, : row + 1], continuation[row, :-1]])
             streams, _ = naive(some, line, (index, row, new[row]))
-            assert furthest(resumed[row], norm(some.final_norm, torch.stack(streams[-1][row:]))) < ROUNDING
-
-
-@torch.no_grad()
-def test_a_position_sees_nothing_later(some):
-    seen, other = tokens(4, 9), tokens(4, 9, seed=1)
-    mixed = torch.cat([seen[:, :5], other[:, 5:]], 1)
-    assert furthest(some.features(seen)[:, :5], some.features(mixed)[:, :5]) < ROUNDING
+            assert largest_difference(resumed[row], norm(some.final_norm, torch.stack(streams[-1][row:]))) < ROUNDING
 
 
 @torch.no_grad()
 def test_position_is_encoded_by_rope_only():
     same = torch.full((1, 6), 3)
     still = network("transformer-nope").features(same)[0]
-    assert furthest(still, still[:1].expand_as(still)) < ROUNDING
+    assert largest_difference(still, still[:1].expand_as(still)) < ROUNDING
     turning = network("transformer-rope").states(torch.tensor([[1, 2, 3], [2, 1, 3]]), "layer1")[:, -1]
-    assert furthest(turning[0], turning[1]) > 1e-3
+    assert largest_difference(turning[0], turning[1]) > 1e-3
 
 
 @torch.no_grad()
-def test_what_lies_before_the_cut_is_not_run_again(monkeypatch):
+def test_positions_before_the_stop_are_not_run_again(monkeypatch):
     some = network("transformer-rope", layers=3)
     seen, continuation = tokens(4, 9), tokens(4, 5, seed=1)
-    cut = some.run_until(seen, torch.tensor([8, 2, 3, 0]), "layer2")
+    state = some.run_until(seen, torch.tensor([8, 2, 3, 0]), "layer2")
     ran, project = [], Layer.project
 
-    def watched(layer, residual, rotation):
+    def recorded(layer, residual, rotation):
         ran.append((layers.index(layer), len(residual)))
         return project(layer, residual, rotation)
 
     layers = list(some.layers)
-    monkeypatch.setattr(Layer, "project", watched)
-    resume(some, cut, continuation, torch.full((4,), 5))
-    assert ran == [(0, 16), (1, 16), (2, 16), (2, 4)]  # of 4 rows the continuations, all but the last token of 5
-    fed = some.precompute(cut, continuation[:, :-1], torch.full((4,), 4))
+    monkeypatch.setattr(Layer, "project", recorded)
+    resume(some, state, continuation, torch.full((4,), 5))
+    assert ran == [(0, 16), (1, 16), (2, 16), (2, 4)]  # the continuations of 4 rows, without the last of 5 tokens
+    precomputed = some.precompute(state, continuation[:, :-1], torch.full((4,), 4))
     ran.clear()
-    resume(some, fed, continuation, torch.full((4,), 5))
-    assert ran == [(2, 4)]  # once they are fed, nothing but the states
+    resume(some, precomputed, continuation, torch.full((4,), 5))
+    assert ran == [(2, 4)]  # after precompute only the states
 
 
 @torch.no_grad()
-def test_steps_that_are_not_wanted_change_nothing(some):
+def test_any_set_of_targets_gives_their_features(some):
     seen, continuation = tokens(6, 6), tokens(6, 5, seed=1)
     everything = torch.ones(6, 5, dtype=torch.bool)
     for site in some.sites:
-        cut = some.run_until(seen, torch.arange(6), site)
-        cut = cut.rewrite(cut.states + 0.5)
-        features = some.resume(cut, continuation[:, :-1], everything).view(6, 5, -1)
-        for wanted in (everything.triu(1), ~everything.tril(2), everything.tril(-1), torch.arange(5) > 3):
-            asked = wanted.expand(6, 5)
-            assert furthest(some.resume(cut, continuation[:, :-1], asked), features[asked]) < ROUNDING
+        state = some.run_until(seen, torch.arange(6), site)
+        state = state.rewrite(state.states + 0.5)
+        features = some.resume(state, continuation[:, :-1], everything).view(6, 5, -1)
+        for mask in (everything.triu(1), ~everything.tril(2), everything.tril(-1), torch.arange(5) > 3):
+            target_mask = mask.expand(6, 5)
+            resumed = some.resume(state, continuation[:, :-1], target_mask)
+            assert largest_difference(resumed, features[target_mask]) < ROUNDING

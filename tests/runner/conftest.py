@@ -17,7 +17,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def log():
-    """A list that is also a callback for events; `kinds(job)` gives what happened to a job."""
+    """A list that is also a callback for events; `kinds(job)` are the kinds of the events of a job."""
 
     class Log(list):
         def __call__(self, event):
@@ -33,7 +33,7 @@ def log():
 def light_path(tmp_path, monkeypatch):
     """Lets new processes import symscope.runner without the rest of symscope, so that they start in 0.1 s.
 
-    It shows on the way that the runner needs none of the science.
+    This also tests that the runner needs no other package of symscope.
     """
     package = tmp_path / "light" / "symscope"
     package.mkdir(parents=True)
@@ -45,7 +45,7 @@ def light_path(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start_program(light_path):
-    """Starts the small study as a program of its own; those still alive at the end are killed."""
+    """Starts the small study as a separate program; programs that are alive at the end are killed."""
     programs = []
 
     def start(folder, *, workers, steps, seconds):

@@ -1,4 +1,4 @@
-"""A small study of resumable jobs, run as a program of its own by tests that kill it.
+"""A small study of resumable jobs; tests start it as a separate program and kill it.
 
 `python small_study.py FOLDER WORKERS STEPS SECONDS`; exit code 130 after an interruption.
 """
@@ -23,12 +23,12 @@ def main(folder, workers, steps, seconds):
     plan = make_plan(steps=int(steps), seconds=float(seconds))
     store = open_store(folder, study="small")
 
-    def tell(event):
+    def print_event(event):
         sys.stdout.write(f"{event.kind} {event.job}\n")
         sys.stdout.flush()
 
     try:
-        outcome = run(plan, store, local(int(workers)), on_event=tell)
+        outcome = run(plan, store, local(int(workers)), on_event=print_event)
     except KeyboardInterrupt:
         return 130
     return 0 if outcome.ok else 1

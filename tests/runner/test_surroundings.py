@@ -1,4 +1,4 @@
-"""A disk that is full, memory that runs out, a clock that jumps: a clear error each, and nothing is lost."""
+"""Full disk, exhausted memory, a clock that jumps: each gives a clear error, and nothing is lost."""
 
 import os
 import resource
@@ -25,9 +25,7 @@ def start_small_study(folder, light_path, *, workers, limit):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_file_that_the_system_does_not_let_grow_fails_the_job_and_the_same_command_goes_on(
-    tmp_path, light_path, workers
-):
+def test_a_job_that_exceeds_the_file_size_limit_fails_and_the_same_command_continues(tmp_path, light_path, workers):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))  # large.bin has 1.3 MB
 
@@ -36,14 +34,14 @@ def test_a_file_that_the_system_does_not_let_grow_fails_the_job_and_the_same_com
     assert "failed first0" in ended.stdout
     store = existing_store(tmp_path / "s")
     assert list(store.locations()) == []
-    # Not remembered as a failure of the job: without --retry-failed it is tried again, from its checkpoint.
+    # The failure is not recorded: the job runs again from its checkpoint without --retry-failed.
     assert start_small_study(tmp_path / "s", light_path, workers=workers, limit=None).returncode == 0
     plan = make_plan(steps=3, seconds=0.0)
     assert store.verify() == {}
     assert store.manifest(plan.location("first0")).resumed
 
 
-def test_a_job_that_runs_out_of_memory_is_tried_again_when_there_is_more(store, tmp_path):
+def test_a_job_that_runs_out_of_memory_is_not_recorded_as_failed(store, tmp_path):
     plan = Plan([Job("big", STAGES + "fail", {"how": "memory"}), Job("good", STAGES + "nothing")], result_version="1")
     outcome = run(plan, store, local(0))
     assert outcome.done == ("good",)
@@ -51,7 +49,7 @@ def test_a_job_that_runs_out_of_memory_is_tried_again_when_there_is_more(store, 
     assert store.failure(plan.location("big")) is None
 
 
-def test_a_real_shortage_of_memory_is_a_failure_of_the_job_alone(store, light_path):
+def test_exhausted_memory_fails_only_its_job(store, light_path):
     plan = Plan(
         [Job("big", STAGES + "take_memory", {"limit": 2 << 30, "bytes": 8 << 30}), Job("good", STAGES + "nothing")],
         result_version="1",
@@ -78,27 +76,27 @@ def test_a_clock_that_jumps_changes_nothing(store, monkeypatch, jump, log):
     for job in plan:
         assert 0 <= store.manifest(plan.location(job.name)).seconds < 60
         folder = store.fetch(plan.location(job.name))
-        for path in folder.iterdir():  # and files that seem to be from another year
+        for path in folder.iterdir():  # and files that seem to be from a different year
             os.utime(path, (time.time() + jump, time.time() + jump))
-    assert len(run(plan, store, local(0), on_event=log).there) == len(plan)
-    assert {event.kind for event in log} == {"there"}
+    assert len(run(plan, store, local(0), on_event=log).cached) == len(plan)
+    assert {event.kind for event in log} == {"cached"}
 
 
-def test_a_store_that_turns_read_only_in_the_middle_loses_nothing(store, monkeypatch):
+def test_a_store_that_becomes_read_only_during_a_run_loses_nothing(store, monkeypatch):
     plan = make_plan(steps=2, seconds=0)
-    take, taken = store.take, []
+    publish, published = store.publish, []
 
     def refuse_later(location):
-        if len(taken) >= 3:
+        if len(published) >= 3:
             raise OSError(30, "Read-only file system")
-        taken.append(location)
-        take(location)
+        published.append(location)
+        publish(location)
 
-    monkeypatch.setattr(store, "take", refuse_later)
+    monkeypatch.setattr(store, "publish", refuse_later)
     outcome = run(plan, store, local(0))
     assert len(outcome.done) == 3
-    assert all("Read-only file system; make room there" in text for text in outcome.failed.values())
+    assert all("Read-only file system; free space" in text for text in outcome.failed.values())
     monkeypatch.undo()
     again = run(plan, open_store(store.folder, study="test"), local(0))
     assert again.ok
-    assert len(again.there) == 3
+    assert len(again.cached) == 3

@@ -78,7 +78,7 @@ def test_all_faults_are_told_together() -> None:
         ("- name: multi-object", "- name: multi-object\n  - name: multi-object", "tasks: each once"),
         ("sizes: [48]", "sizes: [48, 48]", "networks: each once"),
         ("kind: gru", "kind: lstm\n    options: {heads: 2}", "unknown option of network 'lstm' 'heads'"),
-        ("- name: multi-object", "- {name: modulo, options: {modulus: 1}}", "whole number"),
+        ("- name: multi-object", "- {name: modulo, options: {modulus: 1}}", "modulus must be at least 2"),
         ("name: quick", "name: quick\ndevice: abacus", "'abacus' cannot be used here"),
     ],
 )

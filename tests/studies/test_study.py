@@ -80,8 +80,8 @@ def test_a_finished_study_does_no_work_and_its_report_is_written_again(declarati
     folder, _ = finished
     again = symscope("study", "run", str(declaration), "--out", str(folder))
     assert again.returncode == 0, again.stderr
-    assert "12 already there" in again.stderr
-    assert "Nothing was to be done" in again.stdout
+    assert "12 cached" in again.stderr
+    assert "Nothing to do" in again.stdout
     (folder / "report.html").unlink()
     assert symscope("report", str(folder)).returncode == 0
     assert (folder / "report.html").is_file()
@@ -108,7 +108,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(declaration, finished, tmp
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
     _, told = running.communicate(timeout=60)
     assert running.returncode == 130, told
-    assert "the same command goes on" in told
+    assert "run the same command to continue" in told
     ended = symscope("study", "run", str(declaration), "--out", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     for table in ("scores", "trial_accuracy", "gradience"):

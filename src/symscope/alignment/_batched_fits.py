@@ -73,9 +73,9 @@ class BatchedFits:
         swap: Int[Tensor, "fits batch"],
         progress: float,
     ) -> Float[Tensor, "fits batch state"]:
-        """The swaps of each fit on its own batch; for `swap` and `progress` see `Mask.weights`."""
+        """The swaps of each fit on its batch; `swap` and `progress` as in `Mask.weights`."""
         function, mask = self._tensors[: self._split], self._tensors[self._split :]
-        for number, source in enumerate(sources):
+        for number, source in enumerate(sources[: self.mask.sources]):
             weights = self.mask.weights(mask, swap, number, progress)
             base = self.function.swap_batched(function, self.mask.k, base, source, weights)
         return base

@@ -8,6 +8,7 @@ from symscope.alignment.result import AlignmentResult
 from symscope.alignment.results import Results
 from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestSet
+from symscope.errors import UnknownNameError
 from symscope.interchange import CounterfactualData
 
 
@@ -16,44 +17,55 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
 
     Args:
         fitted: what `fit` returns.
-        data: other data whose test interventions are used, with the same variables; default: those that came with the
-            data of the fit. Controls with data of their own (shuffled labels) keep it.
+        data: other data whose test interventions are used, with the same variables; default: the data of the fit.
+            Controls with other interventions than the main search (shuffled labels) keep theirs.
 
     Returns:
         A result for each variable and, within it, each k, in the order of the fit.
+
+    Raises:
+        UnknownNameError: the data has no interventions on a variable.
     """
     data = data or fitted.data
+    for name in fitted.data.variables:
+        if name not in data.test:
+            raise UnknownNameError("variable of the data", name, data.test)
     tests = {name: TestSet(fitted.network, data, name, fitted.site) for name in fitted.data.variables}
-    scores = {control.name: _scores(control, fitted, tests) for control in fitted.controls}
-    null_controls = tuple(control.name for control in fitted.controls if control.is_null)
+    scores = {control.name: _scores(control, fitted, data, tests) for control in fitted.controls}
     results = []
     for key, alignments in fitted.alignments.items():
         (name, k), search = key, fitted.searches[key]
-        mine = {variable: alignments[variable] for variable in data.test[name].variables}
+        overwriting = {variable: alignments[variable] for variable in data.test[name].variables}
+        controls = [control for control in fitted.controls if key in control.alignments]
         results.append(
             AlignmentResult(
                 hypothesis=data.hypothesis,
                 variable=name,
                 site=fitted.site,
-                alignments=mine,
+                alignments=overwriting,
                 k=k,
                 restart=search.restart,
                 total_steps=search.total_steps,
                 validation_iia=search.validation_iia,
                 rejection_rate=data.test[name].rejection_rate,
-                metrics=tests[name].evaluate(f"alignment, k = {k}", mine),
-                controls={control: by_key[key] for control, by_key in scores.items()},
-                null_controls=null_controls,
+                metrics=tests[name].evaluate(f"alignment, k = {k}", overwriting),
+                controls={control.name: scores[control.name][key] for control in controls},
+                null_controls=tuple(control.name for control in controls if control.is_null),
+                paired_controls=tuple(control.name for control in controls if control.data is fitted.data),
                 trial_accuracy=fitted.trial_accuracy,
             )
         )
     return Results(results)
 
 
-def _scores(control: FittedAlignments, main: FittedAlignments, tests: Mapping[str, TestSet]) -> dict[Key, Score]:
-    """The scores of a control: on the test interventions of the main alignments, or on those of its own subject."""
+def _scores(
+    control: FittedAlignments, main: FittedAlignments, data: CounterfactualData, tests: Mapping[str, TestSet]
+) -> dict[Key, Score]:
+    """The scores of a control, in its network and on `data`; a control with other interventions is tested on these."""
+    if control.data is not main.data:
+        data = control.data
     if control.network is not main.network or control.data is not main.data:
-        tests = {name: TestSet(control.network, control.data, name, control.site) for name in control.data.variables}
+        tests = {name: TestSet(control.network, data, name, control.site) for name in control.data.variables}
 
     def score(key: Key, alignments: Mapping[str, Alignment]) -> Score:
         return tests[key[0]].score(f"{control.name}, k = {key[1]}", alignments)

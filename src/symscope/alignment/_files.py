@@ -17,6 +17,7 @@ from symscope.alignment.natural import Divergence
 from symscope.alignment.result import AlignmentResult
 from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestMetrics
+from symscope.arguments import FilePath
 from symscope.errors import CheckpointError, SymscopeError
 from symscope.training.checkpoints import load_tensors, save_tensors
 
@@ -25,31 +26,35 @@ ALIGNMENTS, RESULTS = "alignments", "results"
 Classes = Sequence[type[AlignmentFunction]]
 
 
-def save_alignments(path: Path, alignments: Mapping[str, Alignment], facts: Mapping[str, Any] | None = None) -> None:
+def save_alignments(
+    path: FilePath, alignments: Mapping[str, Alignment], facts: Mapping[str, Any] | None = None
+) -> None:
     """Writes alignments by name, and facts."""
     tensors, described = _pack(list(alignments.values()))
     header = {"kind": ALIGNMENTS, "names": list(alignments), "alignments": described}
-    save_tensors(path, tensors, {**(facts or {}), **header})
+    save_tensors(Path(path), tensors, {**(facts or {}), **header})
 
 
-def save_results(path: Path, results: Sequence[AlignmentResult]) -> None:
+def save_results(path: FilePath, results: Sequence[AlignmentResult]) -> None:
     """Writes results with all that they hold."""
     alignments = [alignment for result in results for alignment in result.alignments.values()]
     tensors, described = _pack(alignments)
     entries = [_describe(result) for result in results]
-    save_tensors(path, tensors, {"kind": RESULTS, "alignments": described, "results": entries})
+    save_tensors(Path(path), tensors, {"kind": RESULTS, "alignments": described, "results": entries})
 
 
-def read_alignments(path: Path, classes: Classes = ()) -> dict[str, Alignment]:
-    """What `save_alignments` wrote; for the errors see `read_results`."""
-    tensors, header = load_tensors(path)
+def read_alignments(path: FilePath, classes: Classes = ()) -> dict[str, Alignment]:
+    """What `save_alignments` wrote; arguments and errors as in `read_results`."""
+    tensors, header = load_tensors(Path(path))
     try:
         return dict(zip(header["names"], _unpack(tensors, header["alignments"], classes), strict=True))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, SymscopeError) as error:
         raise CheckpointError(f"{path} does not hold alignments that can be read ({error!r})") from error
 
 
-def read_results(path: Path, classes: Classes = ()) -> list[AlignmentResult]:
+def read_results(path: FilePath, classes: Classes = ()) -> list[AlignmentResult]:
     """What `save_results` wrote.
 
     Args:
@@ -59,11 +64,13 @@ def read_results(path: Path, classes: Classes = ()) -> list[AlignmentResult]:
     Raises:
         CheckpointError: the file is missing, damaged, or holds something else.
     """
-    tensors, header = load_tensors(path)
+    tensors, header = load_tensors(Path(path))
     try:
         alignments = iter(_unpack(tensors, header["alignments"], classes))
         return [_read(entry, {variable: next(alignments) for variable in entry["variables"]})
                 for entry in header["results"]]  # fmt: skip
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, SymscopeError) as error:
         raise CheckpointError(f"{path} does not hold results that can be read ({error!r})") from error
 
@@ -73,7 +80,8 @@ def _pack(alignments: Sequence[Alignment]) -> tuple[dict[str, Tensor], list[dict
     tensors, described = {}, []
     for number, alignment in enumerate(alignments):
         keys = [f"alignment.{number}.tensor.{index}" for index in range(len(alignment.tensors))]
-        tensors |= dict(zip(keys, alignment.tensors, strict=True))
+        copies = [tensor.clone() for tensor in alignment.tensors]  # a file cannot hold a tensor under two names
+        tensors |= dict(zip(keys, copies, strict=True))
         described.append(
             {
                 "function": _describe_function(alignment.function),
@@ -138,6 +146,7 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
         "dormant_share": metrics.dormant_share,
         "controls": [[name, _bits(control)] for name, control in result.controls.items()],
         "null_controls": list(result.null_controls),
+        "paired_controls": list(result.paired_controls),
     }
 
 
@@ -155,6 +164,7 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         metrics=metrics,
         controls={name: _score(part) for name, part in entry["controls"]},
         null_controls=tuple(entry["null_controls"]),
+        paired_controls=tuple(entry["paired_controls"]),
     )
 
 

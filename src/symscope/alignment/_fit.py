@@ -1,7 +1,7 @@
 """From counterfactual data to fitted alignments and their controls."""
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,9 +12,10 @@ from symscope.alignment._closed_form import ClosedForms, joined
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
-from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl
+from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl, Subject
 from symscope.alignment.functions import Alignment, AlignmentFunction, Orthogonal, check_coordinates
 from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
+from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interchange import (
     CachedInterventions,
@@ -103,19 +104,19 @@ def fit(  # noqa: PLR0913  (all but three have a default)
 
     Raises:
         UnknownNameError: a site or coordinates that do not exist.
-        InvalidArgumentError: a k that does not fit the state, or another vocabulary.
+        InvalidArgumentError: a k that does not fit the state, another vocabulary, or two controls of one name.
         NonFiniteError: a loss or state is not finite; its `best` holds the best alignments up to there.
     """
     network = require_network(network, data.vocabulary)
     function, options = function or Orthogonal(), options or SearchOptions()
     site = network.default_site if site is None else site
-    sizes = [operator.index(size) for size in (k if isinstance(k, Sequence) else [k])]
+    sizes = [integer(size, "k", 1) for size in (k if isinstance(k, Iterable) else [k])]
     _check(network, data, site, sizes, function)
     accuracy = uncut_accuracy(network, data, site)
     run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
-    searched = [control for control in controls if isinstance(control, SearchedControl)]
-    subjects = {id(control): control.subjects(network, data) for control in searched}
-    every = {name: subject for named in subjects.values() for name, subject in named.items()}
+    subjects = [c.subjects(network, data) if isinstance(c, SearchedControl) else {} for c in controls]
+    every = {name: subject for named in subjects for name, subject in named.items()}
+    _check_controls(controls, subjects, data)
     elsewhere = {name: subject for name, subject in every.items() if subject[0] is not network}
     here = {name: on_data for name, (_, on_data) in every.items() if name not in elsewhere}
     fewer = max(options.restarts // (1 + len(elsewhere)), 1)
@@ -126,12 +127,11 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         limits = {key: -(-result.best_step // len(elsewhere)) for key, result in main.searches.items()}
         fitted[name] = run.elsewhere(name, fresh, on_data, fewer, limits, main)
     made: list[FittedAlignments] = []
-    for control in controls:
+    for control, named in zip(controls, subjects, strict=True):
+        made += [replace(fitted[name], is_null=control.is_null) for name in named]
         if isinstance(control, ComputedControl):
             made.append(_computed(control, main, sets))
-        else:
-            made += [replace(fitted[name], is_null=control.is_null) for name in subjects[id(control)]]
-    return replace(main, trial_accuracy=accuracy, controls=tuple(made))
+    return replace(main, trial_accuracy=accuracy, controls=tuple(control for control in made if control.alignments))
 
 
 def _check(
@@ -141,6 +141,26 @@ def _check(
     check_coordinates(function.coordinates)
     if not data.variables or not sizes:
         raise InvalidArgumentError("nothing to search: name at least one variable and one k")
+
+
+def _check_controls(
+    controls: Sequence[Control], subjects: Sequence[Mapping[str, Subject]], data: CounterfactualData
+) -> None:
+    names = [MAIN, *(name for named in subjects for name in named)]
+    names += [control.name for control in controls if isinstance(control, ComputedControl)]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise InvalidArgumentError(
+            f"each control needs a different name, and {MAIN!r} is taken; got twice: {', '.join(twice)}. Pass several "
+            "untrained networks to a single control, Untrained([first, second])"
+        )
+    for named in subjects:
+        for name, (_, interventions) in named.items():
+            if interventions.variables != data.variables:
+                raise InvalidArgumentError(
+                    f"control {name!r} needs interventions on {', '.join(data.variables)}, as the main search has; it "
+                    f"has interventions on {', '.join(interventions.variables)}"
+                )
 
 
 @torch.no_grad()
@@ -239,9 +259,12 @@ class _Searches:
         if self.mask is None:
             swaps = tuple(tuple(zip(drawn.variables, drawn.source_of, strict=True)) for drawn in sets)
             return FixedMask(tuple((variable, size) for variable in variables), swaps)
-        if len(variables) > 1:
-            raise InvalidArgumentError(f"a learned mask is for one variable, got {', '.join(variables)} in one map")
-        return replace(self.mask, variable=next(iter(variables)), k=size)
+        used = {pair for drawn in sets for pair in zip(drawn.variables, drawn.source_of, strict=True)}
+        if len(used) > 1:
+            names = ", ".join(f"{variable} of source {source}" for variable, source in sorted(used))
+            raise InvalidArgumentError(f"a learned mask is for one variable from one source, got {names} in one map")
+        ((variable, source),) = used
+        return replace(self.mask, variable=variable, k=size, source=source)
 
     def _search(
         self,
@@ -330,5 +353,11 @@ def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets
         draws = generator(main.data.seed, control.name.replace("_", " "), size)
         train, validation = sets.train[key], sets.validation[key]
         made = control.alignment(main.network, train, validation, size * len(names), draws)
-        alignments[variables, size] = {names[0]: made}
+        if made is not None and len(set(train.source_of)) == 1:
+            alignments[variables, size] = {names[0]: made}
+        elif made is not None:
+            blocks = [slice(number * size, (number + 1) * size) for number in range(len(names))]
+            alignments[variables, size] = {
+                name: replace(made, dimensions=block) for name, block in zip(names, blocks, strict=True)
+            }
     return replace(main, name=control.name, alignments=alignments, searches={}, is_null=control.is_null)

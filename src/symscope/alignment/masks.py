@@ -26,9 +26,11 @@ class Mask(ABC):
 
     Attributes:
         k: how many dimensions there are to give.
+        sources: number of sources to go through, of which some may give nothing.
     """
 
     k: int
+    sources: int
 
     @abstractmethod
     def initialise(self) -> tuple[Tensor, ...]:
@@ -98,12 +100,16 @@ class FixedMask(Mask):
         return sum(size for _, size in self.sizes)
 
     @property
+    def sources(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Number of sources, up to the last from which a value comes."""
+        return 1 + max(source for swap in self.swaps for _, source in swap)
+
+    @property
     def structure(self) -> tuple[object, ...]:
         return FixedMask, self.k, len(self.sizes), tuple(len(swap) for swap in self.swaps)
 
     def initialise(self) -> tuple[Tensor, ...]:
-        sources = 1 + max(source for swap in self.swaps for _, source in swap)
-        table = torch.zeros(sources, len(self.swaps), self.k)
+        table = torch.zeros(self.sources, len(self.swaps), self.k)
         blocks = self.dimensions(())
         for row, swap in enumerate(self.swaps):
             for name, source in swap:
@@ -116,8 +122,6 @@ class FixedMask(Mask):
         (tables,) = tensors
         if tables.shape[1] == 1 and len(self.swaps) == 1 and len(self.swaps[0]) == len(self.sizes):
             return None
-        if source >= tables.shape[1]:
-            return tables.new_zeros(len(tables), 1, self.k)
         return tables[:, source].gather(1, swap[:, :, None].expand(-1, -1, self.k))
 
     def dimensions(self, tensors: Sequence[Tensor]) -> Mapping[str, slice]:
@@ -136,13 +140,15 @@ class BoundaryMask(Mask):
     Attributes:
         size_penalty: weight of the penalty on subspace size, in nats, for the whole of k.
         temperatures: the first and the last, in dimensions; default: from a twentieth of k to 0.1.
-        variable, k: the variable, and dimensions to choose from; a search fills these in.
+        variable, k, source: the variable, dimensions to choose from, and the index of its source; a search fills these
+            in.
     """
 
     size_penalty: float = 0.5
     temperatures: tuple[float, float] | None = None
     variable: str = ""
     k: int = 1
+    source: int = 0
 
     def __post_init__(self) -> None:
         first, last = self._temperatures
@@ -157,8 +163,13 @@ class BoundaryMask(Mask):
         return self.temperatures or (max(self.k / 20, 0.1), 0.1)
 
     @property
+    def sources(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Number of sources, up to the source of the variable."""
+        return self.source + 1
+
+    @property
     def structure(self) -> tuple[object, ...]:
-        return BoundaryMask, self.k, self.size_penalty, self.temperatures
+        return BoundaryMask, self.k, self.size_penalty, self.temperatures, self.source
 
     def initialise(self) -> tuple[Tensor, ...]:
         return (nn.Parameter(torch.tensor(0.8)),)  # from above: too few dimensions leave nothing to learn from
@@ -167,6 +178,8 @@ class BoundaryMask(Mask):
         self, tensors: Tensors, swap: Int[Tensor, "masks rows"], source: int, progress: float
     ) -> Weights | None:
         (boundary,) = tensors
+        if source != self.source:
+            return boundary.new_zeros(len(boundary), 1, self.k)
         first, last = self._temperatures
         place = torch.arange(self.k, dtype=boundary.dtype, device=boundary.device) + 0.5
         weights = torch.sigmoid((boundary[:, None] * self.k - place) / (first + (last - first) * progress))

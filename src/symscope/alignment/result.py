@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from symscope.alignment._text import result_card, result_text
-from symscope.alignment.controls import control_kind
 from symscope.alignment.functions import Alignment
 from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestMetrics
@@ -33,6 +32,7 @@ class AlignmentResult:
         metrics: what test interventions say, which neither the search nor the choice among restarts has seen.
         controls: the score of each control.
         null_controls: names of the controls that the alignment must beat.
+        paired_controls: names of the controls that are scored on the same test interventions.
         trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
             unknown.
     """
@@ -49,6 +49,7 @@ class AlignmentResult:
     metrics: TestMetrics
     controls: Mapping[str, Score]
     null_controls: tuple[str, ...]
+    paired_controls: tuple[str, ...]
     trial_accuracy: float | None
 
     @property
@@ -76,15 +77,15 @@ class AlignmentResult:
     def selectivity(self) -> tuple[str, Difference] | None:
         """The nearest null control, and how far the IIA is above it; `None` without a null control.
 
-        A control on the same test interventions gives a paired difference; shuffled labels have other targets, so their
-        difference is between samples.
+        A control on the same test interventions gives a paired difference. Shuffled labels have other targets, so the
+        difference from them is between two samples.
         """
         if not self.null_controls:
             return None
         correct = self.score.correct.numpy()
         return above_all(
             {
-                name: (difference if control_kind(name) == "shuffled_labels" else paired_difference)(
+                name: (paired_difference if name in self.paired_controls else difference)(
                     correct, self.controls[name].correct.numpy()
                 )
                 for name in self.null_controls

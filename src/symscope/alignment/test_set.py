@@ -103,9 +103,11 @@ class TestSet:
         )
 
     def _by_value(self, correct: torch.Tensor) -> dict[int, Score]:
-        if len(self._test.variables) != 1 or self._data.value_names.get(self._name) is None:
+        variable, source = self._test.variables[0], self._test.sources[self._test.source_of[0]]
+        several, unnamed = len(self._test.variables) > 1, self._data.value_names.get(variable) is None
+        if several or unnamed or variable not in source.values:
             return {}
-        values = self._test.sources[0].values[self._name]
+        values = source.values[variable]
         return {int(value): Score.of(correct[values == value]) for value in values.unique()}
 
     def _dormant_share(self, correct: torch.Tensor, swapped: torch.Tensor) -> float | None:

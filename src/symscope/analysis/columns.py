@@ -43,6 +43,11 @@ def text(name: str, meaning: str) -> Column:
     return Column(name, pl.String(), meaning)
 
 
+def label(name: str, meaning: str) -> Column:
+    """A column of names that may be null."""
+    return Column(name, pl.String(), meaning, nullable=True)
+
+
 def integer(name: str, meaning: str, *, nullable: bool = False, least: int | None = None) -> Column:
     """A column of whole numbers, of at least `least`."""
     return Column(name, pl.Int64(), meaning, nullable, None if least is None else (float(least), math.inf))
@@ -94,7 +99,7 @@ EVIDENCE = (
     real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
     real("selectivity_high", "upper end of that interval", nullable=True),
     share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
-    Column("nearest_control", pl.String(), "the null control that comes nearest", nullable=True),
+    label("nearest_control", "null control with the highest IIA"),
     share("off_span_share", "share of the rewritten states' norm outside the span of natural states", nullable=True),
     real("mahalanobis", "their Mahalanobis distance within the span; natural states have 1", nullable=True),
     real("nearest", "distance to the nearest natural state, in units of natural spacing", nullable=True),

@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever reads half of it."""
+"""Reading and writing files of tables: paths are literal, and writes are atomic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+import polars as pl
 
 from symscope.errors import StoreError
 
@@ -32,3 +34,16 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """The table in one Parquet file.
+
+    `polars.read_parquet` expands `*`, `?`, `[` and `{` in a path to all matching files; here they are literal.
+
+    Raises:
+        OSError: the file cannot be opened.
+        polars.exceptions.PolarsError: the file is not a Parquet file.
+    """
+    with path.open("rb") as stream:
+        return pl.read_parquet(stream)

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from symscope.analysis.columns import PolarsType, TableSchema
-from symscope.analysis.files import replace_file
+from symscope.analysis.files import read_parquet, replace_file
 from symscope.analysis.schemas import TABLES
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError, UnknownNameError
 
@@ -126,7 +126,7 @@ def read_table(name: str, folder: Path) -> pl.DataFrame:
     if not path.is_file():
         raise StoreError(f"no table {name!r} in {folder}: {path.name} is missing; run the study again to make it")
     try:
-        frame = pl.read_parquet(path)
+        frame = read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); remove it and run the study again") from error
     return validate(name, frame)

@@ -5,26 +5,26 @@ from torch import Tensor
 
 from symscope.alignment import Alignment, AlignmentFunction
 from symscope.checks.laws import Laws
-from symscope.errors import InvalidArgumentError
+from symscope.errors import BrokenLawError, InvalidArgumentError
 from symscope.seeds import generator
 
 ROUNDING = 1e-5
-"""As a share of the largest entry: fixed numbers of a function may have been rounded to single precision."""
+"""Largest difference, as a share of the largest entry: a function may have constants in single precision."""
 ROWS = 7
 
 
 def check_alignment_function(function: AlignmentFunction, *, d: int = 6, k: int = 3, seed: int = 0) -> None:
-    """Starts a map of an alignment function, swaps random states, and tests the laws of `AlignmentFunction`.
+    """Initialises a map of an alignment function, swaps random states, and checks the laws of `AlignmentFunction`.
 
     Args:
         function: the function, in coordinates of the state itself.
         d: width of the states.
         k: dimensions given to variables, at least 2.
-        seed: of the random states.
+        seed: draws the map and the states.
 
     Raises:
-        InvalidArgumentError: the function is for other coordinates, which need natural states.
-        BrokenLawError: the law that is broken.
+        InvalidArgumentError: the function has other coordinates than the state, which need natural states.
+        BrokenLawError: the function breaks a law; the message names it.
     """
     if function.coordinates != "state":
         raise InvalidArgumentError(f"check the function of the state itself, not of {function.coordinates} coordinates")
@@ -33,7 +33,10 @@ def check_alignment_function(function: AlignmentFunction, *, d: int = 6, k: int 
     first, second = (_started(laws, function, d, k, generator(seed, "check", name)) for name in ("first", "second"))
     draws = generator(seed, "check")
     base, source = (torch.randn(ROWS, d, generator=draws, dtype=torch.double) for _ in ("base", "source"))
-    whole = function.select(first, k, slice(0, k))
+    try:
+        whole = function.select(first, k, slice(0, k))
+    except InvalidArgumentError as error:
+        raise BrokenLawError(f"{laws.subject} breaks a law: select gives the fixed map; {error}") from error
     with torch.no_grad():
         swapped = _swaps(laws, whole, base, source)
         _parts(laws, function, first, k, base, source, swapped)
@@ -64,9 +67,7 @@ def _swaps(laws: Laws, alignment: Alignment, base: Tensor, source: Tensor) -> Te
     read = alignment.read(source)
     laws.shape("aligned coordinates", read, (len(base), alignment.k), base.dtype)
     laws.hold(_close(alignment.read(swapped), read), "after a swap the aligned coordinates are those of the source")
-    laws.hold(
-        _close(alignment.swap(base[2:3], source[2:3]), swapped[2:3]), "a row does not depend on the rows beside it"
-    )
+    laws.hold(_close(alignment.swap(base[2:3], source[2:3]), swapped[2:3]), "a row does not depend on other rows")
     return swapped
 
 

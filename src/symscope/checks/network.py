@@ -185,6 +185,9 @@ def _check_rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor
     fed = tokens.flip(0, 1)[:, :3]
     target_mask = torch.arange(4) < torch.tensor([3, 1, 4, 2, 4, 4])[:, None]
     natural = network.run_until(tokens, positions, site)
+    with laws.nothing_else_changes("states_at", tokens=tokens, positions=positions):
+        states = network.states_at(tokens, positions, site)
+    laws.hold(_close(states, natural.states), "states_at gives the states of run_until", where)
     noise = torch.randn(natural.states.shape, generator=generator(seed, "moved")).to(natural.states)
     state = natural.rewrite(natural.states + 0.5 * noise)
     features = network.resume(state, fed, target_mask)
@@ -264,28 +267,29 @@ def _check_refusals(laws: Laws, network: Network, tokens: Int[Tensor, "batch tim
 
 def _forbidden_calls(network: Network, tokens: Int[Tensor, "batch time"]) -> Iterator[tuple[str, Callable[[], object]]]:
     site, last = network.default_site, torch.full((ROWS,), TIME - 1, device=tokens.device)
+
+    def stops(law: str, tokens: Tensor, positions: Tensor, site: str) -> Iterator[tuple[str, Callable[[], object]]]:
+        yield f"{law} by run_until", lambda: network.run_until(tokens, positions, site)
+        yield f"{law} by states_at", lambda: network.states_at(tokens, positions, site)
+
+    def runs(law: str, tokens: Tensor, positions: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
+        yield f"{law} by features", lambda: network.features(tokens)
+        yield f"{law} by states", lambda: network.states(tokens, site)
+        yield from stops(law, tokens, positions, site)
+
     for wrong in (network.vocabulary, -1):
         outside = tokens.index_fill(1, torch.tensor([1], device=tokens.device), wrong)
-        law = "a token outside the vocabulary is refused"
-        yield f"{law} by features", lambda outside=outside: network.features(outside)
-        yield f"{law} by states", lambda outside=outside: network.states(outside, site)
-        yield f"{law} by run_until", lambda outside=outside: network.run_until(outside, last, site)
+        yield from runs("a token outside the vocabulary is refused", outside, last)
     for empty in (tokens[:0], tokens[:, :0]):
-        positions = last[: len(empty)]
-        law = "an empty batch is refused"
-        yield f"{law} by features", lambda empty=empty: network.features(empty)
-        yield f"{law} by states", lambda empty=empty: network.states(empty, site)
-        yield f"{law} by run_until", lambda empty=empty, at=positions: network.run_until(empty, at, site)
+        yield from runs("an empty batch is refused", empty, last[: len(empty)])
     for wrong in (0, TIME + 1):
         lengths = torch.full((ROWS,), wrong)
         yield f"the length {wrong} is refused", lambda lengths=lengths: network.features(tokens, lengths)
     for wrong in (-1, TIME):
-        positions = last.new_full((ROWS,), wrong)
-        law = "a position that does not exist is refused"
-        yield law, lambda positions=positions: network.run_until(tokens, positions, site)
+        yield from stops("a position that does not exist is refused", tokens, last.new_full((ROWS,), wrong), site)
     law = "a site that does not exist is refused"
     yield f"{law} by states", lambda: network.states(tokens, "no such site")
-    yield f"{law} by run_until", lambda: network.run_until(tokens, last, "no such site")
+    yield from stops(law, tokens, last, "no such site")
 
 
 def _check_gradients(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], seed: int) -> None:

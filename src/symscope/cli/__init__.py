@@ -1,9 +1,12 @@
-"""The command line: the only place that prints.
+"""Command line of symscope, the only package that prints.
 
-Exit codes: 0 all is done; 1 a job failed (the rest is done, and reported), or a check found damage; 2 the command or
-the study is wrong; 130 interrupted, and the same command goes on.
+Exit codes: 0 all jobs are done; 1 a job failed (the remaining jobs are done and reported), or a check found damage;
+2 the command or the study is invalid; 130 interrupted, and the same command continues.
+
+Modules here import torch, polars, altair and `symscope.studies` only inside commands, so that `--help` is fast.
 """
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +14,10 @@ from typing import Annotated
 
 import typer
 
-from symscope.cli.console import errors_told, out, say
+from symscope.cli.console import out, print_result, report_errors
 from symscope.cli.store import store_app
 from symscope.cli.study import study_app
+from symscope.runner import PASSIVE_WAITING
 
 app = typer.Typer(
     name="symscope",
@@ -21,16 +25,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Does this neural network compute with this variable? A microscope for symbols in neural networks.",
-    epilog="Start with: symscope study run quick --out out/quick",
+    epilog="Start with: symscope study run quick",
 )
 app.add_typer(study_app, name="study")
 app.add_typer(store_app, name="store")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of the command `symscope`; the arguments are those of the command line unless given."""
-    # What a declaration names by import path is looked for where the user stands, first of all.
-    sys.path.insert(0, str(Path.cwd()))
+    """Entry point of the command `symscope`; `arguments` replace those of the command line."""
+    for name, value in PASSIVE_WAITING.items():  # before torch is imported
+        os.environ.setdefault(name, value)
+    sys.path.insert(0, str(Path.cwd()))  # the first place where import paths of a declaration are searched
     app(arguments)
 
 
@@ -44,33 +49,33 @@ def _top(
 
 
 @app.command("report")
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study that was run.")]) -> None:
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished study.")]) -> None:
     """Write the report of a study again, from the tables in its folder."""
-    with errors_told():
-        from symscope.cli.results import write_report_and_tell
+    with report_errors():
+        from symscope.cli.results import rewrite_report
         from symscope.report import load_inputs
 
-        write_report_and_tell(load_inputs(folder), folder)
+        rewrite_report(load_inputs(folder), folder)
 
 
 @app.command("figures")
 def figures(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study that was run.")],
-    formats: Annotated[str, typer.Option("--format", help="Formats, with commas between.")] = "svg,png,pdf",
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished study.")],
+    formats: Annotated[str, typer.Option("--format", help="Formats, separated by commas.")] = "svg,png,pdf",
     columns: Annotated[int, typer.Option(help="Columns of text to span: 1 (3.25 in) or 2 (6.75 in).")] = 2,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="This figure alone; repeat it for several.")
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Write only this figure; may be repeated.")
     ] = None,
-    to: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to (default: DIR/paper).")] = None,
+    to: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Output folder (default: DIR/paper).")] = None,
 ) -> None:
-    """Write the figures of a study as a paper takes them: a column wide, without titles, fonts embedded in PDF."""
-    with errors_told():
+    """Write the figures of a study for a paper: one or two columns wide, without titles, with embedded fonts in PDF."""
+    with report_errors():
         from symscope.figures import save_paper_figures
         from symscope.report import load_inputs
 
-        wanted = [ending.strip() for ending in formats.split(",")]
         tables = load_inputs(folder).tables
+        endings = [ending.strip() for ending in formats.split(",")]
         for path in save_paper_figures(
-            tables, to or folder / "paper", columns=columns, formats=wanted, only=only or []
+            tables, to or folder / "paper", columns=columns, formats=endings, only=only or []
         ):
-            say(str(path))
+            print_result(str(path))

@@ -1,104 +1,102 @@
-"""Prints what a study would run."""
+"""Output of `symscope study plan`: the jobs of a study, the state of their results, and an estimate of the time."""
 
 from collections import Counter
-from pathlib import Path
 
 from rich.table import Table
 
-from symscope.cli.console import out, say, shown_duration, tell, whole_lines
+from symscope.cli.console import format_duration, log, out, print_result, unwrapped
 from symscope.errors import StoreError
-from symscope.runner import Check, Job, Plan, Store, existing_store
+from symscope.runner import Check, Job, Plan, Store
+from symscope.runner.store import store_at
 from symscope.studies import Study, plan_study
 from symscope.studies.estimate import Estimate, Kind, by_measuring, from_results, kind_of
 
 
-def print_plan(study: Study, place: str | None, *, workers: int, threads: int, measure: bool) -> None:
-    """Prints the jobs of a study by kind, what of them is in the store at `place`, and an estimate of time."""
+def print_plan(study: Study, address: str, *, workers: int, threads: int, measure: bool) -> None:
+    """Prints the jobs of a study by stage and network, which of them are cached at an address, and the time left."""
     plan = plan_study(study)
-    store = _store(place, study)
+    store = _store(address, study)
     checks = store.check_all(plan.location(job.name) for job in plan) if store is not None else {}
     states = {job.name: checks.get(plan.location(job.name), Check("missing")).state for job in plan}
-    to_do = [name for name, state in states.items() if state != "whole"]
-    known = from_results(plan, store, (n for n in states if states[n] == "whole")) if store and to_do else {}
+    to_do = [name for name, state in states.items() if state != "valid"]
+    known = from_results(plan, store, (n for n in states if states[n] == "valid")) if store and to_do else {}
     if measure:
-        wanted = [name for name in to_do if kind_of(plan[name]) not in known]
-        known |= by_measuring(plan, wanted, threads, tell)
-    say(f"{study.name}: {study.title}")
+        unknown = [name for name in to_do if kind_of(plan[name]) not in known]
+        known |= by_measuring(plan, unknown, threads, log)
+    print_result(f"{study.name}: {study.title}")
     _print_table(plan, states, known)
     if store is not None:
-        _tell_others(plan, store)
-    _tell_time(plan, to_do, known, workers)
+        _print_unneeded(plan, store)
+    _print_time(plan, to_do, known, workers)
 
 
-def _store(place: str | None, study: Study) -> Store | None:
-    """The store, if there is one yet; a place that holds another study is an error."""
-    if place is None or ("://" not in place and not Path(place).exists()):
-        return None
-    store = existing_store(place)
-    if store.study != study.name:
-        raise StoreError(f"{place} holds the results of study {store.study!r}, not of {study.name!r}")
-    return store
+def _store(address: str, study: Study) -> Store | None:
+    """The existing store, if any. Raises StoreError if it holds another study."""
+    store = store_at(address, study.name)
+    identity = store.read_identity()
+    if identity is not None and identity["study"] != study.name:
+        raise StoreError(f"{address} holds the results of study {identity['study']!r}, not of {study.name!r}")
+    return None if identity is None else store
 
 
 def _print_table(plan: Plan, states: dict[str, str], known: dict[Kind, Estimate]) -> None:
     rows: dict[tuple[str, str], list[Job]] = {}
     for job in plan:
-        rows.setdefault((_stage(job), _network(job)), []).append(job)
-    table = Table("jobs", "of", "total", "there", "damaged", "to do", "each", box=None, pad_edge=False)
+        rows.setdefault((job.name.partition("/")[0], _network(job)), []).append(job)
+    table = Table("stage", "network", "jobs", "cached", "damaged", "to do", "each", box=None, pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"
     for (stage, network), jobs in rows.items():
         count = Counter(states[job.name] for job in jobs)
         times = [known[kind] for job in jobs if (kind := kind_of(job)) in known]
-        to_do = len(jobs) - count["whole"]
+        to_do = len(jobs) - count["valid"]
         table.add_row(
-            stage, network, str(len(jobs)), str(count["whole"]), str(count["damaged"] or ""), str(to_do), _each(times)
+            stage, network, str(len(jobs)), str(count["valid"]), str(count["damaged"] or ""), str(to_do), _each(times)
         )
-    whole_lines(out).print(table)
+    unwrapped(out).print(table)
 
 
 def _each(times: list[Estimate]) -> str:
     if not times:
         return ""
-    mean = shown_duration(sum(time.seconds for time in times) / len(times))
+    mean = format_duration(sum(time.seconds for time in times) / len(times))
     return f"at most {mean}" if any(time.at_most for time in times) else mean
 
 
-def _stage(job: Job) -> str:
-    return job.name.partition("/")[0]
-
-
 def _network(job: Job) -> str:
-    network = job.arguments["network"]
-    return f"{network['label']}, d = {network['d']}"
+    """Kind and size of the network of a job, as far as its arguments give them."""
+    arguments = {**job.arguments, **job.arguments.get("network", {})}
+    sizes = {"d": "d = {}", "layers": "{} layers"}
+    parts = [str(arguments["label"])] if "label" in arguments else []
+    return ", ".join([*parts, *(text.format(arguments[name]) for name, text in sizes.items() if name in arguments)])
 
 
-def _tell_others(plan: Plan, store: Store) -> None:
-    mine = {plan.location(job.name) for job in plan}
-    others = sum(location not in mine for location in store.locations())
-    if others:
-        say(
-            f"{others} other results are in the store: of another declaration, or of another version of the code. "
-            f"`symscope store gc` lists them."
+def _print_unneeded(plan: Plan, store: Store) -> None:
+    needed = {plan.location(job.name) for job in plan}
+    count = sum(location not in needed for location in store.locations())
+    if count:
+        print_result(
+            f"The store holds {count} results that this study does not need: of a different declaration, or of a "
+            "different version of the code. `symscope store gc` lists them."
         )
 
 
-def _tell_time(plan: Plan, to_do: list[str], known: dict[Kind, Estimate], workers: int) -> None:
+def _print_time(plan: Plan, to_do: list[str], known: dict[Kind, Estimate], workers: int) -> None:
     if not to_do:
-        say(f"All {len(plan)} jobs are done: there is nothing to run.")
+        print_result(f"All {len(plan)} jobs are done.")
         return
     times = [known[kind] for name in to_do if (kind := kind_of(plan[name])) in known]
     unknown = len(to_do) - len(times)
     if not times:
-        say(
-            f"{len(to_do)} of {len(plan)} jobs to do. None of their kinds has ended yet, so no time is told; "
-            "--measure times some."
+        print_result(
+            f"{len(to_do)} of {len(plan)} jobs to do. No job of these kinds has finished, so their time is unknown; "
+            "--measure times shortened jobs."
         )
         return
     total = sum(time.seconds for time in times)
     bound = "at most " if any(time.at_most for time in times) else "about "
-    say(
-        f"{len(to_do)} of {len(plan)} jobs to do, {bound}{shown_duration(total)} of work on this machine: "
-        f"{bound}{shown_duration(total / min(workers, len(to_do)))} with {workers} at a time"
-        + (f"; of {unknown} jobs the time is not known (--measure times some)." if unknown else ".")
+    print_result(
+        f"{len(to_do)} of {len(plan)} jobs to do, {bound}{format_duration(total)} of work on this machine: "
+        f"{bound}{format_duration(total / min(workers, len(to_do)))} with {workers} at a time"
+        + (f"; the time of {unknown} jobs is unknown (--measure times shortened jobs)." if unknown else ".")
     )

@@ -1,50 +1,123 @@
-"""Prints the tables of a study, and writes its report."""
+"""Output of a finished study: tables on the screen, and its derived files (tables, figures, report).
 
+`outputs.json` records the SHA-256 of each derived file, so that a later run detects damaged or missing files.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 from rich.table import Table
 
+from symscope.analysis.files import replace_file
 from symscope.analysis.summary import learning
-from symscope.cli.console import out, say, whole_lines
-from symscope.report import ReportInputs, write_report
+from symscope.cli.console import out, print_result, unwrapped
+from symscope.errors import CheckpointError
+from symscope.report import ReportInputs, save_inputs, write_report
+from symscope.report.inputs import FACTS_FILE
 
-HIDDEN = {"restart", "validation_iia", "total_steps", "rejection_rate", "trained_n", "held_out_n", "extrapolated_n"}
-SCORES = [
+OUTPUTS_FILE = "outputs.json"
+DECLARATION_FILE = "study.yaml"
+HIDDEN_COLUMNS = {
+    *("restart", "validation_iia", "total_steps", "rejection_rate"),
+    *("trained_n", "held_out_n", "extrapolated_n"),
+}
+SCORE_COLUMNS = [
     *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k"),
     *("control", "iia", "low", "high", "n", "selectivity"),
 ]
-"""What of the scores fits on a screen; the report and the tables have the rest."""
-MOST_ROWS = 200
-"""More than that nobody reads on a screen; the files have all."""
+"""Columns of `scores` that fit on a screen; the report and the tables have all columns."""
+MAX_ROWS = 200
+"""Maximum number of rows on the screen; the files have all rows."""
 
 
-def write_report_and_tell(inputs: ReportInputs, folder: Path) -> None:
-    """Prints what was learned and every score, the figures that the report shows, and writes the report."""
+def write_outputs(inputs: ReportInputs, folder: Path, declaration: str) -> None:
+    """Writes tables, report, figures and declaration of a study; removes derived files of an earlier declaration."""
+    earlier = _recorded(folder)
+    written = save_inputs(inputs, folder)
+    written += _print_and_write_report(inputs, folder)
+    path = folder / DECLARATION_FILE
+    written.append(replace_file(path, lambda temporary: temporary.write_text(declaration, encoding="utf-8")))
+    _record(folder, written)
+    for name in earlier.keys() - _recorded(folder).keys():
+        (folder / name).unlink(missing_ok=True)
+
+
+def rewrite_report(inputs: ReportInputs, folder: Path) -> None:
+    """Writes the report and figures again, from tables that are as the study wrote them."""
+    earlier = _recorded(folder)
+    for name, digest in earlier.items():
+        if name.endswith((".parquet", FACTS_FILE)) and _sha256(folder / name) != digest:
+            raise CheckpointError(f"{folder / name} has changed since the study wrote it; run the study again")
+    written = _print_and_write_report(inputs, folder)
+    if earlier:
+        _record(folder, written, keep=earlier)
+
+
+def outputs_are_current(folder: Path, declaration: str) -> bool:
+    """Whether all derived files exist undamaged and belong to this declaration."""
+    recorded = _recorded(folder)
+    expected = hashlib.sha256(declaration.encode()).hexdigest()
+    return recorded.get(DECLARATION_FILE) == expected and all(
+        _sha256(folder / name) == digest for name, digest in recorded.items()
+    )
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    """Recorded SHA-256 of each derived file, by its path in the folder; empty if the record is missing or damaged."""
+    try:
+        recorded = json.loads((folder / OUTPUTS_FILE).read_text(encoding="utf-8"))
+        return {str(name): str(digest) for name, digest in recorded["sha256"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _record(folder: Path, files: Iterable[Path], keep: dict[str, str] | None = None) -> None:
+    digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+    text = json.dumps({"sha256": {**(keep or {}), **digests}}, indent=1) + "\n"
+    replace_file(folder / OUTPUTS_FILE, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _sha256(path: Path) -> str:
+    """SHA-256 of a file, "" if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _print_and_write_report(inputs: ReportInputs, folder: Path) -> list[Path]:
+    """Prints the main tables and writes the report; returns the paths of the page and the figures."""
     tables = inputs.tables
     if "trial_accuracy" in tables or "training" in tables:
         _print_rows(learning(tables.get("trial_accuracy"), tables.get("training")), "trial accuracy and training")
     if "scores" in tables:
-        _print_rows(tables["scores"].select(SCORES), "interchange intervention accuracy (IIA), 95% interval")
+        _print_rows(tables["scores"].select(SCORE_COLUMNS), "interchange intervention accuracy (IIA), 95% interval")
     if "whole_state" in tables:
-        _print_rows(tables["whole_state"], "whole-state swaps: share that goes on as the source, and as the base")
-    say(f"Report: {write_report(inputs, folder).page}")
+        _print_rows(tables["whole_state"], "whole-state swaps: share that continues as the source, and as the base")
+    files = write_report(inputs, folder)
+    print_result(f"Report: {files.page}")
+    return [files.page, *files.figures]
 
 
 def _print_rows(frame: pl.DataFrame, title: str) -> None:
-    """A table as it is in a pipe; on a terminal, columns that say the same in every row go into the title."""
-    shown = frame.select(name for name in frame.columns if name not in HIDDEN)
-    if out.is_terminal and shown.height > 1:
-        same = [name for name in shown.columns if shown[name].n_unique() == 1 and not shown[name].dtype.is_float()]
-        title = f"{title} ({', '.join(f'{name} {shown[name][0]}' for name in same)})" if same else title
-        shown = shown.drop(same)
+    """Prints a table; on a terminal, columns with a single value move into the title."""
+    visible = frame.select(name for name in frame.columns if name not in HIDDEN_COLUMNS)
+    if out.is_terminal and visible.height > 1:
+        constant = [
+            name for name in visible.columns if visible[name].n_unique() == 1 and not visible[name].dtype.is_float()
+        ]
+        title = f"{title} ({', '.join(f'{name} {visible[name][0]}' for name in constant)})" if constant else title
+        visible = visible.drop(constant)
     out.print(title, style="italic", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
-    for name, dtype in shown.schema.items():
+    for name, dtype in visible.schema.items():
         table.add_column(name, no_wrap=True, justify="right" if dtype.is_numeric() else "left")
-    for row in shown.head(MOST_ROWS).iter_rows():
+    for row in visible.head(MAX_ROWS).iter_rows():
         table.add_row(*("" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
-    whole_lines(out).print(table)
-    if shown.height > MOST_ROWS:
-        say(f"... and {shown.height - MOST_ROWS:,} rows more, in the folder's tables")
+    unwrapped(out).print(table)
+    if visible.height > MAX_ROWS:
+        print_result(f"... and {visible.height - MAX_ROWS:,} more rows, in the tables of the folder")
     out.print()

@@ -1,4 +1,4 @@
-"""`symscope store`: look at results, check them, and clear away what nobody needs."""
+"""`symscope store`: list, show, verify and remove results."""
 
 import json
 from dataclasses import asdict
@@ -8,74 +8,78 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from symscope.cli.console import FAILED, errors_told, out, say, shown_bytes, shown_duration, whole_lines
+from symscope.cli.console import FAILED, format_bytes, format_duration, out, print_result, report_errors, unwrapped
 from symscope.errors import CheckpointError, UnknownNameError
 from symscope.runner import Store, existing_store
 
-store_app = typer.Typer(no_args_is_help=True, help="Look at the results of a study: list, show, verify, clear away.")
+store_app = typer.Typer(no_args_is_help=True, help="Results of a study: list, show, verify, remove.")
 
 Address = Annotated[str, typer.Argument(metavar="STORE", help="The folder of a study, or the URL of its store.")]
 
 
 @store_app.command("ls")
 def list_store(address: Address) -> None:
-    """List the results: what each is, whether it is whole, how long it took."""
-    with errors_told():
+    """List all results: name, state, duration, size, device."""
+    with report_errors():
         from symscope.runner.query import list_results
 
         store = existing_store(address)
         table = Table(
-            "name", "state", "took", "size", "device", "finished", "symscope", "location", box=None, pad_edge=False
+            "name", "state", "duration", "size", "device", "finished", "symscope", "location", box=None, pad_edge=False
         )
         rows = list_results(store).sort("name", nulls_last=True)
         for row in rows.iter_rows(named=True):
             if row["name"] is None:
                 table.add_row("?", row["state"], "", "", "", "", "", row["location"])
                 continue
-            made_by = f"{json.loads(row['packages']).get('symscope', '?')}, results {row['result_version'] or '?'}"
+            code = f"{json.loads(row['packages']).get('symscope', '?')}, results {row['result_version'] or '?'}"
             table.add_row(
                 row["name"],
                 row["state"],
-                shown_duration(row["seconds"]),
-                shown_bytes(row["bytes"]),
+                format_duration(row["seconds"]),
+                format_bytes(row["bytes"]),
                 row["device"],
                 row["finished"].removesuffix("+00:00"),
-                made_by,
+                code,
                 row["location"],
             )
-        whole_lines(out).print(table)
+        unwrapped(out).print(table)
         damaged = rows.filter(rows["state"] == "damaged").height
-        say(f"{store.study}: {rows.height} results, {shown_bytes(int(rows['bytes'].sum() or 0))}, {damaged} damaged")
+        print_result(
+            f"{store.study}: {rows.height} results, {format_bytes(int(rows['bytes'].sum() or 0))}, {damaged} damaged"
+        )
 
 
 @store_app.command("show")
 def show_result(
     address: Address,
-    name: Annotated[str, typer.Argument(metavar="RESULT", help="A job's name, or a location as `ls` shows it.")],
+    name: Annotated[str, typer.Argument(metavar="RESULT", help="Name of a job, or a location from `store ls`.")],
 ) -> None:
-    """Print all that is known of one result: inputs, versions, device, duration, files and their checksums."""
-    with errors_told():
+    """Print the record of one result: inputs, versions, device, duration, files and their checksums."""
+    with report_errors():
         store = existing_store(address)
         location = _location(store, name)
         check = store.check(location, deep=True)
-        say(json.dumps({"state": check.state, "fault": check.fault, **asdict(store.manifest(location))}, indent=1))
-        if check.state != "whole":
+        print_result(
+            json.dumps({"state": check.state, "fault": check.fault, **asdict(store.manifest(location))}, indent=1)
+        )
+        if check.state != "valid":
             raise typer.Exit(FAILED)
 
 
 @store_app.command("verify")
 def verify_store(address: Address) -> None:
     """Read every byte of every result and compare it with its checksum; exit code 1 if any is damaged."""
-    with errors_told():
+    with report_errors():
         store = existing_store(address)
         faults = store.verify()
         for location, fault in faults.items():
-            say(f"{location}: {fault}")
+            print_result(f"{location}: {fault}")
         count = sum(1 for _ in store.locations())
         if faults:
-            say(f"{len(faults)} of {count} results are damaged; they are done again when the study is run again")
+            print_result(f"{len(faults)} of {count} results are damaged; the next run of the study makes them again")
             raise typer.Exit(FAILED)
-        say(f"all {count} results are whole")
+        print_result(f"all {count} results are valid")
 
 
 @store_app.command("gc")
@@ -83,12 +87,14 @@ def collect_garbage(
     address: Address,
     study: Annotated[
         str | None,
-        typer.Argument(metavar="[STUDY]", help="Keep what it needs (default: the study that was last run there)."),
+        typer.Argument(
+            metavar="[STUDY]", help="Keep the results of this study (default: the study that was run last)."
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, it is only listed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the listed entries.")] = False,
 ) -> None:
-    """Remove what nobody needs: results of another declaration or version, interrupted work, records of failures."""
-    with errors_told():
+    """List or remove results of a different declaration or version, interrupted work, and records of failures."""
+    with report_errors():
         store = existing_store(address)
         needed = _needed(store, study)
         freed = 0
@@ -96,21 +102,23 @@ def collect_garbage(
             if needed is None or location in needed:
                 continue
             freed += _size(store, location)
-            say(f"results/{location}: not needed by the study")
+            print_result(f"results/{location}: not needed by the study")
             if yes:
                 store.remove(location)
         for path, size in list(store.leftovers()):
             freed += size
-            say(f"{path}: left over")
+            print_result(f"{path}: leftover")
             if yes:
-                store.remove_leftover(path)
+                store.delete(path)
         if needed is None:
-            say("Which results are needed is not known here: name the study to remove the others.")
-        say(f"{shown_bytes(freed)} {'freed' if yes else 'to free; --yes removes what is listed'}")
+            print_result(
+                "The store has no declaration, so needed results are unknown: name the study to list the rest."
+            )
+        print_result(f"{format_bytes(freed)} {'freed' if yes else 'to free; pass --yes to remove the listed entries'}")
 
 
 def _needed(store: Store, name: str | None) -> set[str] | None:
-    """Locations of all results of the study; None where it is not known which study that is."""
+    """Locations of all results of the study; None if no study is named and the store has no declaration."""
     from symscope.cli.study import declaration_of
     from symscope.studies import plan_study, read_study
 
@@ -125,17 +133,17 @@ def _needed(store: Store, name: str | None) -> set[str] | None:
 
 
 def _location(store: Store, name: str) -> str:
-    found = {}
+    locations = {}
     for location in store.locations():
         if location == name:
             return location
         try:
-            found[store.manifest(location).name] = location
+            locations[store.manifest(location).name] = location
         except CheckpointError:
-            continue  # it has no name that could be asked for
-    if name not in found:
-        raise UnknownNameError("result", name, found)
-    return found[name]
+            continue  # without a manifest the name is unknown
+    if name not in locations:
+        raise UnknownNameError("result", name, locations)
+    return locations[name]
 
 
 def _size(store: Store, location: str) -> int:

@@ -7,7 +7,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.figures.panels import MANY, in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.theme import WIDTH, finished, inline_data
+from symscope.figures.theme import WIDTH, inline_data, themed
 
 _KIND = ("task", "network", "d")
 _LARGEST = 230
@@ -35,7 +35,7 @@ def attention(attention_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType
     demo = after.filter(pl.col("key") < 0).group_by(where, maintain_order=True).agg(pl.col("weight").sum())
     queries = after.group_by(where, maintain_order=True).agg(pl.col("query").n_unique())
     spoken = demo.join(queries, on=where, maintain_order="left")
-    return finished(
+    return themed(
         in_panels(_map(frame, inner), panels, columns),
         title="Attention, counted from the trigger",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(attention_table)} averaged, sequences of "

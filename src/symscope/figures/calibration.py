@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.figures.theme import SHARES, WIDTH, finished, inline_data, share_axis, top_legend
+from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
 
 PARTS = {
     "known": "Is the variable held by the network?",
@@ -29,7 +29,7 @@ def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     present = [part for part in PARTS if frame.filter(pl.col("part") == part).height]
     panels = [draw[part](frame.filter(pl.col("part") == part), inner).properties(title=PARTS[part]) for part in present]
     functions = ", ".join(frame.get_column("function").unique(maintain_order=True))
-    return finished(
+    return themed(
         alt.vconcat(*panels, spacing=28).resolve_scale(color="shared"),
         title="Where the answer is known",
         subtitle=f"One point: one search ({functions}) for one variable; line: its 95% interval over interventions.",

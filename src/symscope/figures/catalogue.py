@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import polars as pl
 from altair.typing import ChartType
@@ -10,19 +11,14 @@ from altair.typing import ChartType
 from symscope.analysis.answers import chosen_alignments
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import ALIGNMENT, GROUP
-from symscope.figures.aligned_states import aligned_states
 from symscope.figures.attention import attention
 from symscope.figures.calibration import calibration
 from symscope.figures.development import development
-from symscope.figures.gradience import gradience
-from symscope.figures.gradience_by_value import gradience_by_value
+from symscope.figures.gradience import gradience, gradience_by_value, iia_by_value
 from symscope.figures.iia_bars import iia_bars
-from symscope.figures.iia_by_function import iia_by_function
-from symscope.figures.iia_by_k import iia_by_k
-from symscope.figures.iia_by_size import iia_by_size
-from symscope.figures.iia_by_value import iia_by_value
+from symscope.figures.iia_by_size import iia_by_function, iia_by_k, iia_by_size
 from symscope.figures.reach import reach
-from symscope.figures.state_space import state_space
+from symscope.figures.states import aligned_states, state_space
 from symscope.figures.strength import strength
 from symscope.figures.theme import WIDTH
 from symscope.figures.theory import theory
@@ -30,7 +26,7 @@ from symscope.figures.training import training
 from symscope.figures.trial_accuracy import trial_accuracy
 from symscope.figures.whole_state import whole_state
 
-_OF_WHOLE_TABLES: Mapping[str, Callable[..., ChartType]] = {
+_ONE_TABLE_FIGURES: Mapping[str, Callable[..., ChartType]] = {
     "state_space": state_space,
     "attention": attention,
     "training": training,
@@ -39,13 +35,13 @@ _OF_WHOLE_TABLES: Mapping[str, Callable[..., ChartType]] = {
     "theory": theory,
     "reach": reach,
 }
-"""Figures that show all rows of the table that they are named after."""
+"""Figures of all rows of the table with their name."""
 
 
 def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> dict[str, ChartType]:
-    """Charts by name, in the order in which they are read, from the tables of `analysis.TABLES` that are there.
+    """Charts by name, in reading order, from tables of `analysis.TABLES`.
 
-    Of several ways to align a variable, bars, gradience and states show the chosen one (`chosen_alignments`), and
+    Of several alignments of a variable, bars, gradience and states show the chosen one (`chosen_alignments`), and
     `iia_by_k` shows every size. States have one figure for each variable, named `aligned_states-<variable>`. A table
     that is missing or empty gives no figure. `width` is in px.
     """
@@ -58,7 +54,7 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
     scores = present.get("scores")
 
     def rows(name: str) -> Iterator[pl.DataFrame]:
-        """Those of the chosen alignments, where the table is there."""
+        """Rows of the chosen alignments, if there is such a table."""
         if name in present:
             yield _chosen(present[name], scores)
 
@@ -77,9 +73,9 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
     for states in rows("aligned_states"):
         for (variable,), part in states.group_by("variable", maintain_order=True):
             yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part
-    for name, figure in _OF_WHOLE_TABLES.items():
+    for name, figure in _ONE_TABLE_FIGURES.items():
         if name in present:
-            yield name, figure, present[name]
+            yield name, partial(figure, scores=scores) if name == "development" else figure, present[name]
 
 
 def _of_scores(scores: pl.DataFrame) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:
@@ -95,17 +91,17 @@ def _of_scores(scores: pl.DataFrame) -> Iterator[tuple[str, Callable[..., ChartT
 
 
 def _of_several_sizes(frame: pl.DataFrame) -> bool:
-    """Is there an architecture that learned a task at several sizes?"""
+    """Whether some architecture has several sizes on one task."""
     sizes = frame.group_by("task", "network").agg(pl.col("d").n_unique() > 1)
     return bool(sizes.get_column("d").any())
 
 
 def _chosen(frame: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:
-    """The rows of the alignment that was chosen for each question; all rows of a question where it has none there."""
+    """The rows of the chosen alignment of each question; all rows of a question of which the frame has no such rows."""
     if scores is None or scores.is_empty():
         return frame
     alignment = [column for column in ALIGNMENT if column in frame.columns]
-    order = chosen_alignments(scores).select(alignment)  # the questions in the order in which they were asked
+    order = chosen_alignments(scores).select(alignment)  # in the order of the questions
     chosen = order.join(frame, on=alignment, maintain_order="left_right").select(frame.columns)
-    others = frame.join(chosen, on=GROUP, how="anti", maintain_order="left")
-    return pl.concat([chosen, others])
+    remaining = frame.join(chosen, on=GROUP, how="anti", maintain_order="left")
+    return pl.concat([chosen, remaining])

@@ -1,4 +1,4 @@
-"""Shares along an axis: lines with intervals and seeds, as several figures draw them."""
+"""Lines of shares along an axis, with intervals and seeds; several figures use them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from symscope.figures.theme import CATEGORIES, inline_data, share_axis, top_lege
 HEIGHT = 230
 
 CHOSEN = alt.selection_point(fields=["series"], bind="legend", name="series")
-"""A click on a series in the legend keeps that one in full ink: `add_params` of this to one chart rules all."""
+"""Selection of a series by a click in the legend, which fades the others; it is added to one chart of a figure."""
 
 
 def share_lines(
@@ -28,17 +28,17 @@ def share_lines(
     tooltip: Sequence[alt.Tooltip] = (),
     title: str = "IIA (share of interventions)",
 ) -> ChartType:
-    """One line for each series: pooled rows with their intervals, rows of one seed as points, null controls dashed.
+    """One line for each series: pooled rows with their intervals, seeds as points, null controls dashed.
 
     Args:
         frame: columns panel, series, kind (`pooled`, `seed` or `null`), seed, iia, low, high, n, control where there
             are null rows, and those of x and tooltip.
-        x: the axis.
-        colours: of the series that there are, in the order of the legend.
+        x: horizontal axis.
+        colours: colour of each series, in the order of the legend.
         inner: width of the panel in px.
-        width: of the figure in px.
-        tooltip: what else a pointer is told.
-        title: of the vertical axis.
+        width: width of the figure in px.
+        tooltip: further entries of the tooltip.
+        title: title of the vertical axis.
     """
     legend = top_legend(width, symbolOpacity=1, symbolType="stroke", symbolStrokeWidth=3)
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
@@ -48,8 +48,8 @@ def share_lines(
         color=alt.Color("series:N", scale=scale, legend=legend if len(colours) > 1 else None),
         opacity=alt.condition(CHOSEN, alt.value(1), alt.value(0.12)),
     )
-    told = [
-        alt.Tooltip("series:N", title="what"),
+    entries = [
+        alt.Tooltip("series:N"),
         *tooltip,
         alt.Tooltip("iia:Q", title=title.partition(" (")[0], format=".4f"),
         alt.Tooltip("low:Q", title="95% from", format=".4f"),
@@ -60,23 +60,22 @@ def share_lines(
     pooled, seeds = base.transform_filter("datum.kind == 'pooled'"), base.transform_filter("datum.kind == 'seed'")
     controls = [
         null.mark_line(strokeWidth=1.2, strokeDash=[4, 3], color=alt.Undefined),
-        null.mark_point(size=24, strokeWidth=1.2).encode(tooltip=[alt.Tooltip("control:N"), *told]),
+        null.mark_point(size=24, strokeWidth=1.2).encode(tooltip=[alt.Tooltip("control:N"), *entries]),
     ]
-    # A layer without rows has no extent, of which Vega complains.
+    # Vega warns of a layer without rows, so it is left out.
     return alt.layer(
         *(controls if "null" in frame.get_column("kind") else []),
         pooled.mark_line(strokeWidth=2, color=alt.Undefined),
         pooled.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q"),
-        pooled.mark_point(filled=True, size=44).encode(tooltip=told),
-        seeds.mark_point(filled=True, size=18).encode(tooltip=[alt.Tooltip("seed:Q"), *told]),
+        pooled.mark_point(filled=True, size=44).encode(tooltip=entries),
+        seeds.mark_point(filled=True, size=18).encode(tooltip=[alt.Tooltip("seed:Q"), *entries]),
     ).properties(width=inner, height=HEIGHT)
 
 
-def found_and_null(scores: pl.DataFrame) -> pl.DataFrame:
-    """The found alignments of the table of scores, pooled and of each seed, with the best null control of each.
+def alignments_and_null(scores: pl.DataFrame) -> pl.DataFrame:
+    """The alignments of the table of scores, pooled and of each seed, with the best null control of each.
 
-    Columns: those of `ALIGNMENT`, control (how a reader is told of it), kind, seed, iia, low, high, n, as `share_lines`
-    expects them.
+    Columns: those of `ALIGNMENT`, control (its label), kind, seed, iia, low, high, n, as `share_lines` expects them.
     """
     parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
     pooled = pooled_scores(parts).with_columns(seed=pl.lit(None, dtype=pl.Int64))
@@ -91,12 +90,12 @@ def found_and_null(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def in_order(names: Sequence[str]) -> dict[str, str]:
-    """The house's colours for names that have none of their own."""
+    """A colour of `CATEGORIES` for each name, in order."""
     return {name: CATEGORIES[i % len(CATEGORIES)] for i, name in enumerate(names)}
 
 
 def size_scale(sizes: Sequence[int]) -> tuple[alt.Scale, alt.Axis]:
-    """A logarithmic axis with a tick at every size, since sizes double in the paper."""
+    """A logarithmic axis with a tick at every size, because sizes double in the paper."""
     return alt.Scale(type="log", base=2), alt.Axis(
         values=sorted(sizes), format="d", labelOverlap=True, labelFlush=False
     )

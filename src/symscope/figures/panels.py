@@ -1,4 +1,4 @@
-"""Panels: a figure of one network is one panel; of several networks, sizes or subspaces, one panel for each."""
+"""Panels: a figure of one network has one panel; of several networks, sizes or subspaces, one panel for each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from altair.typing import ChartType
 
 from symscope.analysis.schemas import ALL_VARIABLES
 
-_WORDS: dict[str, Callable[[Any], str]] = {
+_FORMATS: dict[str, Callable[[Any], str]] = {
     "d": lambda value: f"d\u00a0=\u00a0{value}",
     "k": lambda value: f"k\u00a0=\u00a0{value}",
     "seed": lambda value: f"seed {value}",
@@ -21,19 +21,19 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 
 
 def variable_label(variable: str) -> str:
-    """How a reader is told of a variable: by its name, or `Whole state`."""
+    """The label of a variable: its name, or `Whole state`."""
     return "Whole state" if variable == ALL_VARIABLES else variable
 
 
 def fact(column: str, value: object) -> str:
-    """A value with the words that it needs to be understood alone: `d = 48`, `seed 1`, `gru`."""
-    return _WORDS.get(column, str)(value)
+    """A value with the words that make it understandable alone: `d = 48`, `seed 1`, `gru`."""
+    return _FORMATS.get(column, str)(value)
 
 
 def with_panels(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, str]:
-    """The frame with a column `panel` that tells apart what varies among `columns`, and a text of what does not.
+    """The frame with a column `panel` made of the values that vary among `columns`, and a text of those that do not.
 
-    A frame in which nothing varies gets an empty panel text; a site that does not vary goes without saying.
+    The column is empty where nothing varies. A site that does not vary is left out of the text.
     """
     varying = [column for column in columns if frame.get_column(column).n_unique() > 1]
     same = [column for column in columns if column not in varying and column != "site" and len(frame)]
@@ -45,32 +45,33 @@ def with_panels(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFra
 
 
 MANY = 6
-"""Kinds of network (task, network, d) up to which each has a panel of its own; beyond, a task has one."""
+"""Largest number of kinds of network (task, network, d) with one panel each; of more, each task has one panel."""
 
 
 def are_many(frame: pl.DataFrame) -> bool:
-    """Are there more kinds of network than a figure has panels for?"""
+    """Whether there are more kinds of network than panels in a figure."""
     return frame.select("task", "network", "d").n_unique() > MANY
 
 
 def with_task_panels(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
-    """The frame with `panel`, the task, and `kind_of`, the network as it is told apart from others of the same task.
+    """The frame with `panel`, the task, and `kind_of`, the label of the network among networks of the same task.
 
-    Where only tasks differ, or only networks, `panel` is empty and `kind_of` names what differs. Also gives the text
-    of what is the same in all rows. A size that goes with its network in every task is left out of `kind_of`.
+    Where only tasks differ, or only networks, `panel` is empty and `kind_of` names what differs. Also returns the text
+    of the values that all rows share. `kind_of` leaves out a size that follows from the network in every task.
     """
     sizes = frame.group_by("task", "network").agg(pl.col("d").n_unique()).get_column("d").max()
     several_sizes = isinstance(sizes, int) and sizes > 1
     named, _ = with_panels(frame, ("network", "d") if several_sizes else ("network",))
-    told = named.get_column("panel")
+    networks = named.get_column("panel")
     tasks = frame.get_column("task")
     _, constant = with_panels(frame, ("task", "network", "d"))
+    empty = pl.Series([""] * frame.height, dtype=pl.String)
     if tasks.n_unique() == 1:
-        panel, kind = pl.Series([""] * frame.height, dtype=pl.String), told
-    elif told.n_unique() == 1:
-        panel, kind = pl.Series([""] * frame.height, dtype=pl.String), tasks
+        panel, kind = empty, networks
+    elif networks.n_unique() == 1:
+        panel, kind = empty, tasks
     else:
-        panel, kind = tasks, told
+        panel, kind = tasks, networks
     return frame.with_columns(panel.alias("panel"), kind.alias("kind_of")), constant
 
 
@@ -80,9 +81,9 @@ def panel_names(frame: pl.DataFrame) -> list[str]:
 
 
 def panel_width(width: int, panels: int, *, least: int, margin: int = 64, gap: int = 24) -> tuple[int, int]:
-    """Columns of panels that fit into `width` px with each at least `least` px wide, and the width of one in px.
+    """Columns of panels that fit into `width` px with each at least `least` px wide, and the width of a panel in px.
 
-    A few columns less where that leaves no gap in the last row.
+    Takes a smaller number of columns where that leaves no gap in the last row.
     """
     fit = max(1, min(panels, (width - margin + gap) // (least + gap)))
     columns = next((c for c in range(fit, fit // 2, -1) if panels % c == 0), fit)
@@ -90,14 +91,14 @@ def panel_width(width: int, panels: int, *, least: int, margin: int = 64, gap: i
 
 
 def in_panels(chart: ChartType, panels: Sequence[str], columns: int) -> ChartType:
-    """The layered chart once for each panel, `columns` side by side; as it is when there is only one."""
+    """The layered chart repeated for each panel, `columns` in a row; the chart itself where there is one panel."""
     if len(panels) <= 1:
         return chart
     header = alt.Header(title=None, labelAnchor="start", labelPadding=6)
     facet = alt.Facet("panel:N", sort=list(panels), header=header)
-    drawn = chart.facet(facet=facet, columns=columns, spacing=24)
-    # With a gap in the last row, one axis below each column would stand below nothing.
-    return drawn.resolve_axis(x="independent") if len(panels) % columns else drawn
+    facets = chart.facet(facet=facet, columns=columns, spacing=24)
+    # With a gap in the last row, a shared axis would be below an empty place.
+    return facets.resolve_axis(x="independent") if len(panels) % columns else facets
 
 
 def seeds_text(frame: pl.DataFrame) -> str:
@@ -106,10 +107,24 @@ def seeds_text(frame: pl.DataFrame) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def zoomable(chart: ChartType, name: str) -> ChartType:
-    """The chart with axes that a reader moves and zooms; not with the plain wheel or a finger, which move the page.
+def search_text(frame: pl.DataFrame) -> str:
+    """Length of the searches of a table with `total_steps` and `restarts`, as a sentence; empty where unknown."""
+    steps = frame.get_column("total_steps").drop_nulls()
+    restarts = frame.get_column("restarts").drop_nulls()
+    parts = []
+    if len(restarts):
+        low, high = restarts.min(), restarts.max()
+        parts.append(f"{low if low == high else f'{low} to {high}'} restart{'s' if high != 1 else ''}")
+    if len(steps):
+        low, high = f"{steps.min():,}", f"{steps.max():,}"
+        parts.append(f"{low if low == high else f'{low} to {high}'} steps in all")
+    return f" Each search: {', '.join(parts)}." if parts else ""
 
-    `name` is unlike that of any other in the figure.
+
+def zoomable(chart: ChartType, name: str) -> ChartType:
+    """The chart with axes that a reader moves and zooms; the plain wheel and touch still move the page.
+
+    `name` must differ from the names of all other views of the figure.
     """
     mouse = "pointerdown[event.pointerType === 'mouse']"
     zoom = alt.selection_interval(
@@ -122,5 +137,5 @@ def zoomable(chart: ChartType, name: str) -> ChartType:
 
 
 def block_title(text: str) -> alt.TitleParams:
-    """The heading of one of several charts of a figure, smaller than the figure's own."""
+    """The heading of one of several charts of a figure, smaller than the heading of the figure."""
     return alt.TitleParams(text=text, fontSize=12, frame="group", offset=8)

@@ -7,7 +7,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.figures.panels import in_panels, panel_width
-from symscope.figures.theme import ORANGE, WIDTH, finished, inline_data
+from symscope.figures.theme import VERMILLION, WIDTH, inline_data, themed
 
 _CELL = 26  # px high
 _FROM = ("from_layer", "from_position")
@@ -25,7 +25,7 @@ def reach(reach_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     columns, inner = panel_width(width, len(panels), least=240)
     deepest = frame.group_by("panel", maintain_order=True).agg(pl.col("updates").max())
     positions = frame.get_column("position").max()
-    return finished(
+    return themed(
         in_panels(_grid(frame, inner), panels, columns),
         title="What can reach what in a transformer",
         subtitle="Number: how often a state that is carried from token to token can have been updated at most; it "
@@ -65,7 +65,7 @@ def _grid(frame: pl.DataFrame, inner: int) -> ChartType:
     reached = (
         every.transform_filter("datum.reaches")
         .transform_filter(chosen)
-        .mark_rect(fillOpacity=0, stroke=ORANGE, strokeWidth=2.5)
+        .mark_rect(fillOpacity=0, stroke=VERMILLION, strokeWidth=2.5)
         .encode(tooltip=[*told[:2], alt.Tooltip("change:Q", title="measured change", format=".3f")])
     )
     height = _CELL * len(layers)

@@ -7,10 +7,9 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.theme import BLUE, SHARES, VERMILLION, WIDTH, finished, inline_data, top_legend
+from symscope.figures.theme import CYAN, SHARES, WIDTH, inline_data, themed
 
 _PANEL_COLUMNS = ("task", "network", "d")
-_COLOURS = {"added": BLUE, "removed": VERMILLION}
 _LABELS_WIDTH = 130
 
 
@@ -25,8 +24,8 @@ def strength(strength_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     columns, inner = panel_width(width, len(panels), least=150, margin=_LABELS_WIDTH)
     names = frame.get_column("name").unique(maintain_order=True).to_list()
     means = frame.group_by("panel", "name", maintain_order=True).agg(pl.col("exact").mean())
-    return finished(
-        in_panels(_bars(frame, names, inner, width), panels, columns),
+    return themed(
+        in_panels(_bars(frame, names, inner), panels, columns),
         title="Strength values",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Share of trials in which EOS moved by "
         "exactly the one step that +1 for a demo token and -1 for a response foretell. Bar: mean over seeds; dot and "
@@ -39,17 +38,13 @@ def strength(strength_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     )
 
 
-def _bars(frame: pl.DataFrame, names: list[str], inner: int, width: int) -> ChartType:
-    scale = alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values()))
+def _bars(frame: pl.DataFrame, names: list[str], inner: int) -> ChartType:
     columns = ["panel", "name", "change", "seed", "exact", "low", "high", "moved", "ended", "n"]
     base = alt.Chart(inline_data(frame.select(columns))).encode(
         x=alt.X("exact:Q", scale=alt.Scale(domain=[0, 1]), title="share of trials", axis=_axis()),
         y=alt.Y("name:N", sort=names, title=None, scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(labelLimit=190)),
     )
-    bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.85).encode(
-        x=alt.X("mean(exact):Q", stack=None),
-        color=alt.Color("change:N", scale=scale, legend=top_legend(width, title="contribution")),
-    )
+    bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.85, color=CYAN).encode(x=alt.X("mean(exact):Q", stack=None))
     tooltip = [
         alt.Tooltip("name:N", title="what"),
         alt.Tooltip("seed:Q"),

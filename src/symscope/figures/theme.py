@@ -1,7 +1,10 @@
-"""The house style of every figure: fonts, colours that colour-blind people can tell apart, light and dark.
+"""The style of every figure: fonts, sizes, and colours for light and dark pages and for print.
 
-Marks have colours of their own that stand out on both backgrounds (at least 3:1); all ink (text, axes, rules) comes
-from the configuration, so one chart is drawn light or dark by exchanging that alone.
+Marks have fixed colours that contrast with both backgrounds (about 3:1 or more). All ink (text, axes, rules) comes from
+the configuration, so a chart changes from light to dark by exchanging the configuration alone.
+
+A colour has one meaning on a page. Colours of alignments and controls are used for nothing else; all other categories
+use `CATEGORIES`, and those with a fixed meaning (kinds of quantity, phases) also have a shape.
 """
 
 from __future__ import annotations
@@ -19,22 +22,24 @@ from altair.typing import ChartType
 SchemeName = Literal["light", "dark", "paper"]
 
 WIDTH = 720
-"""Width of a figure in px: that of a page's text column."""
+"""Width of a figure in px, equal to the text column of a page."""
 
 NARROW = 340
 """Width of a figure on a phone in px."""
 
-# Fonts of equal widths: a chart is laid out with the one at hand, and read with another.
+# Fonts of equal widths, because a chart may be laid out with one of them and displayed with another.
 FONT = 'Arial, "Liberation Sans", Helvetica, sans-serif'
 
-# Okabe and Ito's palette, without yellow and black, which fade on white and on dark.
-BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-GREY = "#8A9099"
-# More of the same hues, dark enough for white and light enough for dark.
-OCHRE, STEEL, SAGE = "#B97F00", "#3D95CC", "#4C9F87"
+# Alignments and controls. The first four hues are from the palette of Okabe and Ito, which colour-blind readers can
+# distinguish.
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+GREY, OCHRE, STEEL, SAGE = "#8A9099", "#B97F00", "#3D95CC", "#4C9F87"
+# All other categories.
+CYAN, BROWN, VIOLET, OLIVE, INDIGO, ROSE = "#1A94A8", "#A06A42", "#A564C9", "#7F8A1E", "#6A74D6", "#CF4F6B"
+LIME = "#4F9A35"
 
-CATEGORIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
-
+CATEGORIES = (CYAN, BROWN, VIOLET, OLIVE, INDIGO, ROSE, LIME)
+"""Colours of series that only a legend names: variables, alignment functions, networks, seeds."""
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Ticks of every axis of shares."""
@@ -42,7 +47,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Scheme:
-    """Colours of everything that is not data."""
+    """Colours of everything except data marks."""
 
     background: str
     ink: str
@@ -52,7 +57,7 @@ class Scheme:
     ramp: tuple[str, ...]
 
 
-# Both ramps are viridis without the end that would vanish in the background.
+# Both ramps are viridis without the end that is close to the background.
 _ON_WHITE = ("#440154", "#3b528b", "#21918c", "#3dbc74", "#a0da39")
 SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {
@@ -71,7 +76,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 
 
 def theme_config(scheme: SchemeName = "light") -> dict[str, Any]:
-    """The Vega-Lite configuration of the house style on a light or dark background, or in print."""
+    """The Vega-Lite configuration on a light or dark background, or in print."""
     tone = SCHEMES[scheme]
     axis = {
         "labelColor": tone.muted,
@@ -119,16 +124,17 @@ def theme_config(scheme: SchemeName = "light") -> dict[str, Any]:
         "range": {"category": list(CATEGORIES), "ramp": list(tone.ramp), "heatmap": list(tone.ramp)},
         "text": {"color": tone.ink, "fontSize": 11},
         "rule": {"color": tone.ink},
-        # A seed's dot: it must stand out on its own bar and off it.
+        # The dot of a seed must contrast with its bar and with the background.
         "circle": {"color": tone.background, "stroke": tone.ink, "strokeWidth": 1.2, "size": 26, "opacity": 1},
-        # Marks without a colour of their own: bands, empty cells, and lines that only lead the eye.
+        # Marks without a data colour: bands, empty cells, and connecting lines.
         "rect": {"color": tone.band},
         "line": {"color": tone.muted, "strokeWidth": 1.6},
+        "trail": {"color": tone.muted},
     }
 
 
-def finished(chart: ChartType, *, title: str, subtitle: str, description: str, width: int) -> ChartType:
-    """The chart with its title, a subtitle wrapped to `width` px, its alt text, and the light house style."""
+def themed(chart: ChartType, *, title: str, subtitle: str, description: str, width: int) -> ChartType:
+    """The chart with title, subtitle wrapped to `width` px, alt text, and the light configuration."""
     lines = textwrap.wrap(subtitle, max(30, width // 6))
     return chart.properties(title=alt.TitleParams(text=title, subtitle=lines), description=description).configure(
         **theme_config()
@@ -136,24 +142,24 @@ def finished(chart: ChartType, *, title: str, subtitle: str, description: str, w
 
 
 def chart_spec(chart: ChartType, scheme: SchemeName = "light") -> dict[str, Any]:
-    """The chart as a Vega-Lite specification with its data, in the house style of `scheme`."""
+    """The chart as a Vega-Lite specification with its data, in the colours of `scheme`."""
     spec: dict[str, Any] = chart.to_dict()
     spec["config"] = theme_config(scheme)
     return spec
 
 
 def inline_data(frame: pl.DataFrame) -> alt.InlineData:
-    """The frame's rows as data of a chart, as many as there are."""
+    """All rows of the frame as data of a chart."""
     return alt.InlineData(values=frame.to_dicts())
 
 
 def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> alt.Legend:
-    """A legend above the chart that breaks into rows of entries `per_row` px wide."""
+    """A legend above the chart, in rows of entries that are `per_row` px wide."""
     return alt.Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
 
 
 def share_axis(field: str, title: str | None, *, format: str = ".2~f") -> alt.Y:  # noqa: A002 - Vega-Lite's name
-    """A vertical axis from 0 to 1, with room for a mark at 1."""
+    """A vertical axis from 0 to 1, extended so that a mark at 1 is not cut."""
     return alt.Y(
         field, title=title, scale=alt.Scale(domain=[0, 1.03], nice=False), axis=alt.Axis(values=SHARES, format=format)
     )

@@ -6,9 +6,9 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.figures.iia_by_function import function_colours
+from symscope.figures.iia_by_size import function_colours
 from symscope.figures.panels import block_title, in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.theme import SHARES, WIDTH, finished, inline_data, share_axis, top_legend
+from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
 
 _AXES = {"off_span_share": "By norm outside the natural span", "dormant_share": "By dormant share of the effect"}
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
@@ -30,7 +30,7 @@ def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     means = frame.group_by("series", "panel", maintain_order=True).agg(
         pl.col("iia", "off_span_share", "dormant_share").mean()
     )
-    return finished(
+    return themed(
         alt.vconcat(*blocks, spacing=28),
         title="IIA against divergence in a linear disguise",
         subtitle=f"{constant}, {seeds_text(theory_table)}. The variables are there, behind a random invertible matrix. "

@@ -16,7 +16,7 @@ from symscope.figures.panels import (
     with_panels,
     with_task_panels,
 )
-from symscope.figures.theme import CATEGORIES, WIDTH, finished, inline_data, share_axis, top_legend
+from symscope.figures.theme import CATEGORIES, WIDTH, inline_data, share_axis, themed, top_legend
 
 _KINDS = {"trained_accuracy": "trained", "held_out_accuracy": "held out"}
 _DASHES = alt.Scale(domain=list(_KINDS.values()), range=[[1, 0], [4, 3]])
@@ -43,7 +43,7 @@ def training(training_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
             plots[0] = plots[0].add_params(chosen)  # one selection rules all plots
         row = alt.vconcat(*plots, spacing=16) if stacked else alt.hconcat(*plots, spacing=28)
         rows.append(row.properties(title=block_title(str(panel))) if panel else row)
-    return finished(
+    return themed(
         alt.vconcat(*rows, spacing=24),
         title="Training",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Trial accuracy is measured on sequences "
@@ -83,7 +83,7 @@ def _many(table: pl.DataFrame, width: int) -> ChartType:
         drawn = in_panels(chart.properties(width=inner, height=110), panels, columns)
         blocks.append(drawn.properties(title=block_title(title)))
     blocks[0] = blocks[0].add_params(chosen)  # one selection rules all panels
-    return finished(
+    return themed(
         alt.vconcat(*blocks, spacing=32),
         title="Training",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Trial accuracy is measured on sequences "

@@ -17,19 +17,19 @@ from symscope.figures.panels import (
     with_task_panels,
 )
 from symscope.figures.theme import (
-    BLUE,
+    INDIGO,
     NARROW,
-    PURPLE,
+    OLIVE,
+    ROSE,
     SHARES,
-    VERMILLION,
     WIDTH,
-    finished,
     inline_data,
     share_axis,
+    themed,
     top_legend,
 )
 
-KINDS = {"trained": (BLUE, "circle"), "held out": (VERMILLION, "diamond"), "extrapolated": (PURPLE, "triangle-up")}
+KINDS = {"trained": (INDIGO, "circle"), "held out": (ROSE, "diamond"), "extrapolated": (OLIVE, "triangle-up")}
 """Colour and shape of each kind of quantity."""
 
 _NAMES_WIDTH = 104  # px for the names of the networks beside a heat map
@@ -47,7 +47,7 @@ def trial_accuracy(trial_accuracy_table: pl.DataFrame, *, width: int = WIDTH) ->
     frame, constant = with_panels(quantity_kinds(trial_accuracy_table), ("task", "network", "d"))
     panels = panel_names(frame)
     columns, inner = panel_width(width, len(panels), least=300)
-    return finished(
+    return themed(
         in_panels(_points(frame, inner, width), panels, columns),
         title="Trial accuracy by quantity",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is right when every determined "
@@ -96,7 +96,7 @@ def _heat_map(table: pl.DataFrame, width: int) -> ChartType:
     frame, constant = with_task_panels(quantity_kinds(table))
     panels = panel_names(frame)
     columns, inner = panel_width(width, len(panels), least=240, margin=_NAMES_WIDTH + 16)
-    return finished(
+    return themed(
         in_panels(_cells(frame, inner, width), panels, columns),
         title="Trial accuracy by quantity",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is right when every determined "

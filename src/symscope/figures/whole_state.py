@@ -9,9 +9,9 @@ from altair.typing import ChartType
 from symscope.analysis.schemas import WHOLE_STATE_OUTCOMES
 from symscope.analysis.summary import pooled_whole_state, site_depth
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_task_panels
-from symscope.figures.theme import BLUE, SHARES, VERMILLION, WIDTH, finished, inline_data
+from symscope.figures.theme import BROWN, GREEN, SHARES, WIDTH, inline_data, themed
 
-_STYLES = {"source": (BLUE, "circle"), "base": (VERMILLION, "diamond")}
+_STYLES = {"source": (GREEN, "circle"), "base": (BROWN, "diamond")}
 _NUMBERS_WIDTH = 40  # px for the value at the right end of each line
 
 
@@ -25,7 +25,7 @@ def whole_state(whole_state_table: pl.DataFrame, *, width: int = WIDTH) -> Chart
     room = min(170, 24 + 6 * max(map(len, names)))  # px for the names on the left
     columns, inner = panel_width(width, len(panels), least=200, margin=room, gap=24)
     several = whole_state_table.get_column("seed").n_unique() > 1
-    return finished(
+    return themed(
         in_panels(_points(frame, names, inner, width), panels, columns),
         title="Whole-state swap",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(whole_state_table)}. Share of swaps of the whole "

@@ -59,7 +59,8 @@ def counterfactual_losses(
         index: the interventions that the rows are, on the CPU; default: all of them, each once.
         rows_at_once: rows in a block.
     """
-    return _Losses.apply(network, cached, _rows(cached, index), rows_at_once, states)
+    with evaluation_mode(network):
+        return _Losses.apply(network, cached, _rows(cached, index), rows_at_once, states)
 
 
 @torch.no_grad()

@@ -151,7 +151,13 @@ def counterfactual_latents(
 
     Returns:
         States at the stops of a base or a source of this set; NaN where none has these values (Grant et al. 2025).
+
+    Raises:
+        InvalidArgumentError: the values of a variable are unknown.
     """
+    unknown = sorted({name for name in variables if name not in cached.values})
+    if unknown or not variables:
+        raise InvalidArgumentError(f"latents need values of the variables; unknown are those of {unknown or 'all'}")
     after, natural = (
         torch.stack([values[name].double() for name in variables], 1)
         for values in (cached.counterfactual_values, cached.values)

@@ -11,8 +11,7 @@ from torch import Generator, Tensor
 from symscope.algorithms import Algorithm, Values
 from symscope.errors import InvalidArgumentError
 from symscope.interchange.data import Interventions
-
-LONGEST_CONTINUATION = 2000
+from symscope.tasks import MAX_CONTINUATION
 
 Continuation = tuple[Int[Tensor, "rows time"], Bool[Tensor, "rows time"], Bool[Tensor, " rows"]]
 """Tokens up to `EOS`, which of them the algorithm determines, and whether the row ends at all (if not, its tokens mean
@@ -43,9 +42,9 @@ def continue_from(
         rows, values, remaining = rows[able], _select(values, able), remaining[able]
         if len(rows) == 0:
             break
-        if len(tokens) == LONGEST_CONTINUATION:
+        if len(tokens) == MAX_CONTINUATION:
             raise InvalidArgumentError(
-                f"{algorithm.name} has not ended after {LONGEST_CONTINUATION:,} tokens, the longest continuation that "
+                f"{algorithm.name} has not ended after {MAX_CONTINUATION:,} tokens, the longest continuation that "
                 "symscope runs; give the task smaller quantities, or let can_end be false for such states"
             )
         allowed = algorithm.next_token_mask(values)

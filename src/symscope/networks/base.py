@@ -193,7 +193,10 @@ class Network(nn.Module, ABC):
     def states_at(
         self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
     ) -> Float[Tensor, "batch state"]:
-        """The state at a site after the token at one position of each sequence; nothing above the site is run."""
+        """The state at a site after the token at one position of each sequence: the states of `run_until`.
+
+        A network may override it with a version that does not compute what follows the site.
+        """
         return self.run_until(tokens, positions, site).states
 
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:

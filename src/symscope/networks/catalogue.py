@@ -12,6 +12,7 @@ from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.networks.base import Network
 from symscope.networks.gru import gru
 from symscope.networks.lstm import lstm
+from symscope.networks.parameters import whole_number
 from symscope.networks.transformer import transformer_nope, transformer_rope
 from symscope.seeds import generator as make_generator
 
@@ -69,13 +70,18 @@ def network_from_config(config: Mapping[str, Any]) -> Network:
         UnknownNameError: no such network, or no such option of it.
         InvalidArgumentError: the mapping is no such configuration, or a size is out of range.
     """
-    options = config.get("options")
-    if set(config) != {"kind", "d", "vocabulary", "options"} or not isinstance(options, Mapping):
+    kind, options = config.get("kind"), config.get("options")
+    if (
+        set(config) != {"kind", "d", "vocabulary", "options"}
+        or not isinstance(kind, str)
+        or not isinstance(options, Mapping)
+        or not set(options) <= set(network_options(kind))
+    ):
         raise InvalidArgumentError(
-            f"the configuration of a network has the keys kind, d, vocabulary and options (a mapping), got {config}"
+            f"the configuration of a network has the keys kind, d, vocabulary and options (of its kind), got {config}"
         )
-    draws = make_generator(0, "network of a configuration")
-    return make_network(config["kind"], config["d"], config["vocabulary"], draws, **options)
+    d, vocabulary = whole_number("d", config["d"], 1), whole_number("vocabulary", config["vocabulary"], 1)
+    return make_network(kind, d, vocabulary, make_generator(0, "network of a configuration"), **options)
 
 
 def count_parameters(name: str, d: SupportsIndex, vocabulary: SupportsIndex, **options: Any) -> int:

@@ -5,6 +5,7 @@ state means running the cell from it, and every later step sees the rewrite. The
 and continuations; a row leaves the loop where it ends, so padding costs nothing.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -69,7 +70,8 @@ class RecurrentNetwork(Network):
 
     Args:
         cell: the step.
-        output: a module from features (and, in training, a dropout generator) to logits.
+        output: a module from features to logits. If it takes a second argument, this is the generator that draws
+            dropout in training, else None.
 
     Raises:
         InvalidArgumentError: a site of the cell is not a contiguous part of its state.
@@ -78,6 +80,7 @@ class RecurrentNetwork(Network):
     def __init__(self, cell: Cell, output: nn.Module) -> None:
         super().__init__()
         self.cell, self.output = cell, output
+        self._output_drops = len(inspect.signature(output.forward).parameters) > 1
         self._slices = {name: _contiguous(name, part, cell.width) for name, part in cell.sites.items()}
         self.sites = {name: part.stop - part.start for name, part in self._slices.items()}
         if not self.sites:
@@ -95,7 +98,7 @@ class RecurrentNetwork(Network):
     def readout(
         self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
     ) -> Float[Tensor, "*batch vocabulary"]:
-        return self.output(features, dropout)
+        return self.output(features, dropout) if self._output_drops else self.output(features)
 
     def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
         self.check_site(site)

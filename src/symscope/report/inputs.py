@@ -48,10 +48,11 @@ class ReportInputs:
         return card(self.title, self.command, facts=facts, warnings=self.notes)
 
 
-def save_inputs(inputs: ReportInputs, folder: Path) -> None:
-    """Write `folder/tables/*.parquet`, `.csv` and `folder/facts.json`; `load_inputs` reads them back."""
-    for name, frame in inputs.tables.items():
-        write_table(name, frame, folder / TABLES_FOLDER)
+def save_inputs(inputs: ReportInputs, folder: Path) -> list[Path]:
+    """Write `folder/tables/*.parquet`, `.csv` and `folder/facts.json` for `load_inputs`; returns their paths."""
+    written = [
+        path for name, frame in inputs.tables.items() for path in write_table(name, frame, folder / TABLES_FOLDER)
+    ]
     content = {
         "title": inputs.title,
         "command": inputs.command,
@@ -59,7 +60,7 @@ def save_inputs(inputs: ReportInputs, folder: Path) -> None:
         "facts": {group: dict(values) for group, values in inputs.facts.items()},
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    replace_file(folder / FACTS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+    return [*written, replace_file(folder / FACTS_FILE, lambda path: path.write_text(text, encoding="utf-8"))]
 
 
 def load_inputs(folder: Path) -> ReportInputs:

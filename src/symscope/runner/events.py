@@ -1,4 +1,4 @@
-"""What a run tells while it goes: progress of a stage, events of jobs, and the outcome at the end."""
+"""Events of a run: progress of a stage, what happens to a job, and the outcome at the end."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-EventKind = Literal["there", "damaged", "waiting", "started", "progress", "done", "lost", "failed", "skipped"]
+EventKind = Literal["cached", "damaged", "waiting", "started", "progress", "done", "lost", "failed", "skipped"]
 FieldValue = float | int | str
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stage is: `done` of `total` units (updates, batches, ...), and what to show beside it.
+    """Progress of a stage: `done` of `total` units (updates, batches, ...).
 
-    `total` is None where the end is not known; `text` says in a few words what is going on (`training`);
-    `fields` are the latest figures to show, such as `{"loss": 0.01, "accuracy": 0.999}`.
+    `total` is None if it is unknown; `text` names the current phase in a few words (`training`); `fields` are the
+    latest figures to display, such as `{"loss": 0.01, "accuracy": 0.999}`.
     """
 
     done: float | int
@@ -26,18 +26,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to one job of a run.
+    """A change of state of one job.
 
-    - `there`: its result is already in the store, whole; nothing is done.
-    - `damaged`: its stored result is damaged (`text` says how); it will be done again.
-    - `waiting`: another process on this store is doing it; it is looked at again later.
+    - `cached`: the store holds a valid result; the job does not run.
+    - `damaged`: the stored result is damaged (`text` says how); the job runs again.
+    - `waiting`: another process on this store runs the job; the result is looked up again later.
     - `started`, `progress` (in `progress`), `done` (after `seconds`).
-    - `lost`: the machine or process that did it died (`text` says how); it is started again elsewhere.
-    - `failed`: `text` is the traceback, or says how the worker process died. `lasting` where the same would fail again,
-      as far as one can tell: that is remembered. A full disk or memory is not.
-    - `skipped`: a job that it needs failed; `text` is that job's name.
+    - `lost`: the machine or process that ran the job died (`text` says how); the job starts again elsewhere.
+    - `failed`: `text` is the traceback, or says how the worker process died. The store records `permanent` failures:
+      those that another attempt would probably repeat. A full disk or exhausted memory is not permanent.
+    - `skipped`: a job that this job needs failed; `text` is the name of the failed job.
 
-    `settled` of `total` jobs of the plan had come to their end (there, done, failed or skipped) with this event.
+    `ended` of `total` jobs of the plan are cached, done, failed or skipped, this event included.
     """
 
     kind: EventKind
@@ -45,36 +45,31 @@ class Event:
     progress: Progress | None = None
     seconds: float | int | None = None
     text: str = ""
-    lasting: bool = False
-    settled: int = 0
+    permanent: bool = False
+    ended: int = 0
     total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended, by names of jobs; a job is in exactly one of the four.
+    """Result of a run, by names of jobs; each job of the plan is in exactly one of the four.
 
     `failed` maps a job to its traceback, `skipped` maps a job to the failed job that it needs.
     """
 
     done: tuple[str, ...]
-    there: tuple[str, ...]
+    cached: tuple[str, ...]
     failed: Mapping[str, str]
     skipped: Mapping[str, str]
     seconds: float
 
     @property
     def ok(self) -> bool:
-        """Whether every job of the plan has its result in the store."""
+        """Whether the store holds the results of all jobs of the plan."""
         return not self.failed and not self.skipped
 
     def summary(self) -> str:
-        """One line: `12 done, 3 already there, 1 failed, 2 skipped in 8.1 s`."""
-        counts = [
-            (len(self.done), "done"),
-            (len(self.there), "already there"),
-            (len(self.failed), "failed"),
-            (len(self.skipped), "skipped"),
-        ]
-        told = ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing to do"
-        return f"{told} in {self.seconds:.1f} s"
+        """One line: `12 done, 3 cached, 1 failed, 2 skipped in 8.1 s`."""
+        counts = {"done": self.done, "cached": self.cached, "failed": self.failed, "skipped": self.skipped}
+        parts = [f"{len(jobs)} {word}" for word, jobs in counts.items() if jobs]
+        return f"{', '.join(parts) or 'nothing to do'} in {self.seconds:.1f} s"

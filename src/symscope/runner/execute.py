@@ -1,131 +1,72 @@
-"""Executes a job or a group of jobs, here and now: takes the locks, calls the stage, commits the results."""
+"""Execution of one job in this process: acquires the lock, calls the stage, commits the result."""
 
 from __future__ import annotations
 
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from symscope.errors import InvalidArgumentError
 from symscope.imports import import_object
-from symscope.runner.canonical import canonical_json, json_faults
 from symscope.runner.events import Event, Progress
-from symscope.runner.jobs import Ticket
+from symscope.runner.jobs import JobSpec, canonical_json, json_faults
 from symscope.runner.store import Store
-from symscope.runner.workbench import Stretch
+from symscope.runner.work_folder import Attempt
 
-REPORTS_APART_S = 0.1
-"""Progress of one job is passed on at most this often; the last report (done = total) always is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One job of a group, as its stage gets it: the arguments, and the folder for the result (with its `scratch`)."""
-
-    arguments: Mapping[str, Any]
-    folder: Path
+PROGRESS_INTERVAL_S = 0.1
+"""Minimum time between two progress events of one job. The last report (done = total) is always sent."""
 
 
-def execute(store: Store, tickets: Sequence[Ticket], send: Callable[[Event], None]) -> None:
-    """Executes a job, or the jobs of a group, unless another process does or did, and tells how each went.
+def execute(store: Store, spec: JobSpec, send: Callable[[Event], None]) -> None:
+    """Executes a job, unless another process runs it or has finished it, and sends events.
 
-    For each job at last one of `done`, `there` (another process made the result meanwhile), `waiting` (another process
-    holds the job's lock) or `failed` is sent; before it, `started` and any number of `progress`, if the stage is
-    called. An interruption (KeyboardInterrupt) is let through; the working folders remain and the locks are released.
+    The last event is `done`, `cached` (another process has made the result), `waiting` (another process holds the
+    lock) or `failed`. If the stage is called, `started` and any number of `progress` come before. An interruption
+    (KeyboardInterrupt) propagates; the work folder remains and the lock is released.
     """
-    ended: dict[str, Event] = {}
     try:
-        with ExitStack() as locks:
-            mine = []
-            for ticket in tickets:
-                if not locks.enter_context(store.lock(ticket.location)):
-                    ended[ticket.name] = Event("waiting", ticket.name)
-                elif store.check(ticket.location, deep=True).state == "whole":
-                    ended[ticket.name] = Event("there", ticket.name)
-                else:
-                    mine.append(ticket)
-            if mine:
-                ended |= _execute_locked(store, mine, send)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a stage raises is told as its failure)
-        left = [ticket.name for ticket in tickets if ticket.name not in ended]
-        ended |= {name: _failure(name, error) for name in left}
-    for event in ended.values():
-        send(event)
+        with store.work_folder(spec.location).lock() as acquired:
+            if not acquired:
+                last = Event("waiting", spec.name)
+            elif store.check(spec.location, deep=True).state == "valid":
+                last = Event("cached", spec.name)
+            else:
+                last = _execute_locked(store, spec, send)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (any error of a stage is the failure of its job)
+        last = Event("failed", spec.name, text=_traceback_of(error), permanent=not _is_environmental(error))
+    send(last)
 
 
-def _execute_locked(store: Store, tickets: Sequence[Ticket], send: Callable[[Event], None]) -> dict[str, Event]:
-    for ticket in tickets:
-        send(Event("started", ticket.name))
-    if all(store.bench.is_finished(ticket.location) for ticket in tickets):
-        # A process died when all was written and only had to be handed over. Of a group that is either so for every
-        # member that is missing, or none has been handed over and all are done again, in the same company.
-        for ticket in tickets:
-            store.publish(ticket)
-        return {ticket.name: Event("done", ticket.name, seconds=0.0) for ticket in tickets}
-    # The imports of a worker's first job are not counted as time of the job.
-    stage = import_object(tickets[0].stage, "stage")
+def _execute_locked(store: Store, spec: JobSpec, send: Callable[[Event], None]) -> Event:
+    send(Event("started", spec.name))
+    if store.commit_completed(spec):
+        return Event("done", spec.name, seconds=0.0)
+    stage = import_object(spec.stage, "stage")  # imports are slow in a new worker, so they are not timed
     started, clock = datetime.now(UTC), time.monotonic()
-    needs = {name: store.fetch(location) for name, location in tickets[0].needs.items()}
-    begun = [store.begin(ticket.location) for ticket in tickets]
-    # The stage gets what a worker process would get, a copy made by JSON, so that every executor does the same.
-    members = [
-        Member(json.loads(canonical_json(ticket.arguments)), folder)
-        for ticket, (folder, _) in zip(tickets, begun, strict=True)
-    ]
-    told = _call(stage, tickets[0], members, needs, _throttled(tickets[0].name, send))
-    seconds = (time.monotonic() - clock) / len(tickets)
-    ended, finished = {}, []
-    for ticket, facts, (_, resumed) in zip(tickets, told, begun, strict=True):
-        try:
-            store.finish(ticket, _checked(facts, ticket), Stretch(started, datetime.now(UTC), seconds, resumed))
-            finished.append(ticket)
-        except Exception as error:
-            if len(tickets) == 1:
-                raise
-            ended[ticket.name] = _failure(ticket.name, error)
-    for ticket in finished:
-        store.publish(ticket)
-        ended[ticket.name] = Event("done", ticket.name, seconds=seconds)
-    return ended
+    needs = {name: store.fetch(location) for name, location in spec.needs.items()}
+    store.remove(spec.location)  # a damaged result
+    work = store.work_folder(spec.location)
+    resumed = work.prepare()
+    # A copy by JSON, as worker processes receive it, so that all executors pass the same arguments.
+    arguments = json.loads(canonical_json(spec.arguments))
+    facts = _checked_facts(stage(arguments, needs, work.path, _throttled(spec.name, send)), spec.stage)
+    seconds = time.monotonic() - clock
+    store.commit(spec, facts, Attempt(started, datetime.now(UTC), seconds, resumed))
+    return Event("done", spec.name, seconds=seconds)
 
 
-def _call(
-    stage: Callable[..., Any],
-    first: Ticket,
-    members: Sequence[Member],
-    needs: Mapping[str, Path],
-    report: Callable[[Progress], None],
-) -> Sequence[Any]:
-    """What the stage tells of each job: facts, or the error that kept one of a group from its result."""
-    if not first.group:
-        return [stage(members[0].arguments, needs, members[0].folder, report)]
-    told = stage(members, needs, report)
-    if len(told) != len(members):
-        raise InvalidArgumentError(f"{first.stage} returned {len(told)} facts for {len(members)} members")
-    return told
-
-
-def _checked(facts: Any, ticket: Ticket) -> Mapping[str, Any]:
-    if isinstance(facts, Exception):
-        raise facts
-    faults = json_faults(facts, "facts") if facts is None or isinstance(facts, Mapping) else ["they are no mapping"]
+def _checked_facts(facts: Any, stage: str) -> Mapping[str, Any]:
+    faults = json_faults(facts, "facts") if facts is None or isinstance(facts, Mapping) else ["they are not a mapping"]
     if faults:
-        raise InvalidArgumentError(f"{ticket.stage} returned facts that cannot be kept as JSON: {'; '.join(faults)}")
+        raise InvalidArgumentError(f"{stage} returned facts that cannot be stored as JSON: {'; '.join(faults)}")
     return facts or {}
 
 
-def _failure(name: str, error: BaseException) -> Event:
-    return Event("failed", name, text=_traceback_of(error), lasting=not _is_of_the_surroundings(error))
-
-
-def _is_of_the_surroundings(error: BaseException) -> bool:
-    """Whether the same job may well succeed elsewhere or later: no memory, no disk, a module that is not there."""
+def _is_environmental(error: BaseException) -> bool:
+    """Whether the job may succeed elsewhere or later: no memory, no disk, a missing module."""
     return (
         isinstance(error, MemoryError | OSError | ImportError)
         or type(error).__name__ == "OutOfMemoryError"  # of a GPU
@@ -141,14 +82,14 @@ def _throttled(name: str, send: Callable[[Event], None]) -> Callable[[Progress],
         now = time.monotonic()
         complete = progress.total is not None and progress.done >= progress.total
         if now >= next_time or complete:
-            next_time = now + REPORTS_APART_S
+            next_time = now + PROGRESS_INTERVAL_S
             send(Event("progress", name, progress=progress))
 
     return report
 
 
 def _traceback_of(error: BaseException) -> str:
-    """The traceback from the stage on, without the frames that lead to it."""
+    """The traceback from the stage on, without the frames of this module."""
     start = trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         if trace.tb_frame.f_code.co_filename == __file__:

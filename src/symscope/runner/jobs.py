@@ -1,14 +1,16 @@
-"""A job is a named call of a stage function; a plan is a graph of jobs, each with the key of its result.
+"""Jobs (named calls of stage functions) and plans (graphs of jobs, each with the key of its result).
 
-A job's key is made of everything that determines its result: the stage, its arguments, the keys of the results that
-it reads, and the version of the code's results. Equal keys mean equal results, so a result is looked up by its key
-and never by its name: a job may be renamed, and keeps its result.
+The key of a job is a hash of everything that determines its result: the stage, its arguments, the keys of the results
+that it reads, and the version of the code's results. Equal keys mean equal results. Results are looked up by key and
+not by name, so a renamed job keeps its result.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,16 +19,15 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from symscope.errors import ConfigurationError, UnknownNameError
-from symscope.runner.canonical import canonical_json, json_faults
 
 KEY_FORMAT = 1
-"""Raise this when the way of making keys changes: every result is then another one."""
+"""Version of the way in which keys are made. Increasing it invalidates all stored results."""
 
 KEY_LENGTH = 20
-"""Hexadecimal digits of a key: 80 bits, so that even a million jobs do not meet by chance."""
+"""Hexadecimal digits of a key: 80 bits make a collision among a million jobs improbable."""
 
 _STAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-_MOST_CYCLES_TOLD = 5
+_MAX_CYCLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +37,21 @@ class Job:
     Args:
         name: readable, and unique within its plan, such as `train/multi-object-gru-d48-seed0`.
         stage: import path of the stage function, `package.module:function`.
-        arguments: everything that determines the result (beside the needs), as JSON values.
-        needs: names of the jobs whose results the stage reads, in the order in which it gets them.
-        group: jobs of one group, of the same stage and needs, are executed in one call of the stage as far as they
-            are not done; each still has a result of its own. It is no part of the key.
+        arguments: everything that determines the result, apart from the needs, as JSON values.
+        needs: names of the jobs whose results the stage reads, in the order in which the stage receives them.
     """
 
     name: str
     stage: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """A job ready to be executed anywhere: only JSON values, and locations instead of names.
+class JobSpec:
+    """A job as any process can execute it: only JSON values, and locations instead of names.
 
-    A location is a result's address within any store, `<function of the stage>/<key>`.
+    A location is the address of a result within any store, `<function of the stage>/<key>`.
     """
 
     name: str
@@ -62,22 +60,21 @@ class Ticket:
     location: str
     needs: Mapping[str, str]
     result_version: str
-    group: str = ""
 
 
 class Plan:
-    """A checked graph of jobs, in an order in which they can run, each with the location of its result."""
+    """A valid graph of jobs in execution order, with the location of each result."""
 
     def __init__(self, jobs: Iterable[Job], *, result_version: str) -> None:
-        """Checks the graph and makes all keys.
+        """Checks the graph and computes all keys.
 
         Args:
-            jobs: in any order; the plan keeps the given order as far as the needs allow.
-            result_version: version of the code's results; raising it makes every result another one.
+            jobs: in any order; the plan keeps this order as far as the needs allow.
+            result_version: version of the code's results; a different version gives different keys.
 
         Raises:
-            ConfigurationError: with all faults of the graph together: names that are empty or used twice, stages
-                that are no import path, arguments that are not JSON, unknown needs, cycles, two jobs of one key.
+            ConfigurationError: lists all faults of the graph: empty or repeated names, stages that are not import
+                paths, arguments that are not JSON, unknown needs, cycles, two jobs with the same key.
         """
         declared = list(jobs)
         faults = _faults_of_jobs(declared)
@@ -90,15 +87,15 @@ class Plan:
         self._locations: dict[str, str] = {}
         for job in order:
             self._locations[job.name] = self._make_location(job)
-        same_work = _faults_of_locations(self._locations)
-        if same_work:
-            raise ConfigurationError("plan of jobs", same_work)
+        repeated_keys = _faults_of_locations(self._locations)
+        if repeated_keys:
+            raise ConfigurationError("plan of jobs", repeated_keys)
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
-        """The jobs, each after all that it needs."""
+        """The jobs, each after all jobs that it needs."""
         return iter(self._jobs.values())
 
     def __contains__(self, name: object) -> bool:
@@ -111,30 +108,28 @@ class Plan:
         return self._jobs[name]
 
     def location(self, name: str) -> str:
-        """Where the job's result lies in any store: `<function of the stage>/<key>`."""
+        """Location of the job's result in any store: `<function of the stage>/<key>`."""
         return self._locations[self[name].name]
 
     def key(self, name: str) -> str:
         """The key of the job's result."""
         return self.location(name).rpartition("/")[2]
 
-    def ticket(self, name: str) -> Ticket:
-        """The job as it is handed to whoever executes it."""
+    def spec(self, name: str) -> JobSpec:
+        """The job as an executor receives it."""
         job = self[name]
         needs = {need: self._locations[need] for need in job.needs}
-        return Ticket(
-            job.name, job.stage, dict(job.arguments), self._locations[name], needs, self.result_version, job.group
-        )
+        return JobSpec(job.name, job.stage, dict(job.arguments), self._locations[name], needs, self.result_version)
 
     def _make_location(self, job: Job) -> str:
-        determines = {
+        determinants = {
             "format": KEY_FORMAT,
             "result_version": self.result_version,
             "stage": job.stage,
             "arguments": job.arguments,
             "needs": [self._locations[need] for need in job.needs],
         }
-        key = hashlib.sha256(canonical_json(determines).encode()).hexdigest()[:KEY_LENGTH]
+        key = hashlib.sha256(canonical_json(determinants).encode()).hexdigest()[:KEY_LENGTH]
         return f"{job.stage.rpartition(':')[2]}/{key}"
 
 
@@ -147,23 +142,14 @@ def _faults_of_jobs(jobs: list[Job]) -> list[str]:
             faults.append(f"a job's name must be readable text, got {job.name!r}")
         if not _STAGE.fullmatch(job.stage) or job.stage.startswith("__main__:"):
             faults.append(
-                f"{job.name}: stage {job.stage!r} is no import path: write 'package.module:function' of a function in"
-                " a module that other processes can import"
+                f"{job.name}: stage {job.stage!r} is not an import path: write 'package.module:function' of a function "
+                "in a module that other processes can import"
             )
         faults += [f"{job.name}: {fault}" for fault in json_faults(job.arguments, "arguments")]
         faults += [f"{job.name}: needs {need!r}, which is not in the plan" for need in job.needs if need not in counts]
-        twice = [need for need, count in Counter(job.needs).items() if count > 1]
-        faults += [f"{job.name}: needs {need!r} more than once" for need in twice]
-    return faults + _faults_of_groups(jobs)
-
-
-def _faults_of_groups(jobs: list[Job]) -> list[str]:
-    first: dict[str, Job] = {}
-    return [
-        f"{job.name} is in group {job.group!r} with {first[job.group].name}, which has another stage or other needs"
-        for job in jobs
-        if job.group and (job.stage, job.needs) != ((one := first.setdefault(job.group, job)).stage, one.needs)
-    ]
+        repeated = [need for need, count in Counter(job.needs).items() if count > 1]
+        faults += [f"{job.name}: needs {need!r} more than once" for need in repeated]
+    return faults
 
 
 def _faults_of_locations(locations: Mapping[str, str]) -> list[str]:
@@ -171,23 +157,23 @@ def _faults_of_locations(locations: Mapping[str, str]) -> list[str]:
     for name, location in locations.items():
         names.setdefault(location, []).append(name)
     return [
-        f"jobs {' and '.join(map(repr, same))} would do the same work: same stage, arguments and needs"
-        for same in names.values()
-        if len(same) > 1
+        f"jobs {' and '.join(map(repr, duplicates))} have the same stage, arguments and needs: remove all but the first"
+        for duplicates in names.values()
+        if len(duplicates) > 1
     ]
 
 
 def _topological_order(jobs: list[Job]) -> tuple[list[Job], list[str]]:
-    """The jobs, each after its needs and otherwise as declared; and a fault for each cycle."""
+    """The jobs, each after its needs and otherwise in their original order; and a fault for each cycle."""
     by_name = {job.name: job for job in jobs}
-    place = {name: index for index, name in enumerate(by_name)}
+    position = {name: index for index, name in enumerate(by_name)}
     unmet = {job.name: {need for need in job.needs if need in by_name} for job in by_name.values()}
     dependents: dict[str, list[str]] = {name: [] for name in by_name}
     for name, needs in unmet.items():
         for need in needs:
             dependents[need].append(name)
     missing = {name: len(needs) for name, needs in unmet.items()}
-    ready = [(place[name], name) for name, count in missing.items() if not count]
+    ready = [(position[name], name) for name, count in missing.items() if not count]
     heapq.heapify(ready)
     order: list[Job] = []
     while ready:
@@ -196,20 +182,53 @@ def _topological_order(jobs: list[Job]) -> tuple[list[Job], list[str]]:
         for dependent in dependents[name]:
             missing[dependent] -= 1
             if not missing[dependent]:
-                heapq.heappush(ready, (place[dependent], dependent))
+                heapq.heappush(ready, (position[dependent], dependent))
     return order, _faults_of_cycles({name: unmet[name] for name, count in missing.items() if count})
 
 
 def _faults_of_cycles(graph: dict[str, set[str]]) -> list[str]:
     faults: list[str] = []
-    while len(faults) < _MOST_CYCLES_TOLD:
+    while len(faults) < _MAX_CYCLES:
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
             cycle: list[str] = error.args[1]
-            # graphlib lists a cycle from need to dependent; it reads better the other way round.
+            # graphlib lists a cycle from need to dependent, the reverse of the order in the message.
             faults.append(f"a cycle of needs: {' needs '.join(repr(name) for name in reversed(cycle))}")
             graph = {name: needs for name, needs in graph.items() if name not in cycle}
         else:
             break
     return faults
+
+
+def json_faults(value: object, path: str) -> list[str]:
+    """Parts of a value that are not JSON, each with its path, such as `arguments.rates[2]: nan is not a finite number`.
+
+    Tuples count as lists. Keys must be strings, since JSON would silently convert them to strings.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return []
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [f"{path}: {value} is not a finite number"]
+    if isinstance(value, list | tuple):
+        return [fault for index, item in enumerate(value) for fault in json_faults(item, f"{path}[{index}]")]
+    if isinstance(value, Mapping):
+        bad_keys = [f"{path}: the key {key!r} is not a string" for key in value if not isinstance(key, str)]
+        return bad_keys + [fault for key, item in value.items() for fault in json_faults(item, f"{path}.{key}")]
+    return [f"{path}: {value!r} ({type(value).__name__}) is not a JSON value"]
+
+
+def canonical_json(value: object) -> str:
+    """JSON on one line with sorted keys and no spaces: equal values give equal text.
+
+    Raises:
+        TypeError: a value is not JSON.
+        ValueError: a number is not finite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain_mapping)
+
+
+def _plain_mapping(value: object) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{value!r} ({type(value).__name__}) is not a JSON value")

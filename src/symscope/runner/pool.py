@@ -1,7 +1,7 @@
-"""Where jobs are executed: in this process, or in worker processes. Both offer what `schedule.py` asks.
+"""Executors on this machine: in the current process, or in worker processes.
 
-An executor takes orders, one ticket or those of a group, while it has room (`submit`), and hands over events
-(`receive`). A ticket that was submitted ends with exactly one of the events `done`, `there`, `waiting` and `failed`.
+An executor accepts jobs while it has free slots (`submit`) and passes on their events (`receive`). The last event of a
+submitted job is exactly one of `done`, `cached`, `waiting` and `failed`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
@@ -23,45 +23,54 @@ from typing import IO
 from symscope.errors import InvalidArgumentError
 from symscope.runner.events import Event
 from symscope.runner.execute import execute
-from symscope.runner.jobs import Ticket
+from symscope.runner.jobs import JobSpec
 from symscope.runner.store import Store
-from symscope.runner.worker import decode_event, encode_order
+from symscope.runner.worker import decode_event, encode_request
 
-THREADS_VARIABLE = "SYMSCOPE_THREADS"
-"""Environment variable with the number of threads that a stage shall use, for what the others do not reach."""
+PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+"""Environment variables that let idle threads of OpenMP sleep instead of spin. They must be set before torch is
+imported. Spinning threads make programs many times slower on a machine whose cores are busy."""
 
-ENDS_A_TICKET = frozenset({"done", "there", "waiting", "failed"})
+LAST_EVENTS = frozenset({"done", "cached", "waiting", "failed"})
+"""Kinds of the last event of a submitted job."""
 
-_THREADS_VARIABLES = (THREADS_VARIABLE, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from symscope.runner.worker import main; main()"
-_PATIENCE_S = 2.0
-_OUTPUT_SHOWN = 4000
+_JOIN_TIMEOUT_S = 2.0
+_MAX_OUTPUT = 4000
+"""Characters of the output of a dead worker that its error message quotes."""
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Environment variables of a worker process: the number of its threads, and how idle threads wait."""
+    waiting = {name: os.environ.get(name, value) for name, value in PASSIVE_WAITING.items()}
+    return {**waiting, **dict.fromkeys(_THREADS_VARIABLES, str(threads))}
 
 
 class Executor(ABC):
-    """Executes tickets somewhere. Leaving its `with` block ends at once whatever goes on; it can be used again."""
+    """Executes jobs. Leaving its `with` block ends all running jobs at once; it can be used again."""
 
     @property
     @abstractmethod
-    def room(self) -> int:
-        """How many orders can be submitted now."""
+    def free_slots(self) -> int:
+        """Number of jobs that can be submitted now."""
 
     @property
     @abstractmethod
     def busy(self) -> bool:
-        """Whether a submitted ticket has not ended."""
+        """Whether a submitted job has not ended."""
 
     @abstractmethod
-    def submit(self, store: Store, tickets: Sequence[Ticket]) -> None:
-        """Takes an order for a store; call it only where there is room."""
+    def submit(self, store: Store, spec: JobSpec) -> None:
+        """Accepts a job for a store; requires a free slot."""
 
     @abstractmethod
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
-        """Waits for an event, at most `timeout` seconds, and hands over what has come."""
+        """Waits for an event, at most `timeout` seconds, and passes on all events that have arrived."""
 
     @abstractmethod
     def close(self) -> None:
-        """Ends at once whatever still goes on; working folders remain."""
+        """Ends all running jobs at once; their work folders remain."""
 
     def __enter__(self) -> Executor:
         return self
@@ -71,38 +80,33 @@ class Executor(ABC):
 
 
 class InlineExecutor(Executor):
-    """Executes in this process, one order at a time, while `receive` waits."""
+    """Executes one job at a time in this process, during `receive`."""
 
     def __init__(self) -> None:
-        self._order: tuple[Store, Sequence[Ticket]] | None = None
+        self._request: tuple[Store, JobSpec] | None = None
 
     @property
-    def room(self) -> int:
-        """One, unless an order was submitted and not received yet."""
-        return int(self._order is None)
+    def free_slots(self) -> int:
+        return int(self._request is None)
 
     @property
     def busy(self) -> bool:
-        """Whether an order was submitted and not received yet."""
-        return self._order is not None
+        return self._request is not None
 
-    def submit(self, store: Store, tickets: Sequence[Ticket]) -> None:
-        """Takes an order for the next `receive`."""
-        self._order = store, tickets
+    def submit(self, store: Store, spec: JobSpec) -> None:
+        self._request = store, spec
 
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
-        """Executes the order, and hands over its events as they come."""
-        order, self._order = self._order, None
-        if order is not None:
-            execute(*order, handle)
+        request, self._request = self._request, None
+        if request is not None:
+            execute(*request, handle)
 
     def close(self) -> None:
-        """Nothing goes on between two calls, and what was not begun is dropped."""
-        self._order = None
+        self._request = None
 
 
 def local(workers: int, threads: int = 1) -> Executor:
-    """Executes on this machine: in so many worker processes, or for 0 in this one, one job after the other."""
+    """Executor on this machine with this many worker processes; 0 runs one job after another in this process."""
     return WorkerPool(workers, threads) if workers else InlineExecutor()
 
 
@@ -110,98 +114,92 @@ def local(workers: int, threads: int = 1) -> Executor:
 class _Worker:
     """The parent's end of a worker process.
 
-    `under_way` are the names of the jobs of its order that have not ended. What the process prints goes to the file
-    `output`; that of the order under way begins at `output_start`.
+    `job` is the name of its current job, "" if it is idle. All output of the process goes to the file `output`; that of
+    the current job begins at `output_start`.
     """
 
     process: subprocess.Popen[bytes]
     output: IO[bytes]
-    under_way: set[str] = field(default_factory=set)
+    job: str = ""
     output_start: int = 0
     reader: threading.Thread = field(init=False)
 
 
 class WorkerPool(Executor):
-    """Executes in persistent worker processes, started when first needed.
+    """Executes jobs in persistent worker processes, which start when they are first needed.
 
-    `threads` of each worker are told by OMP_NUM_THREADS, MKL_NUM_THREADS, OPENBLAS_NUM_THREADS and SYMSCOPE_THREADS in
-    its environment.
+    Each worker computes with `threads` threads, which `worker_environment` sets.
     """
 
     def __init__(self, workers: int, threads: int = 1) -> None:
         if workers < 1 or threads < 1:
             raise InvalidArgumentError(f"workers and threads must be 1 or more, got {workers} and {threads}")
-        self._most = workers
+        self._max_workers = workers
         self._threads = threads
         self._workers: list[_Worker] = []
         self._inbox: queue.SimpleQueue[tuple[_Worker, Event | None]] = queue.SimpleQueue()
 
     @property
-    def room(self) -> int:
-        """Workers without an order, those included that are not started yet."""
-        return self._most - sum(bool(worker.under_way) for worker in self._workers)
+    def free_slots(self) -> int:
+        return self._max_workers - sum(bool(worker.job) for worker in self._workers)
 
     @property
     def busy(self) -> bool:
-        """Whether a worker has an order."""
-        return any(worker.under_way for worker in self._workers)
+        return any(worker.job for worker in self._workers)
 
-    def submit(self, store: Store, tickets: Sequence[Ticket]) -> None:
-        """Hands an order to an idle worker, or starts one."""
-        idle = [worker for worker in self._workers if not worker.under_way]
+    def submit(self, store: Store, spec: JobSpec) -> None:
+        idle = [worker for worker in self._workers if not worker.job]
         worker = idle[0] if idle else self._start_worker()
-        worker.under_way = {ticket.name for ticket in tickets}
+        worker.job = spec.name
         worker.output_start = os.fstat(worker.output.fileno()).st_size
         assert worker.process.stdin is not None
-        with suppress(BrokenPipeError):  # it died while it was idle; the end of its output tells so, as always
-            worker.process.stdin.write(encode_order(store, tickets))
+        with suppress(BrokenPipeError):  # the worker died while it was idle; the end of its output reports this
+            worker.process.stdin.write(encode_request(store, spec))
             worker.process.stdin.flush()
 
     def receive(self, handle: Callable[[Event], None], *, timeout: float) -> None:
-        """Waits for an event, and hands over all that have come."""
         try:
             worker, event = self._inbox.get(timeout=timeout)
             while True:
-                self._take(worker, event, handle)
+                self._pass_on(worker, event, handle)
                 worker, event = self._inbox.get_nowait()
         except queue.Empty:
             return
 
     def close(self) -> None:
-        """Ends the worker processes."""
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
             try:
-                worker.process.wait(_PATIENCE_S)
+                worker.process.wait(_JOIN_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
             self._release(worker)
         self._workers.clear()
 
-    def _take(self, worker: _Worker, event: Event | None, handle: Callable[[Event], None]) -> None:
+    def _pass_on(self, worker: _Worker, event: Event | None, handle: Callable[[Event], None]) -> None:
+        """Handles one message of a worker; None means that its process has died."""
         if event is None:
             self._workers.remove(worker)
             worker.process.wait()
             text = _describe_death(worker)
             self._release(worker)
-            for name in sorted(worker.under_way):
-                handle(Event("failed", name, text=text))
+            if worker.job:
+                handle(Event("failed", worker.job, text=text))
             return
-        if event.kind in ENDS_A_TICKET:
-            worker.under_way.discard(event.job)
+        if event.kind in LAST_EVENTS:
+            worker.job = ""
         handle(event)
 
     def _start_worker(self) -> _Worker:
-        environment = {**os.environ, **dict.fromkeys(_THREADS_VARIABLES, str(self._threads))}
         output = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the worker)
         process = subprocess.Popen(
             [sys.executable, "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
-            env=environment,
+            env={**os.environ, **worker_environment(self._threads)},
         )
         worker = _Worker(process, output)
         self._workers.append(worker)
@@ -212,15 +210,15 @@ class WorkerPool(Executor):
     def _read_events(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
         for line in worker.process.stdout:
-            if line.endswith(b"\n"):  # a worker that died amid a line leaves half of it
+            if line.endswith(b"\n"):  # a worker that dies may leave an incomplete line
                 self._inbox.put((worker, decode_event(line)))
         self._inbox.put((worker, None))
 
     def _release(self, worker: _Worker) -> None:
-        worker.reader.join(_PATIENCE_S)
+        worker.reader.join(_JOIN_TIMEOUT_S)
         for stream in (worker.process.stdin, worker.process.stdout, worker.output):
             if stream is not None:
-                with suppress(BrokenPipeError):  # it had not read its last order
+                with suppress(BrokenPipeError):  # it had not read its last request
                     stream.close()
 
 
@@ -230,9 +228,9 @@ def _describe_death(worker: _Worker) -> str:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         how = f"was killed by {name}"
         if -code == getattr(signal, "SIGKILL", None):
-            how += " (often the system does that when memory runs out: try fewer workers)"
+            how += " (the system often does this when memory runs out: try fewer workers)"
     else:
         how = f"ended with exit code {code}"
     worker.output.seek(worker.output_start)
-    said = worker.output.read().decode(errors="replace").strip()[-_OUTPUT_SHOWN:]
-    return f"the worker process {how}" + (f"; it last said:\n{said}" if said else "")
+    output = worker.output.read().decode(errors="replace").strip()[-_MAX_OUTPUT:]
+    return f"the worker process {how}" + (f"; its last output:\n{output}" if output else "")

@@ -1,4 +1,4 @@
-"""All results of a store as tables."""
+"""Tables of all results of a store."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def list_results(store: Store) -> pl.DataFrame:
-    """One row a result: what it is, whether it is whole, where it comes from, and how long it took.
+    """One row for each result: name, state, inputs, versions and duration.
 
-    `arguments`, `facts` and `packages` are JSON; nothing is known of a result whose manifest is damaged but its
-    location. Sizes are checked, bytes are not read: `Store.verify` does that.
+    `arguments`, `facts` and `packages` are JSON. For a result with a damaged manifest only the location is known.
+    Sizes are checked and contents are not read; `Store.verify` reads them.
     """
-    import polars as pl  # noqa: PLC0415  (heavy, and a run needs none of it)
+    import polars as pl  # noqa: PLC0415  (heavy, and a run does not need it)
 
     checks = store.check_all(store.locations())
     rows = [_row(store, location, check.state) for location, check in checks.items()]
@@ -28,15 +28,15 @@ def list_results(store: Store) -> pl.DataFrame:
 
 
 def read_rows(store: Store, file: str) -> pl.DataFrame:
-    """The rows of the Parquet files of one name, of all whole results, each with its result's `location`.
+    """Rows of the Parquet files with one name, over all valid results, each with the `location` of its result.
 
-    A result without such a file adds nothing; columns that some lack are null there.
+    Results without this file are left out; a column that a file lacks is null in its rows.
     """
     import polars as pl  # noqa: PLC0415
 
     frames = []
     for location, check in store.check_all(store.locations()).items():
-        if check.state == "whole" and file in store.manifest(location).files:
+        if check.state == "valid" and file in store.manifest(location).files:
             content = (store.fetch(location) / file).read_bytes()
             frames.append(pl.read_parquet(io.BytesIO(content)).with_columns(location=pl.lit(location)))
     return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()

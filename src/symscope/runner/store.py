@@ -1,11 +1,11 @@
-"""The store keeps each result under its location, whole or not at all.
+"""Stores: each keeps the results of one study, and every result is complete or absent.
 
-    store.json                          format, and which study this is
-    results/<function>/<key>/           a result: the stage's files and manifest.json
-    failures/<function>/<key>.json      the traceback of a job that failed last time
+    store.json                          format, and name of the study
+    results/<function>/<key>/           a result: the files of the stage and manifest.json
+    failures/<function>/<key>.json      traceback of a job that failed in its last attempt
 
-Jobs are done on a `Workbench`; the store takes what is finished there. A folder on this machine is a `FolderStore`; any
-other place that fsspec can reach, such as `s3://bucket/study`, is a `RemoteStore`.
+Jobs run in a local `WorkFolder`; the store publishes a complete result in one step. A folder is a `FolderStore`; any
+URL that fsspec can open, such as `s3://bucket/study`, is a `RemoteStore`.
 """
 
 from __future__ import annotations
@@ -13,41 +13,44 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from symscope.errors import StoreError
-from symscope.runner.jobs import Ticket
-from symscope.runner.manifest import Manifest
-from symscope.runner.workbench import Stretch, Workbench
+from symscope.errors import CheckpointError, StoreError
+from symscope.runner.jobs import JobSpec
+from symscope.runner.manifest import MANIFEST_NAME, Manifest
+from symscope.runner.work_folder import Attempt, WorkFolder
 
 STORE_FORMAT = 1
 STORE_FILE = "store.json"
 
+STORAGE_ERRORS = (OSError, ValueError, RuntimeError)
+"""Errors of file systems: most raise OSError, some libraries behind fsspec do not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Whether a result can be used: `whole`, `missing`, or `damaged`, with what is wrong in `fault`."""
+    """State of a result: `valid`, `missing`, or `damaged` as `fault` describes."""
 
-    state: Literal["whole", "missing", "damaged"]
+    state: Literal["valid", "missing", "damaged"]
     fault: str = ""
 
 
 class Store(ABC):
-    """Results of one study, at one place. Make it with `open_store`, or `existing_store` only to read.
+    """Results of one study at one address. Make it with `open_store`, or with `existing_store` to read only.
 
     Attributes:
         address: the folder or URL.
-        study: name of the study whose results these are.
-        bench: where this machine does the jobs.
+        study: name of the study.
+        work_root: local folder in which jobs run.
     """
 
     address: str
     study: str
-    bench: Workbench
+    work_root: Path
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Store) and (self.address, self.study) == (other.address, other.study)
@@ -55,143 +58,98 @@ class Store(ABC):
     def __hash__(self) -> int:
         return hash((self.address, self.study))
 
-    # What every place offers in its own way.
+    # Methods of each kind of store. A `path` is relative to the address, and its characters are literal.
 
     @abstractmethod
-    def claim(self) -> None:
-        """Writes the identity, or compares it with the one that is there."""
+    def read(self, path: str) -> bytes | None:
+        """Contents of a small file; None if it does not exist."""
 
     @abstractmethod
-    def read_identity(self) -> dict[str, Any] | None:
-        """Format and study of what is there, or None."""
+    def write(self, path: str, text: str) -> None:
+        """Writes a small file in one step."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Deletes a file, or a folder with all its contents, if it exists."""
+
+    @abstractmethod
+    def entries(self) -> list[str]:
+        """Names of files and folders at the address, without those that opening a store leaves."""
 
     @abstractmethod
     def locations(self) -> Iterator[str]:
-        """Locations of all results, damaged ones too, sorted."""
-
-    @abstractmethod
-    def manifest(self, location: str) -> Manifest:
-        """The manifest of a result; raises CheckpointError if it is missing or damaged."""
+        """Locations of all results, damaged ones included, sorted."""
 
     @abstractmethod
     def check(self, location: str, *, deep: bool = False) -> Check:
-        """Whether a result can be used; `deep` reads every byte."""
+        """Checks a result by the sizes of its files; the `deep` check reads every byte."""
 
     @abstractmethod
     def check_all(self, locations: Iterable[str]) -> dict[str, Check]:
-        """The quick check of many results at once."""
+        """Quick check of many results."""
 
     @abstractmethod
     def fetch(self, location: str) -> Path:
-        """A local folder with the files of a result, to read only; raises CheckpointError if it cannot be used."""
+        """A local folder with the files of a result, read only; raises CheckpointError if the result is unusable."""
 
     @abstractmethod
-    def take(self, location: str) -> None:
-        """Takes a finished result from the bench, in one step that happens or does not."""
-
-    @abstractmethod
-    def remove(self, location: str) -> None:
-        """Removes a result."""
+    def publish(self, location: str) -> None:
+        """Moves a complete result from its work folder into the store, in one step that succeeds or does nothing."""
 
     @abstractmethod
     def leftovers(self) -> Iterator[tuple[str, int]]:
-        """What belongs to no whole result and no job under way: its path below the store, and its bytes."""
+        """Path and size in bytes of everything that belongs neither to a result nor to a running job."""
 
-    @abstractmethod
-    def remove_leftover(self, path: str) -> None:
-        """Removes one of `leftovers`."""
+    def _opening(self) -> AbstractContextManager[object]:
+        """Context in which the store is initialised; it may hold a lock and raise StoreError or OSError."""
+        return nullcontext()
 
-    @abstractmethod
-    def read_note(self, path: str) -> bytes | None:
-        """Bytes of a small file of the store, or None if there is none."""
+    # Methods that follow from them.
 
-    @abstractmethod
-    def write_note(self, path: str, text: str) -> None:
-        """Writes a small file of the store, whole or not at all."""
-
-    @abstractmethod
-    def remove_note(self, path: str) -> None:
-        """Removes a small file of the store, if it is there."""
-
-    # What follows from it.
-
-    def verify(self) -> dict[str, str]:
-        """Location and fault of each damaged result; reads every byte of the store. Empty if all is well."""
-        checks = {location: self.check(location, deep=True) for location in self.locations()}
-        return {location: check.fault for location, check in checks.items() if check.state == "damaged"}
-
-    def lock(self, location: str) -> AbstractContextManager[bool]:
-        """Holds the lock of a job, and yields whether it could be had; it never waits."""
-        return self.bench.lock(location)
-
-    def begin(self, location: str) -> tuple[Path, bool]:
-        """A working folder with only `scratch` in it, and whether that holds something from an interrupted attempt.
-
-        A damaged result in the job's place is removed. Call it with the job's lock held.
-        """
-        self.remove(location)
-        return self.bench.begin(location)
-
-    def commit(self, ticket: Ticket, facts: Mapping[str, Any], stretch: Stretch) -> None:
-        """Makes the working folder of a job its result; call it with the job's lock held.
+    def initialise(self) -> None:
+        """Writes the identity of the store, or compares it with the existing one.
 
         Raises:
-            StoreError: if the result cannot be written, as on a full disk.
-            CheckpointError: if the stage left something that cannot be stored.
+            StoreError: the address cannot be written, holds another study, a newer format or unrelated files. Nothing
+                is changed then.
         """
-        self.finish(ticket, facts, stretch)
-        self.publish(ticket)
-
-    def finish(self, ticket: Ticket, facts: Mapping[str, Any], stretch: Stretch) -> None:
-        """The first half of `commit`: all is on the disk, and `publish` is all that is left to do."""
         try:
-            self.bench.finish(ticket, facts, stretch)
-        except OSError as error:
-            raise self._cannot_keep(ticket.name, error) from error
+            self._check_unoccupied()
+            with self._opening():
+                identity = self.read_identity()
+                if identity is None:
+                    self.write(STORE_FILE, json.dumps({"format": STORE_FORMAT, "study": self.study}, indent=1) + "\n")
+                elif identity["study"] != self.study:
+                    raise StoreError(
+                        f"{self.address} holds the results of study {identity['study']!r}, not of {self.study!r}: "
+                        "choose another folder"
+                    )
+        except StoreError:
+            raise
+        except STORAGE_ERRORS as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(f"results cannot be written to {self.address}: {reason}; choose another folder") from error
 
-    def publish(self, ticket: Ticket) -> None:
-        """The second half of `commit`."""
-        try:
-            self.take(ticket.location)
-        except OSError as error:
-            raise self._cannot_keep(ticket.name, error) from error
-        self.bench.clear(ticket.location)
-        self.forget_failure(ticket.location)
-
-    def record_failure(self, ticket: Ticket, text: str) -> None:
-        """Keeps the traceback of a failed job, for a later run that does not retry it."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        record = {"name": ticket.name, "failed": now, "text": text}
-        self.write_note(_failure_note(ticket.location), json.dumps(record, indent=1))
-
-    def failure(self, location: str) -> str | None:
-        """The traceback of a job that failed when it was last tried, else None."""
-        try:
-            return str(json.loads(self.read_note(_failure_note(location)) or b"null")["text"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # a record that cannot be read only means that the job is tried again
-
-    def forget_failure(self, location: str) -> None:
-        """Removes the record of a failure, if there is one."""
-        self.remove_note(_failure_note(location))
-
-    def identity(self) -> str:
-        """What `store.json` says."""
-        return json.dumps({"format": STORE_FORMAT, "study": self.study}, indent=1) + "\n"
-
-    def compare_identity(self, found: Mapping[str, Any]) -> None:
-        """Raises StoreError if another study is there."""
-        if found["study"] != self.study:
+    def _check_unoccupied(self) -> None:
+        entries = self.entries()
+        if entries and STORE_FILE not in entries:
+            names = ", ".join(sorted(entries)[:3])
             raise StoreError(
-                f"{self.address} holds the results of study {found['study']!r}, not of {self.study!r}: "
-                "choose another folder"
+                f"{self.address} holds other files ({names}) and no results: choose a new or an empty folder"
             )
 
-    def parse_identity(self, content: bytes) -> dict[str, Any]:
-        """Reads what `identity` wrote, also an older one; raises StoreError."""
+    def read_identity(self) -> dict[str, Any] | None:
+        """Format and study of the existing store; None if there is no store. Raises StoreError."""
         try:
-            found = json.loads(content)
-            version, _ = int(found["format"]), found["study"]
+            content = self.read(STORE_FILE)
+        except STORAGE_ERRORS as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(f"{self.address}/{STORE_FILE} cannot be read: {reason}") from error
+        if content is None:
+            return None
+        try:
+            identity = json.loads(content)
+            version, _ = int(identity["format"]), identity["study"]
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self.address}/{STORE_FILE} is damaged: choose another folder, or restore that file (it names the "
@@ -199,22 +157,127 @@ class Store(ABC):
             ) from error
         if version > STORE_FORMAT:
             raise StoreError(
-                f"{self.address} was written by a newer symscope (store format {version}, this one knows "
+                f"{self.address} was written by a newer symscope (store format {version}; this version reads "
                 f"{STORE_FORMAT}): upgrade symscope, or choose another folder"
             )
-        return found
+        return identity
 
-    def not_writable(self, error: Exception) -> StoreError:
-        """What to raise when the place cannot be written at all."""
-        told = getattr(error, "strerror", None) or error
-        return StoreError(f"results cannot be written to {self.address}: {told}; choose another folder")
+    def manifest(self, location: str) -> Manifest:
+        """Manifest of a result; raises CheckpointError if it is missing or damaged."""
+        return Manifest.from_bytes(self.manifest_bytes(location))
 
-    def _cannot_keep(self, name: str, error: OSError) -> StoreError:
+    def manifest_bytes(self, location: str) -> bytes:
+        """Contents of the manifest file; raises CheckpointError if it is missing or unreadable."""
+        try:
+            content = self.read(f"results/{location}/{MANIFEST_NAME}")
+        except STORAGE_ERRORS as error:
+            raise CheckpointError(f"the manifest of {location} cannot be read: {error}") from error
+        if content is None:
+            raise CheckpointError(f"no result at {self.address}/results/{location}")
+        return content
+
+    def remove(self, location: str) -> None:
+        """Removes a result, its manifest first: without it the rest is not a valid result."""
+        self.delete(f"results/{location}/{MANIFEST_NAME}")
+        self.delete(f"results/{location}")
+
+    def verify(self) -> dict[str, str]:
+        """Location and fault of each damaged result, after reading every byte of the store."""
+        checks = {location: self.check(location, deep=True) for location in self.locations()}
+        return {location: check.fault for location, check in checks.items() if check.state == "damaged"}
+
+    def work_folder(self, location: str) -> WorkFolder:
+        """The folder in which a job runs, with its lock."""
+        return WorkFolder(self.work_root, location)
+
+    def commit(self, spec: JobSpec, facts: Mapping[str, Any], attempt: Attempt) -> None:
+        """Makes the contents of a work folder the result of its job. The caller holds the lock of the job.
+
+        Raises:
+            StoreError: the result cannot be written, as on a full disk.
+            CheckpointError: the stage left an entry that a result may not hold.
+        """
+        try:
+            self.work_folder(spec.location).complete(spec, facts, attempt)
+        except OSError as error:
+            raise self._cannot_write(spec.name, error) from error
+        self._publish(spec)
+
+    def commit_completed(self, spec: JobSpec) -> bool:
+        """Commits a result that is complete in its work folder, since a process died before publishing it.
+
+        Returns False if there is none. The caller holds the lock of the job. Raises StoreError like `commit`.
+        """
+        if not self.work_folder(spec.location).is_complete():
+            return False
+        self._publish(spec)
+        return True
+
+    def _publish(self, spec: JobSpec) -> None:
+        try:
+            self.publish(spec.location)
+        except OSError as error:
+            raise self._cannot_write(spec.name, error) from error
+        self.work_folder(spec.location).clear()
+        self.delete(_failure_path(spec.location))
+
+    def _cannot_write(self, name: str, error: OSError) -> StoreError:
         return StoreError(
-            f"the result of {name} cannot be written to {self.address}: {error.strerror or error}; "
-            "make room there, or whatever it asks for, and run the same again: finished results are kept"
+            f"the result of {name} cannot be written to {self.address}: {error.strerror or error}; free space or fix "
+            "the cause, and run the same command again: finished results are kept"
         )
 
+    def record_failure(self, spec: JobSpec, text: str) -> None:
+        """Stores the traceback of a failed job. Later runs skip the job unless they retry failed jobs."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.write(_failure_path(spec.location), json.dumps({"name": spec.name, "failed": now, "text": text}, indent=1))
 
-def _failure_note(location: str) -> str:
+    def failure(self, location: str) -> str | None:
+        """The traceback of a job whose last attempt failed, else None."""
+        try:
+            return str(json.loads(self.read(_failure_path(location)) or b"null")["text"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # an unreadable record only means that the job runs again
+
+
+def open_store(address: Path | str, *, study: str) -> Store:
+    """Makes a store at a new or empty address, or opens the existing store of this study.
+
+    Args:
+        address: a folder, or a URL that fsspec can open, such as `s3://bucket/folder`.
+        study: name of the study.
+
+    Raises:
+        StoreError: the address cannot be written, holds another study, a newer format or unrelated files. Nothing is
+            changed then.
+    """
+    store = store_at(address, study)
+    store.initialise()
+    return store
+
+
+def existing_store(address: Path | str) -> Store:
+    """Opens the store at an address to read it; writes nothing.
+
+    Raises:
+        StoreError: there is no store, or it has a newer format.
+    """
+    identity = store_at(address, "").read_identity()
+    if identity is None:
+        raise StoreError(f"{address} holds no results: {STORE_FILE} is missing; check the path")
+    return store_at(address, identity["study"])
+
+
+def store_at(address: Path | str, study: str) -> Store:
+    """The store at an address, without any check."""
+    if "://" in str(address):
+        from symscope.runner.remote_store import RemoteStore  # noqa: PLC0415  (imports this module, and fsspec)
+
+        return RemoteStore(str(address), study)
+    from symscope.runner.folder_store import FolderStore  # noqa: PLC0415  (imports this module)
+
+    return FolderStore(Path(address), study)
+
+
+def _failure_path(location: str) -> str:
     return f"failures/{location}.json"

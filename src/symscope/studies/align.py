@@ -68,7 +68,11 @@ def align_stage(
                 save_functions(members[place].folder / "scratch" / ALIGNMENT, {"alignment": one.function})
             continue
         tables = {
-            "scores": (row for one in found for row in one.rows()),
+            "scores": (
+                {**row, "restarts": options.starts if row["control"] == "none" else None}
+                for one in found
+                for row in one.rows()
+            ),
             "values": _value_rows(found),
             "gradience": _gradience_rows(network, algorithm, found, counts, subject),
             "aligned_states": _state_rows(network, algorithm, found, subject),

@@ -1,6 +1,5 @@
 """What both stages of a study share: the network that a job is about, and the tables that it leaves."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import polars as pl
 import torch
 
 from symscope.analysis import make_table
+from symscope.analysis.files import read_parquet
 from symscope.errors import CheckpointError
 from symscope.networks import Network
 from symscope.seeds import generator
@@ -32,8 +32,7 @@ class Subject:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> "Subject":
-        """The subject of a job, from its arguments; sets the threads that the executor allows this process."""
-        torch.set_num_threads(int(os.environ.get("SYMSCOPE_THREADS", torch.get_num_threads())))
+        """The subject of a job, from its arguments."""
         choice = TaskChoice.model_validate(arguments["task"])
         return cls(choice.make(), choice.label, arguments["network"], arguments["seed"], arguments["device"])
 
@@ -81,5 +80,5 @@ def save_part(name: str, rows: Iterable[Mapping[str, object]], folder: Path) -> 
 def read_parts(name: str, folders: Iterable[Path]) -> pl.DataFrame | None:
     """A table of the study from the parts in these folders; `None` when none has one."""
     parts = [folder / part_file(name) for folder in folders]
-    frames = [pl.read_parquet(part) for part in parts if part.is_file()]
+    frames = [read_parquet(part) for part in parts if part.is_file()]
     return pl.concat(frames) if frames else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from symscope.alignment import Blocks, Question, Score, SearchOptions, score, search
+from symscope.alignment import Blocks, Question, SearchOptions, score, search
 from symscope.interventions import draw_interventions, prepare
 from symscope.networks import Network
 from symscope.runner import Progress
@@ -60,7 +60,7 @@ def _row(
     found = searched(network, subject, asked, arguments, report)
     named = {"algorithm": asked.algorithm, "variable": asked.variable, "site": asked.site}
     named |= {"function": asked.function.label, "k": asked.k}
-    return {**subject.columns, **moment, **named, **found.figures()}
+    return {**subject.columns, **moment, **named, **found}
 
 
 def searched(
@@ -69,7 +69,7 @@ def searched(
     asked: Search,
     arguments: Mapping[str, Any],
     report: Callable[[Progress], None],
-) -> Score:
+) -> Row:
     """The IIA of what a search finds, on interventions drawn apart; the draws are those of `find`, at every moment."""
     options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
     asked.function.check()
@@ -92,4 +92,5 @@ def searched(
         report(Progress(step, options.steps, f"search: {asked.variable}", {"best IIA": max(best)}))
 
     (found,) = search(network, [question], options, tell)
-    return score(network, found.function, sets["test"])
+    figures = score(network, found.function, sets["test"]).figures()
+    return {**figures, "restarts": options.starts, "total_steps": found.steps}

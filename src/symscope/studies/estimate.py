@@ -16,7 +16,7 @@ from typing import Any
 
 from symscope.errors import SymscopeError
 from symscope.runner import Event, Job, Plan, Store, local, open_store, run
-from symscope.runner.canonical import canonical_json
+from symscope.runner.jobs import canonical_json
 
 Kind = str
 """What jobs have in common that take as long as each other: stage and arguments, but for seed and moment."""
@@ -103,7 +103,7 @@ def _units(plan: Plan, wanted: Iterable[str]) -> list[list[Job]]:
     """The jobs, those of a group together."""
     units: dict[str, list[Job]] = {}
     for name in wanted:
-        units.setdefault(plan[name].group or name, []).append(plan[name])
+        units.setdefault(name, []).append(plan[name])
     return list(units.values())
 
 
@@ -128,8 +128,7 @@ def _cut(unit: Sequence[Job], which: int) -> list[Job]:
             options |= {"patience": 10**6} if "patience" in options else {}  # nothing may end it sooner
             arguments[section] = options
         needs = tuple(_name(need, 0) for need in job.needs)
-        name, group = _name(job.name, which if cut else 0), f"{job.group}, {which if cut else 0}" if job.group else ""
-        found.append(Job(name, job.stage, arguments, needs, group))
+        found.append(Job(_name(job.name, which if cut else 0), job.stage, arguments, needs))
     return found
 
 

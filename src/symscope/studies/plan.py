@@ -110,7 +110,7 @@ class _Subject:
         for search in self.searches:
             code = _own_code(*own, search.algorithm, search.function.name)
             asked = {"asked": search.model_dump(mode="json"), **options}
-            yield Job(f"align/{name}/{search.label}", ALIGN, {**common, **code, **asked}, needs, group=f"align/{name}")
+            yield Job(f"align/{name}/{search.label}", ALIGN, {**common, **code, **asked}, needs)
         for algorithm, site in dict.fromkeys((search.algorithm, search.site) for search in self.searches):
             asked = {"algorithm": algorithm, "site": site, "test": self.study.interventions.test}
             label = f"{algorithm.rpartition(':')[2]}-{site}"

@@ -31,7 +31,7 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
     Raises:
         InvalidArgumentError: no job has left a table.
     """
-    there = [job.name for job in plan if job.name in {*outcome.done, *outcome.there}]
+    there = [job.name for job in plan if job.name in {*outcome.done, *outcome.cached}]
     manifests = {name: store.manifest(plan.location(name)) for name in there}
     folders = [store.fetch(plan.location(name)) for name in there]
     shown = {name: _chosen(folders) if name == "aligned_states" else folders for name in TABLES}

@@ -55,14 +55,16 @@ class ComputedControl(Control):
         validation: CachedInterventions,
         k: int,
         generator: Generator,
-    ) -> Alignment:
-        """An alignment of k dimensions.
+    ) -> Alignment | None:
+        """An alignment of k dimensions, or `None` where there is none, so that the control is left out.
+
+        Of several variables that take their values from different sources, each gets an equal block of the dimensions.
 
         Args:
             network: the network.
             train: the interventions of one variable to fit to.
             validation: the interventions to choose by.
-            k: dimensions given to the variable.
+            k: dimensions given to all overwritten variables together.
             generator: the source of randomness, equal for all variables of one k.
         """
 

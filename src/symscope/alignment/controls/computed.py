@@ -61,7 +61,10 @@ class PrincipalComponents(ComputedControl):
 @final
 @dataclass(frozen=True)
 class WholeState(ComputedControl):
-    """A swap of the whole state on the same interventions: a reference for what any subspace does."""
+    """A swap of the whole state on the same interventions: a reference for what any subspace does.
+
+    Interventions that take values from several sources have no such control.
+    """
 
     name, is_null = "whole_state", False
 
@@ -72,14 +75,19 @@ class WholeState(ComputedControl):
         validation: CachedInterventions,
         k: int,
         generator: Generator,
-    ) -> Alignment:
+    ) -> Alignment | None:
+        if len(set(train.source_of)) > 1:
+            return None
         return whole_state(train.base_states.shape[1]).to(train.base_states)
 
 
 @final
 @dataclass(frozen=True)
 class SingleNeurons(ComputedControl):
-    """The k neurons that do most by themselves (identity alignment function): is a map needed at all?"""
+    """The k neurons that do most by themselves (identity alignment function): is a map needed at all?
+
+    Interventions that take values from several sources have no such control.
+    """
 
     name, is_null = "neurons", False
 
@@ -90,17 +98,17 @@ class SingleNeurons(ComputedControl):
         validation: CachedInterventions,
         k: int,
         generator: Generator,
-    ) -> Alignment:
-        return best_neurons(network, validation, k)
+    ) -> Alignment | None:
+        return None if len(set(validation.source_of)) > 1 else best_neurons(network, validation, k)
 
 
 @torch.no_grad()
 def best_neurons(network: Network, validation: CachedInterventions, k: int) -> Alignment:
-    """The k neurons that do most by themselves, chosen on validation interventions (of a single source).
+    """The k neurons that do most by themselves, chosen on validation interventions that take values from one source.
 
     In order of the IIA of each single neuron; where that is equal, of how much it lowers the loss to first order.
     """
-    base, source = validation.base_states, validation.source_states[0]
+    base, source = validation.base_states, validation.source_states[validation.source_of[0]]
     d, rows = base.shape[1], torch.arange(min(NEURON_ROWS, len(base)))
     base, source = base[: len(rows)], source[: len(rows)]
     iia = []

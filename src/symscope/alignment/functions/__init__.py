@@ -55,9 +55,8 @@ def function_with_options(kind: type[AlignmentFunction], options: Mapping[str, A
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of alignment function {kind.name!r}", option, known)
-    made = kind(**options)
-    check_coordinates(made.coordinates)
-    return made
+    check_coordinates(options.get("coordinates", kind.coordinates))
+    return kind(**options)
 
 
 __all__ = [
