@@ -125,7 +125,7 @@ def test_data_that_does_not_fit_is_refused():
         evaluate(fitted, data_of(labelled_bits, "sum"))
     drawn = without_values(data.train["parity"])
     with pytest.raises(InvalidArgumentError, match=r"unknown are those of \['parity'\]"):
-        counterfactual_latents(drawn, cache_states(network, drawn, "h"), ["parity"], generator(0))
+        counterfactual_latents(cache_states(network, drawn, "h"), ["parity"], generator(0))
     with pytest.raises(InvalidArgumentError, match="unknown are those of all"):
         fit(network, data, 1, controls=[], options=replace(QUICK, latent_weight=1.0))
     with pytest.raises(InvalidArgumentError, match="2 tokens and its task has 7"):

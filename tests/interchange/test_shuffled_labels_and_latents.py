@@ -88,7 +88,7 @@ def latents(algorithm, variable, count, draws):
         source_states=torch.arange(count, 2 * count).float()[None, :, None],
     )
     names = [entry.name for entry in algorithm.variables]
-    chosen = counterfactual_latents(drawn, numbered, names, draws)[:, 0]
+    chosen = counterfactual_latents(numbered, names, draws)[:, 0]
     return drawn, chosen.nan_to_num(-1).long().tolist()
 
 
@@ -122,7 +122,7 @@ def test_in_a_network_that_holds_only_the_variables_the_latent_is_the_known_swap
     constructed = magnitude_network(**TASK.roles)
     drawn = draw_interventions(ALGORITHM, ["count"], 1000, generator(0))
     cached = cache_states(constructed.network, drawn, "h")
-    chosen = counterfactual_latents(drawn, cached, ["count", "phase"], generator(1))
+    chosen = counterfactual_latents(cached, ["count", "phase"], generator(1))
     known = chosen.isfinite().all(1)
     assert known.double().mean() > 0.5
     swapped = torch.stack([cached.source_states[0, :, 0], cached.base_states[:, 1]], 1)

@@ -84,6 +84,8 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
             for source in interventions.sources
         ]
     runs = (interventions.base, *interventions.sources)
+    known = [name for name in interventions.base.values if all(name in run.values for run in runs)]
+    after = interventions.counterfactual_values if known else {}
     base_states, source_states = (
         _single(base.states),
         _single(torch.stack(sources) if sources else base.states[None][:0]),
@@ -100,8 +102,8 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
         interventions.targets.to(device),
         interventions.target_mask,
         lengths,
-        {name: torch.cat([run.values[name] for run in runs]) for name in interventions.base.values},
-        interventions.counterfactual_values if interventions.base.values else {},
+        {name: torch.cat([run.values[name] for run in runs]) for name in known},
+        {name: values for name, values in after.items() if name in known},
     )
 
 
