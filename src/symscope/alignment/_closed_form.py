@@ -16,6 +16,7 @@ from symscope.alignment.least_squares import (
 )
 from symscope.alignment.score import validation_iias
 from symscope.alignment.state_classes import class_ids
+from symscope.errors import InvalidArgumentError
 from symscope.interchange import CachedInterventions
 from symscope.networks import Network
 
@@ -32,6 +33,12 @@ def intervention_states(cached: CachedInterventions, variables: Sequence[str]) -
         cached: interventions of a single source on a network, with values.
         variables: the variables of the hypothesis.
     """
+    unknown = [name for name in variables if name not in cached.values or name not in cached.counterfactual_values]
+    if unknown or not variables or len(cached.source_states) != 1:
+        raise InvalidArgumentError(
+            "no closed form: it needs the values of all variables, from a single source; unknown are those of "
+            f"{', '.join(unknown) or 'none'}, and there are {len(cached.source_states)} sources"
+        )
     natural, after = (
         torch.stack([values[name].double() for name in variables], 1)
         for values in (cached.values, cached.counterfactual_values)

@@ -352,7 +352,7 @@ def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets
         names = main.data.train[variables].variables
         draws = generator(main.data.seed, control.name.replace("_", " "), size)
         train, validation = sets.train[key], sets.validation[key]
-        made = control.alignment(main.network, train, validation, size * len(names), draws)
+        made = control.alignment(main.network, main.data, train, validation, size * len(names), draws)
         if made is not None and len(set(train.source_of)) == 1:
             alignments[variables, size] = {names[0]: made}
         elif made is not None:

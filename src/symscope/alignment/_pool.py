@@ -80,6 +80,7 @@ class TrainingPool:
             swap: which of its problem's sets each row is of.
             progress: share of the search that is over, from 0 to 1.
             latent_weight: weight of the counterfactual-latent loss.
+            ranges: the natural-range loss of the fits; `None`: without.
         """
         fits, batch = index.shape
         rows, device = self._rows, self._rows.base_states.device

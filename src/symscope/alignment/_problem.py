@@ -29,8 +29,8 @@ class SearchOptions:
             fits start at random.
         latent_weight: weight of the counterfactual-latent loss (Grant et al. 2025). With it a fit does not stop at
             `target_iia`, and of alignments that are equally good on validation the last is kept.
-        range_weight: weight of the natural-range loss, which is zero for states no farther out than 99% of natural states
-            and grows with the squared excess of the Mahalanobis distance within the natural span.
+        range_weight: weight of the natural-range loss: zero for states no farther out than 99% of natural states,
+            beyond that the squared excess of the Mahalanobis distance within the natural span.
         memory: limit in bytes for what a step computes, which then splits itself; `None`: no limit.
     """
 
