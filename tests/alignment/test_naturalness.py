@@ -24,8 +24,8 @@ def cloud(n, d=4, seed=0):
 
 def test_natural_states_are_far_out_as_often_as_the_quantile_says():
     natural = cloud(20_000)
-    found = far_out_share(cloud(20_000, seed=1), natural, cloud(20_000, seed=2))
-    for share in (found.share, found.floor, found.expected):
+    measured = far_out_share(cloud(20_000, seed=1), natural, cloud(20_000, seed=2))
+    for share in (measured.share, measured.floor, measured.expected):
         assert share == pytest.approx(0.01, abs=0.004)
     # Twice as far in every direction: what a chi-squared distribution has beyond a quarter of its 99% quantile.
     assert far_out_share(2 * cloud(20_000, seed=1), natural).share == pytest.approx(
@@ -45,7 +45,7 @@ def test_distances_within_classes_agree_with_a_plain_loop():
     draws = generator(0)
     natural, classes = cloud(300), torch.randint(5, (300,), generator=draws)
     rewritten, wanted = cloud(90, seed=1), torch.randint(-1, 7, (90,), generator=draws)
-    found = within_class_distance(rewritten, wanted, natural, classes)
+    measured = within_class_distance(rewritten, wanted, natural, classes)
 
     order = torch.randperm(300, generator=generator(0, "naturalness")).tolist()
 
@@ -60,16 +60,16 @@ def test_distances_within_classes_agree_with_a_plain_loop():
         for state, label in zip(rewritten, wanted, strict=True)
         if int(label) in means
     ]
-    assert found.radius_floor == pytest.approx(radius_floor)
-    assert found.radius == pytest.approx(np.median(radii) / radius_floor)
+    assert measured.radius_floor == pytest.approx(radius_floor)
+    assert measured.radius == pytest.approx(np.median(radii) / radius_floor)
     floor = np.median([nearest(natural[row], classes[row]) for row in order[150:]])
     distances = [nearest(state, label) for state, label in zip(rewritten, wanted, strict=True)]
     known = [distance for distance in distances if distance is not None]
-    assert found.floor == pytest.approx(floor)
-    assert found.distance == pytest.approx(np.median(known) / floor)
-    assert found.high == pytest.approx(np.quantile(known, 0.9) / floor)
-    assert found.left_out_share == pytest.approx(1 - len(known) / 90)
-    assert 0 < found.left_out_share < 0.6
+    assert measured.floor == pytest.approx(floor)
+    assert measured.distance == pytest.approx(np.median(known) / floor)
+    assert measured.high == pytest.approx(np.quantile(known, 0.9) / floor)
+    assert measured.left_out_share == pytest.approx(1 - len(known) / 90)
+    assert 0 < measured.left_out_share < 0.6
 
 
 def test_blocks_do_not_change_distances():
@@ -83,10 +83,10 @@ def test_blocks_do_not_change_distances():
 def test_states_of_a_class_that_coincide_have_the_smallest_floor():
     natural = torch.arange(10.0).repeat(40)[:, None]
     classes = torch.arange(10).repeat(40)
-    found = within_class_distance(torch.tensor([[3.0], [5.0], [4.4]]), torch.tensor([3, 5, 4]), natural, classes)
-    assert found.floor == pytest.approx(0.01 * float(natural.double().std()), rel=0.1)
-    assert found.distance == pytest.approx(0, abs=1e-6)
-    assert found.high > 10
+    measured = within_class_distance(torch.tensor([[3.0], [5.0], [4.4]]), torch.tensor([3, 5, 4]), natural, classes)
+    assert measured.floor == pytest.approx(0.01 * float(natural.double().std()), rel=0.1)
+    assert measured.distance == pytest.approx(0, abs=1e-6)
+    assert measured.high > 10
 
 
 @pytest.mark.parametrize("variable", ["count", "phase"])
