@@ -27,7 +27,7 @@ print(json.dumps({"modules": sorted(sys.modules), "environment": dict(os.environ
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["study", "run", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", ["--help", "study --help", "study run --help", "list --help", "--version"])
 def test_help_imports_no_heavy_package(arguments, tmp_path):
     # A package without the contents of symscope/__init__.py, whose imports are not those of the command line.
     (tmp_path / "symscope").mkdir()
@@ -35,7 +35,7 @@ def test_help_imports_no_heavy_package(arguments, tmp_path):
     names = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME")
     environment = {name: value for name, value in os.environ.items() if name not in names}
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-c", PROGRAM, *arguments.split()],
         env={**environment, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -62,3 +62,28 @@ def test_results_are_in_the_folder_out_by_default(tmp_path, monkeypatch):
     ended = CliRunner().invoke(app, ["study", "run", "quick"])
     assert ended.exit_code == 2
     assert f"{Path('out') / 'quick'} holds other files" in ended.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("tasks", "same-object-void"),
+        ("algorithms", "up-down"),
+        ("variables", "phase"),
+        ("networks", "transformer-rope"),
+        ("functions", "oblique"),
+        ("controls", "shuffled_labels"),
+        ("presets", "quick"),
+    ],
+)
+def test_names_are_listed_with_descriptions(kind, name):
+    ended = CliRunner().invoke(app, ["list", kind])
+    assert ended.exit_code == 0, ended.output
+    (line,) = [line for line in ended.output.splitlines() if line.startswith(name)][:1]
+    assert len(line.split()) > 3
+
+
+def test_an_unknown_kind_of_names_is_refused():
+    ended = CliRunner().invoke(app, ["list", "tables"])
+    assert ended.exit_code == 2
+    assert "presets" in ended.output

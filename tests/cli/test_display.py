@@ -53,13 +53,13 @@ def test_on_a_terminal_a_table_shows_running_jobs_and_results() -> None:
     events(display)
     with console.capture() as captured:
         console.print(display._table())
-    shown = captured.get()
-    assert "11/40 jobs" in shown
-    assert "8 cached, 1 done, 1 failed, 1 skipped" in shown
-    assert "jobs/" in shown
-    assert "training" not in shown  # that job has ended
-    assert "warming up" in shown
-    assert "done  train/0  12 s  loss 0.25" in shown
+    text = captured.get()
+    assert "11/40 jobs" in text
+    assert "8 cached, 1 done, 1 failed, 1 skipped" in text
+    assert "jobs/" in text
+    assert "training" not in text  # that job has ended
+    assert "warming up" in text
+    assert "done  train/0  12 s  loss 0.25" in text
 
 
 def test_the_time_left_counts_all_jobs_of_the_study() -> None:

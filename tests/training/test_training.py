@@ -141,10 +141,10 @@ def test_a_folder_of_another_training_is_refused(tmp_path) -> None:
     train(small_gru(), TASK, 0, replace(SHORT, epochs=2), folder=tmp_path)
     with pytest.raises(CheckpointError, match="another training"):
         train(small_gru(), TASK, 1, replace(SHORT, epochs=2), folder=tmp_path)
-    other = modulo(modulus=3, quantities=range(1, 5), held_out=(3,))
+    third = modulo(modulus=3, quantities=range(1, 5), held_out=(3,))
     same_name = modulo(modulus=4, quantities=range(1, 5), held_out=(3,))
-    size = len(other.vocabulary)
-    train(gru(8, size, generator(0)), other, 0, replace(SHORT, epochs=2), folder=tmp_path / "modulo")
+    size = len(third.vocabulary)
+    train(gru(8, size, generator(0)), third, 0, replace(SHORT, epochs=2), folder=tmp_path / "modulo")
     with pytest.raises(CheckpointError, match="another training"):
         train(gru(8, size, generator(0)), same_name, 0, replace(SHORT, epochs=2), folder=tmp_path / "modulo")
     (tmp_path / LATEST).write_bytes(b"half")

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from symscope.cli.console import out, print_result, report_errors
+from symscope.cli.listing import list_names
 from symscope.cli.store import store_app
 from symscope.cli.study import study_app
 from symscope.runner import PASSIVE_WAITING
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(study_app, name="study")
 app.add_typer(store_app, name="store")
+app.command("list")(list_names)
 
 
 def main(arguments: list[str] | None = None) -> None:
