@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symscope.alignment.functions.axes import principal_axes
+from symscope.alignment.functions.fixed import principal_axes
 from symscope.alignment.least_squares import InterventionStates
 from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums
 
