@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symscope.alignment.functions import Alignment, Factors, PrincipalAxes, subspace
+from symscope.alignment.functions import Alignment, subspace
 from symscope.alignment.least_squares import (
     TARGETS,
     InterventionStates,
@@ -15,7 +15,7 @@ from symscope.alignment.least_squares import (
     least_squares_path,
 )
 from symscope.alignment.score import validation_iias
-from symscope.alignment.state_classes import class_ids
+from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, class_ids
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import CachedInterventions
 from symscope.networks import Network
@@ -58,6 +58,20 @@ def intervention_states(cached: CachedInterventions, variables: Sequence[str]) -
     )
 
 
+def counterfactual_means(states: InterventionStates) -> Float[Tensor, "rows state"]:
+    """For each intervention the mean of the natural states with its counterfactual values, without its base and source.
+
+    NaN where no such state exists.
+    """
+    sums = ClassSums.of(states.natural_states.double(), states.natural_class)
+    pair = torch.stack([states.base, states.source]).double()
+    if states.members is None:
+        members = torch.full(pair.shape[:2], NEVER_OCCURS, device=pair.device)
+    else:
+        members = torch.stack([states.natural_class[rows] for rows in states.members])
+    return sums.means_without(states.counterfactual_class, pair, members).to(states.base.dtype)
+
+
 class ClosedForms:
     """Closed-form alignments of one variable in one network; each form is computed once.
 
@@ -96,13 +110,19 @@ class ClosedForms:
         number = max(range(len(candidates)), key=lambda n: (scores[n], -candidates[n].diagnostics.rank, -n))
         return candidates[number]
 
-    def start(self, form: str, k: int) -> Factors:
-        """Factors of rank k to start a search from: the best projector, filled up with directions that hardly vary.
+    def start(self, form: str, k: int) -> LeastSquaresFit:
+        """The projector to start a search from: of the largest rank up to k, and the target that is better on validation.
 
-        A swap of such a direction changes little, so the start is about as good as the projector of lower rank.
+        A start of lower rank filled up with other directions is worse: they are swapped at full strength.
         """
-        best = self.best(form, k)
-        return filled(best.write, best.read, k, self.problem.axes, self._like)
+        path = [self._largest(form, target, k) for target in TARGETS]
+        scores = self._score(form, path)
+        return path[scores.index(max(scores))]
+
+    def _largest(self, form: str, target: str, k: int) -> LeastSquaresFit:
+        return max(
+            (fit for fit in self._path(form, target) if fit.diagnostics.rank <= k), key=lambda f: f.diagnostics.rank
+        )
 
     def _path(self, form: str, target: str) -> list[LeastSquaresFit]:
         paths = self._paths.setdefault(form, {})
@@ -134,24 +154,3 @@ def alignment_of(fit: LeastSquaresFit, like: Tensor) -> Alignment:
     """A closed form as an alignment."""
     form = fit.diagnostics.form
     return subspace(fit.write.to(like), fit.read.to(like), name=f"least_squares_{form}")
-
-
-def filled(
-    write: Float[Tensor, "state rank"], read: Float[Tensor, "rank state"], k: int, axes: PrincipalAxes, like: Tensor
-) -> Factors:
-    """A projector of rank k: the given one, and directions of the natural span that vary least and that it leaves."""
-    missing = k - write.shape[1]
-    if missing > 0:
-        directions = axes.directions[:, -missing:] if missing <= axes.directions.shape[1] else axes.directions
-        rest = directions - write @ (read @ directions)
-        rest = torch.linalg.qr(rest).Q
-        left = rest.T - (rest.T @ write) @ read
-        scale = left @ rest
-        write, read = torch.cat([write, rest], 1), torch.cat([read, torch.linalg.solve_ex(scale, left).result])
-    return write.to(like), read.to(like)
-
-
-def joined(starts: Sequence[Factors]) -> Factors:
-    """The factors of several variables side by side, for one map."""
-    writes, reads = zip(*starts, strict=True)
-    return torch.cat(writes, 1), torch.cat(reads)

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symscope.alignment._closed_form import ClosedForms, joined
+from symscope.alignment._closed_form import ClosedForms, counterfactual_means, intervention_states
+from symscope.alignment._diagnostics import Naturalness, NaturalReference
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
@@ -21,7 +22,6 @@ from symscope.interchange import (
     CachedInterventions,
     CounterfactualData,
     cache_states,
-    counterfactual_latents,
     matches_counterfactual,
 )
 from symscope.networks import Network, require_network
@@ -46,6 +46,7 @@ class FittedAlignments:
         function: label of the alignment function.
         alignments: for each set of overwritten variables and k, the alignment of each of its variables.
         searches: what the search says of each; empty for a control that needs no search.
+        naturalness: of each main alignment, on validation interventions; `None` where it cannot be measured.
         is_null: whether an alignment must beat it.
         trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
             unknown.
@@ -59,6 +60,7 @@ class FittedAlignments:
     function: str
     alignments: Mapping[Key, Mapping[str, Alignment]]
     searches: Mapping[Key, SearchResult]
+    naturalness: Mapping[Key, Naturalness | None] = field(default_factory=dict)
     is_null: bool = False
     trial_accuracy: float | None = None
     controls: tuple["FittedAlignments", ...] = ()
@@ -131,7 +133,13 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         made += [replace(fitted[name], is_null=control.is_null) for name in named]
         if isinstance(control, ComputedControl):
             made.append(_computed(control, main, sets))
-    return replace(main, trial_accuracy=accuracy, controls=tuple(control for control in made if control.alignments))
+    natural = _naturalness(main, sets)
+    return replace(
+        main,
+        trial_accuracy=accuracy,
+        naturalness=natural,
+        controls=tuple(control for control in made if control.alignments),
+    )
 
 
 def _check(
@@ -285,8 +293,7 @@ class _Searches:
                 train[key] = cache_states(network, drawn, self.site)
                 validation[key] = cache_states(network, data.validation[variables], self.site)
                 if self.options.latent_weight:
-                    draws = generator(data.seed, "targets", *drawn.variables)
-                    latents[key] = counterfactual_latents(train[key], list(data.value_names), draws)
+                    latents[key] = counterfactual_means(intervention_states(train[key], list(data.value_names)))
         pool = TrainingPool(network, train, latents, self.options.memory)
         if self.options.init == LEAST_SQUARES and self.function.closed_form is not None:
             names = {key: list(data.value_names) for subject, data in subjects.items() for key in _keys(subject, data)}
@@ -317,15 +324,17 @@ class _Searches:
                 forms[key] = ClosedForms(network, train, sets.validation[key], names[key], max(self.sizes))
             except InvalidArgumentError:  # no values, values that never occur, or states that do not vary
                 forms[key] = None
-        started = []
-        for problem in problems:
-            mine = [form for key in problem.sets if (form := forms[key]) is not None]
-            size = problem.mask.k // len(problem.sets)
-            if problem.start is None and len(mine) == len(problem.sets) and self.function.closed_form is not None:
-                start = joined([form.start(self.function.closed_form, size) for form in mine])
-                problem = replace(problem, start=start)  # noqa: PLW2901
-            started.append(problem)
-        return started
+        return [self._start(problem, forms) for problem in problems]
+
+    def _start(self, problem: AlignmentProblem, forms: Mapping[str, ClosedForms | None]) -> AlignmentProblem:
+        """A problem of one variable with its closed-form start, of a rank that may be lower than k."""
+        closed = forms[problem.sets[0]] if len(problem.sets) == 1 else None
+        form = self.function.closed_form
+        if closed is None or form is None or problem.start is not None or not isinstance(problem.mask, FixedMask):
+            return problem
+        start = closed.start(form, problem.mask.k)
+        mask = replace(problem.mask, sizes=((closed.variable, start.diagnostics.rank),))
+        return replace(problem, start=(start.write, start.read), mask=mask)
 
     def _fitted(
         self, name: str, network: Network, data: CounterfactualData, results: Sequence[SearchResult]
@@ -342,6 +351,19 @@ def _set_name(subject: str, variables: str) -> str:
 
 def _keys(subject: str, data: CounterfactualData) -> list[str]:
     return [_set_name(subject, variables) for variables in data.train]
+
+
+def _naturalness(main: FittedAlignments, sets: CachedSets) -> dict[Key, Naturalness | None]:
+    """The naturalness of the main alignments."""
+    measured = {}
+    for variables in main.data.variables:
+        key = _set_name(MAIN, variables)
+        drawn, names = main.data.validation[variables], list(main.data.value_names)
+        reference = NaturalReference(main.network, sets.train[key], sets.validation[key], drawn, names)
+        for (name, size), alignments in main.alignments.items():
+            if name == variables:
+                measured[name, size] = reference.measure(alignments)
+    return measured
 
 
 def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets) -> FittedAlignments:

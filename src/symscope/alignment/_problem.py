@@ -27,23 +27,20 @@ class SearchOptions:
         init: where the first fit starts: at the `"least-squares"` alignment (for functions that have one, and where it
             applies; else at random), at the `"principal-components"` of the natural states, or at `"random"`. The other
             fits start at random.
-        latent_weight: weight of the counterfactual-latent loss (Grant et al. 2025). With it a fit does not stop at
+        latent_weight: weight of the counterfactual-latent loss (see `LatentLoss`). With it a fit does not stop at
             `target_iia`, and of alignments that are equally good on validation the last is kept.
-        range_weight: weight of the natural-range loss: zero for states no farther out than 99% of natural states,
-            beyond that the squared excess of the Mahalanobis distance within the natural span.
         memory: limit in bytes for what a step computes, which then splits itself; `None`: no limit.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-2
     batch: int = 128
-    steps: int = 20_000
-    validate_every: int = 100
+    steps: int = 300
+    validate_every: int = 25
     target_iia: float = 0.995
-    patience: int = 10
-    restarts: int = 3
-    init: str = PRINCIPAL_COMPONENTS
-    latent_weight: float = 0.0
-    range_weight: float = 0.0
+    patience: int = 6
+    restarts: int = 1
+    init: str = LEAST_SQUARES
+    latent_weight: float = 0.05
     memory: int | None = None
 
     def __post_init__(self) -> None:
@@ -54,9 +51,8 @@ class SearchOptions:
             raise InvalidArgumentError(f"init is one of {', '.join(map(repr, INITS))}, got {self.init!r}")
         if not 0 < self.target_iia <= math.inf:
             raise InvalidArgumentError(f"target_iia must be above 0, got {self.target_iia}")
-        for name in ("latent_weight", "range_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InvalidArgumentError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
+        if not 0 <= self.latent_weight < math.inf:
+            raise InvalidArgumentError(f"latent_weight must be at least 0 and finite, got {self.latent_weight}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from symscope.alignment._batched_fits import BatchedFits, train_step
-from symscope.alignment._pool import NaturalRanges, TrainingPool
+from symscope.alignment._pool import LatentLoss, TrainingPool
 from symscope.alignment._problem import (
     LEAST_SQUARES,
     PRINCIPAL_COMPONENTS,
@@ -216,14 +216,14 @@ def _train(
     if len(groups) > 1:
         place = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
         order = torch.tensor([place[fit.number] for fit in running])
-    ranges = None
-    if options.range_weight:
+    latent_loss = None
+    if options.latent_weight:
         natural = [pool.natural_states(problems[fit.problem].sets) for fit in running]
-        ranges = NaturalRanges(natural, options.range_weight)
+        latent_loss = LatentLoss(natural, options.latent_weight)
     history = []
     for now in range(steps):
         progress = (step + now) / options.steps
-        losses = pool.losses(groups, order, index[now], swap[now], progress, options.latent_weight, ranges)
+        losses = pool.losses(groups, order, index[now], swap[now], progress, latent_loss)
         train_step(groups, losses)
         history.append(losses.detach())
     finite = torch.stack(history).isfinite().all(0).tolist()

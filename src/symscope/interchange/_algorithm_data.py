@@ -27,7 +27,7 @@ def counterfactuals(
     algorithm: Algorithm,
     variables: str | Sequence[str],
     *,
-    n_train: int = 10_000,
+    n_train: int = 2_000,
     n_validation: int = 1_000,
     n_test: int = 1_000,
     seed: int = 0,
@@ -67,7 +67,7 @@ def counterfactuals(
     return CounterfactualData(
         hypothesis=algorithm.name,
         train={name: draw(name, "train") for name in names},
-        validation={name: draw(name, "validation") for name in names},
+        validation={name: with_informative(algorithm, draw(name, "validation")) for name in names},
         test={name: with_informative(algorithm, draw(name, "test")) for name in names},
         cause=pairs["cause"],
         isolation=pairs["isolation"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError, NonFiniteError
@@ -139,45 +139,3 @@ def join_cached(parts: Sequence[CachedInterventions]) -> CachedInterventions:
         {},
         {},
     )
-
-
-def counterfactual_latents(
-    cached: CachedInterventions, variables: Sequence[str], generator: Generator
-) -> Float[Tensor, "rows state"]:
-    """For each intervention a natural state in which all variables have the values after the swap, at random.
-
-    Args:
-        cached: interventions on a network, with values.
-        variables: the variables of the hypothesis, all of which must have the right values.
-        generator: the source of randomness.
-
-    Returns:
-        States at the stops of a base or a source of this set; NaN where none has these values (Grant et al. 2025).
-
-    Raises:
-        InvalidArgumentError: the values of a variable are unknown.
-    """
-    unknown = sorted({name for name in variables if name not in cached.values})
-    if unknown or not variables:
-        raise InvalidArgumentError(f"latents need values of the variables; unknown are those of {unknown or 'all'}")
-    after, natural = (
-        torch.stack([values[name].double() for name in variables], 1)
-        for values in (cached.counterfactual_values, cached.values)
-    )
-    _, classes = torch.cat([natural, after]).unique(dim=0, return_inverse=True)
-    natural_classes, required = classes.split([len(natural), len(after)])
-    chosen = _one_of_each(natural_classes, required, generator).to(cached.base_states.device)
-    states = cached.natural_states()[chosen.clamp(min=0)]
-    return states.masked_fill((chosen < 0)[:, None], torch.nan)
-
-
-def _one_of_each(
-    natural: Int[Tensor, " samples"], required: Int[Tensor, " rows"], generator: Generator
-) -> Int[Tensor, " rows"]:
-    """For each required class the index of a sample of that class, at random; -1 where there is none."""
-    order = torch.argsort(natural, stable=True)
-    counts = torch.bincount(natural, minlength=int(required.max()) + 1)
-    begins, sizes = (counts.cumsum(0) - counts)[required], counts[required]
-    chance = torch.rand(len(required), generator=generator, dtype=torch.double)
-    at = begins + (chance * sizes).long().clamp(max=(sizes - 1).clamp(min=0))
-    return torch.where(sizes > 0, order[at.clamp(max=len(order) - 1)], -1)
