@@ -17,7 +17,7 @@ from benchmarks.cases import ALGORITHM, BATCH, TASK, untrained_case
 from benchmarks.measured_search import step_seconds
 from benchmarks.plain import Plain
 from benchmarks.pyvene_client import NOT_INSTALLED, pyvene
-from benchmarks.rows import Row, Setting
+from benchmarks.rows import Row, Setting, peak_memory
 from symscope.alignment.functions.fixed import random_frame
 from symscope.interchange import draw_interventions
 from symscope.networks import make_network
@@ -83,12 +83,6 @@ MEASURED: dict[str, Callable[[str], Callable[[], object]]] = {
     "drawing 12,000 interventions": _drawing,
 }
 """The measured calls: each function prepares everything on a device and returns the call."""
-
-
-def peak_memory() -> float:
-    """Peak resident memory of this process, in MiB."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def main(name: str, device: str) -> None:

@@ -106,6 +106,12 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def peak_memory() -> float:
+    """Peak resident memory of this process, in MiB; that of `getrusage` includes the parent process."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 def _figure(value: float) -> str:
     """Three significant digits, without an exponent where possible."""
     return f"{value:.3g}" if 1e-3 <= abs(value) < 1e3 else f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.2g}"

@@ -5,7 +5,6 @@ Each number is measured in a new process. If Ray is installed, it is measured on
 
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.rows import Row, Setting
+from benchmarks.rows import Row, Setting, peak_memory
 from symscope.runner import Event, Executor, Job, JobSpec, Plan, Store, local, open_store, run
 from symscope.runner.work_folder import Attempt
 from symscope.studies import declared_text, plan_study, read_study
@@ -113,11 +112,6 @@ def run_on_ray(jobs: int, folder: str) -> dict[str, float]:
     return {"first": outcome.seconds, "memory": peak_memory()}
 
 
-def peak_memory() -> float:
-    """Peak of this process, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure(function: Callable[[int, str], dict[str, float]], jobs: int) -> dict[str, float]:
     """Measurements of a function in a new process."""
     with tempfile.TemporaryDirectory() as folder:
@@ -167,7 +161,7 @@ def rows(_: Setting) -> Iterator[Row]:
         yield Row.of(f"planning {jobs:,} jobs", [m["planning"] for m in measured], "s")
         each = [1e3 * m["scheduling"] / jobs for m in measured]
         yield Row.of(f"work of the driver for each of {jobs:,} jobs", each, "ms", "jobs that end at once")
-        yield Row.of(f"peak memory of the driver, {jobs:,} jobs", [m["memory"] for m in measured], "MB")
+        yield Row.of(f"peak memory of the driver, {jobs:,} jobs", [m["memory"] for m in measured], "MiB")
     measured = [measure(run_and_run_again, RUN_LOCALLY) for _ in range(3)]
     each = [1e3 * m["first"] / RUN_LOCALLY for m in measured]
     yield Row.of("overhead of a job, one worker process", each, "ms", f"{RUN_LOCALLY:,} jobs; flushed to the disk")
@@ -183,4 +177,4 @@ def rows(_: Setting) -> Iterator[Row]:
         measured = [measure(run_on_ray, RUN_ON_RAY) for _ in range(3)]
         each = [1e3 * m["first"] / RUN_ON_RAY for m in measured]
         yield Row.of("overhead of a job, Ray on one node of 2 CPUs", each, "ms", f"{RUN_ON_RAY:,} jobs")
-        yield Row.of("peak memory of the driver with Ray", [m["memory"] for m in measured], "MB")
+        yield Row.of("peak memory of the driver with Ray", [m["memory"] for m in measured], "MiB")

@@ -1,7 +1,7 @@
-"""How results show themselves in a notebook: small tables in HTML, everything in them escaped.
+"""HTML of results in a notebook: small tables with escaped content.
 
-Colours come from the notebook (its text colour, in shades), so they read on light and on dark; without any style, as on
-a web page that strips it, what is left is still a table.
+Text has the colour of the notebook, so that it is readable on light and on dark. A page that strips styles still shows
+a table.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ _SMALL = "font-size:90%;opacity:.75"
 
 @dataclass(frozen=True)
 class Bar:
-    """A share from 0 to 1 with its interval, under its name; the main one stands out."""
+    """A share from 0 to 1 with its name and interval; the main share is highlighted."""
 
     name: str
     share: float
@@ -23,10 +23,10 @@ class Bar:
 
 
 def card(
-    title: str, below: str, bars: Sequence[Bar] = (), facts: Iterable[str] = (), warnings: Iterable[str] = ()
+    title: str, subtitle: str, bars: Sequence[Bar] = (), facts: Iterable[str] = (), warnings: Iterable[str] = ()
 ) -> str:
-    """A heading, what stands below it, bars with their intervals, facts, and warnings in full ink; as HTML."""
-    parts = [f"<strong>{escape(title)}</strong> <span style='{_SMALL}'>{escape(below)}</span>"]
+    """A heading with a subtitle, bars with intervals, facts, and warnings, as HTML."""
+    parts = [f"<strong>{escape(title)}</strong> <span style='{_SMALL}'>{escape(subtitle)}</span>"]
     if bars:
         parts.append("<table style='margin:.4em 0'>" + "".join(map(_row, bars)) + "</table>")
     parts += [f"<div style='{_SMALL}'>{escape(fact)}</div>" for fact in facts]
@@ -39,9 +39,9 @@ def _row(bar: Bar) -> str:
     if bar.main:
         name, number = f"<strong>{name}</strong>", f"<strong>{number}</strong>"
     shade = "#0072B2" if bar.main else "#8A9099"
-    drawn = (
+    bar_html = (
         "<div style='width:12em;height:.7em;background:rgba(128,128,128,.18)'>"
         f"<div style='width:{100 * bar.share:.1f}%;height:100%;background:{shade}'></div></div>"
     )
-    cells = (name, drawn, number, f"<span style='{_SMALL}'>{bar.low:.3f} to {bar.high:.3f}</span>")
+    cells = (name, bar_html, number, f"<span style='{_SMALL}'>{bar.low:.3f} to {bar.high:.3f}</span>")
     return "<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + "</tr>"

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from symscope.analysis.files import read_parquet
+from symscope.analysis.tables import read_parquet
 from symscope.cli import app
 from symscope.cli.results import outputs_are_current, rewrite_report, write_outputs
 from symscope.errors import CheckpointError

@@ -1,6 +1,7 @@
 """`symscope study plan` and `symscope store` on a small finished study; `study run` with jobs that fail."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from symscope.cli import app
 from symscope.runner import existing_store
-from symscope.studies import query
+from symscope.studies import preset_names, query
 
 SMALL = """\
 name: small
@@ -22,12 +23,12 @@ seeds: [0]
 training: {learning_rate: 3.0e-3, batch: 16, epochs: 4, validate_every: 2, validate_each: 2}
 alignments:
   - {algorithm: up-down, variables: [count], k: [2]}
-search: {learning_rate: 1.0e-2, batch: 16, steps: 20, validate_every: 10, starts: 1}
+search: {learning_rate: 1.0e-2, batch: 16, steps: 20, validate_every: 10, restarts: 1}
 interventions: {train: 60, validation: 30, test: 30}
-behaviour: {each: 2}
+trial_accuracy: {each: 2}
 """
 JOB = "multi-object-gru-d8-seed0"
-SEARCH = f"align/{JOB}/up-down-h-orthogonal-count-k2"
+SEARCH = f"align/{JOB}/up-down-h-orthogonal"
 
 
 def symscope(*arguments: object) -> tuple[int, str, str]:
@@ -62,6 +63,14 @@ def test_a_plan_without_results_lists_all_jobs(declaration) -> None:
         ["ceiling", "gru,", "d", "=", "8", "1", "0", "1"],
     ]
     assert "3 of 3 jobs to do. No job of these kinds has finished" in output
+    assert "Memory, roughly: up to 0.4 GB for each job" in output
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_has_a_plan(name) -> None:
+    code, output, _ = symscope("study", "plan", name, "--workers", 2)
+    assert code == 0
+    assert "jobs to do" in output
 
 
 @pytest.mark.slow
@@ -107,7 +116,7 @@ def test_results_are_listed_shown_and_verified(finished) -> None:
     assert code == 0
     record = json.loads(output)
     assert record["state"] == "valid"
-    assert record["arguments"]["asked"]["variable"] == "count"
+    assert record["arguments"]["request"]["variables"] == ["count"]
     assert record["packages"]["torch"]
     assert all(file["sha256"] for file in record["files"].values())
     assert json.loads(symscope("store", "show", finished, record["location"])[1]) == record
@@ -145,6 +154,22 @@ def test_damaged_results_are_reported_and_made_again(declaration, finished) -> N
     assert "damaged, runs again" in log
     assert damaged.read_bytes() == before
     assert symscope("store", "verify", finished)[0] == 0
+
+
+def test_damaged_tables_figures_and_report_are_made_again(declaration, finished) -> None:
+    command = ("study", "run", declaration, "--out", finished, "--workers", 1)
+    assert "Nothing to do" in symscope(*command)[1]
+    table, page = finished / "tables" / "scores.parquet", finished / "report.html"
+    before = table.read_bytes()
+    table.write_bytes(before[:-1])
+    page.unlink()
+    code, output, log = symscope(*command)
+    assert code == 0, log
+    assert "3 cached" in log
+    assert "Nothing to do" not in output
+    assert table.read_bytes() == before
+    assert page.is_file()
+    assert "Nothing to do" in symscope(*command)[1]
 
 
 def test_results_that_no_declaration_needs_are_listed_and_removed_on_request(declaration, finished, tmp_path) -> None:
@@ -193,10 +218,11 @@ def test_wrong_calls_give_clear_errors(arguments, message, tmp_path) -> None:
 
 def test_failures_are_printed_with_their_traceback_and_retried_on_request(tmp_path, monkeypatch) -> None:
     (tmp_path / "fragile.py").write_text(
+        "import os\n"
         "from pathlib import Path\n"
         "from symscope.networks import make_network\n"
         "def network(d, vocabulary, generator):\n"
-        f"    if vocabulary != 4 and Path({str(tmp_path / 'obstacle')!r}).exists():\n"
+        f"    if os.getpid() != {os.getpid()} and Path({str(tmp_path / 'obstacle')!r}).exists():\n"
         "        raise ValueError('the obstacle exists')\n"
         "    return make_network('gru', d, vocabulary, generator)\n"
     )

@@ -1,4 +1,4 @@
-"""The notebook holds the outputs of one run, contains no path of a machine, and runs."""
+"""The notebook has the outputs of one complete run, contains no paths of a machine, and runs."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ def cells():
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def test_outputs_come_from_one_run_are_small_and_hold_no_path(cells):
+def test_its_outputs_come_from_one_run_and_contain_no_paths(cells):
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert all(output["output_type"] in ("execute_result", "display_data") for output in outputs)
@@ -23,9 +23,9 @@ def test_outputs_come_from_one_run_are_small_and_hold_no_path(cells):
     assert {"text/html", "image/png"} <= kinds
     text = NOTEBOOK.read_text(encoding="utf-8")
     assert len(text) < 400_000
-    for path in ("/home/", "/root", "/tmp", "/work", "site-packages"):
-        assert f'"{path}' not in text
-        assert f" {path}" not in text
+    for folder in ("/home/", "/root", "/tmp", "/work", "site-packages"):
+        assert f'"{folder}' not in text
+        assert f" {folder}" not in text
 
 
 @pytest.mark.slow

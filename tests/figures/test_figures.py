@@ -8,7 +8,7 @@ import vl_convert
 from symscope.analysis.schemas import CONTROLS
 from symscope.errors import StoreError
 from symscope.figures import aligned_states, draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
-from symscope.figures.iia_bars import SERIES_COLOURS
+from symscope.figures._iia_bars import SERIES_COLOURS
 from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
 from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
 
@@ -346,7 +346,7 @@ def test_whole_state_sites_go_from_the_embedding_upwards_with_both_outcomes(synt
     rows = data_of(chart)
     assert len(rows) == 3 * 2 * (1 + 2)
     assert all(row["low"] <= row["share"] <= row["high"] for row in rows)
-    assert {row["outcome"] for row in rows} == {"goes on as the source", "goes on as the base"}
+    assert {row["outcome"] for row in rows} == {"continues as the source", "continues as the base"}
 
 
 def test_algorithms_of_one_task_are_told_apart_in_whole_state_swaps(synthetic):

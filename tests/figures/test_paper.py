@@ -7,7 +7,7 @@ import pytest
 
 from symscope.errors import InvalidArgumentError, StoreError, UnknownNameError
 from symscope.figures import draw_figures, iia_bars, save_paper_figure, save_paper_figures
-from symscope.figures.paper import COLUMNS
+from symscope.figures.save import COLUMNS
 from symscope.figures.theme import chart_spec
 
 

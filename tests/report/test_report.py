@@ -12,8 +12,8 @@ from symscope.figures import draw_figures
 from symscope.report import ReportInputs, load_inputs, save_inputs, write_report
 from symscope.report.answers import overview, questions
 from symscope.report.learning import learning_of
-from symscope.report.swaps import whole_state_sentences
-from symscope.report.tables import evidence_table, score_table
+from symscope.report.sentences import whole_state_sentences
+from symscope.report.tables import diagnostics_table, score_table
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_every_table_can_be_saved_from_the_page_alone(inputs, written):
         assert f"{table.height:,} rows" in html
 
 
-def test_what_is_given_is_escaped(inputs, written):
+def test_texts_of_the_user_are_escaped(inputs, written):
     html = written[1].page.read_text()
     assert "A &lt;b&gt;study&lt;/b&gt; &amp; its title" in html
     assert "<script>alert(1)" not in html
@@ -89,7 +89,7 @@ def test_every_figure_has_an_image_with_alt_text(inputs, written):
     assert all(len(alt) > 40 for alt in images)
 
 
-def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic):
+def test_the_first_screen_has_question_answer_and_uncertainty(synthetic):
     (question,) = questions(synthetic.scores().with_columns(off_span_share=0.04), synthetic.trial_accuracy())
     assert question.question == "Does this network compute with Count and Phase of the algorithm up-down?"
     assert question.summary == "Yes, in the span of natural states, for Count and Phase."
@@ -107,7 +107,7 @@ def test_the_first_screen_says_what_was_asked_the_answer_and_how_sure(synthetic)
     assert count.checks[2].text.startswith("4% of the rewritten states' norm outside")
 
 
-def test_a_high_iia_far_from_natural_states_is_no_plain_yes(synthetic):
+def test_a_high_iia_off_the_manifold_is_steering_only(synthetic):
     far = pl.when(pl.col("variable") == "Count").then(pl.col("seed") * 0.23 + 0.2).otherwise(0.02)
     (question,) = questions(synthetic.scores().with_columns(off_span_share=far, dormant_share=far * 0.75), None)
     assert question.summary == (
@@ -124,13 +124,13 @@ def test_a_high_iia_far_from_natural_states_is_no_plain_yes(synthetic):
     assert question.answers[0].checks[2].state == "open"
 
 
-def test_one_seed_is_not_passed_off_as_more(synthetic):
+def test_the_interval_of_one_seed_is_about_that_network(synthetic):
     (question,) = questions(synthetic.scores(seeds=(3,)), None)
     assert "1 network of type" in question.network
     assert "the variation between networks is unknown" in question.answers[0].checks[0].text
 
 
-def test_what_is_not_found_is_said(synthetic):
+def test_variables_that_are_not_found_have_an_answer(synthetic):
     scores = synthetic.scores().with_columns(
         pl.when(pl.col("control") == "none").then(0.01).otherwise(pl.col(c)).alias(c) for c in ("iia", "low", "high")
     )
@@ -147,7 +147,7 @@ def claim(name, verdict, **figures):
     return {"claim": name, **texts, "rule": f"Rule of {name}.", "verdict": verdict, **figures}
 
 
-def test_claims_stand_with_what_was_measured_and_those_that_were_not_stand_apart(synthetic, tmp_path):
+def test_measured_claims_are_in_a_table_and_the_rest_in_a_list(synthetic, tmp_path):
     rows = [
         claim("one", "holds", value=0.61, low=0.5, high=0.7, seeds=3, p=0.0001, p_holm=0.0002),
         claim("two", "does not hold", value=-0.02, low=-0.1, high=0.004, seeds=3, p=0.7, p_holm=0.7),
@@ -162,7 +162,7 @@ def test_claims_stand_with_what_was_measured_and_those_that_were_not_stand_apart
     assert "&lt;i&gt;one&lt;/i&gt; is so." in table
     assert "95% interval 0.500 to 0.700, 3 seeds, p &lt; 0.001 after correction" in table
     assert '<span class="verdict v-does-not-hold">Does not hold</span>' in table
-    assert "1 claim that this run did not measure" in html
+    assert "1 claim without a measurement in this run" in html
     assert html.index("</table>", html.index('<table class="claims"')) < html.index("What four measures.")
     assert html.index('id="answer"') < html.index('id="claims"') < html.index("<figure ")
 
@@ -185,20 +185,20 @@ def test_many_questions_have_an_overview_first(synthetic, tmp_path):
     assert html.count('<details class="question">') == 4
 
 
-def test_what_stands_beside_each_iia_has_a_table_of_its_own(synthetic):
+def test_the_diagnostics_of_alignments_have_a_table(synthetic):
     scores = synthetic.scores().with_columns(
         off_span_share=pl.when(pl.col("control") == "none").then(0.31), nearest_control=pl.lit("untrained")
     )
-    table = evidence_table(scores)
-    assert [name for name, *_ in table.columns] == ["seed", "variable", "IIA", "nearest control", "off_span_share"]
+    table = diagnostics_table(scores)
+    assert [name for name, *_ in table.columns] == ["seed", "variable", "IIA", "best null control", "off span"]
     assert len(table.rows) == 4
     assert [cell.text for cell in table.rows[0]][-2:] == ["untrained", "31%"]
-    assert table.caption.startswith("4 found alignments. In all of them: multi-object, gru, ")
-    assert evidence_table(synthetic.scores()) is None
+    assert table.caption.startswith("4 alignments. In all of them: multi-object, gru, ")
+    assert diagnostics_table(synthetic.scores()) is None
     assert len(score_table(scores).rows) == scores.height
     many = pl.concat([synthetic.scores(task=f"t{i}") for i in range(20)])
     assert len(score_table(many).rows) == 300
-    assert "400 scores, the first 300 shown" in score_table(many).caption
+    assert "400 scores, first 300 listed" in score_table(many).caption
 
 
 def test_scores_alone_make_a_report(synthetic, tmp_path):
@@ -219,9 +219,9 @@ def zoo(synthetic, tmp_path_factory):
     return folder, write_report(load_inputs(folder), folder).page.read_text()
 
 
-def test_a_study_that_only_trains_says_what_learned_what(zoo):
+def test_a_study_without_searches_answers_which_networks_learned(zoo):
     folder, html = zoo
-    assert "<h2>What learned what?</h2>" in html
+    assert "<h2>Which networks learned their tasks?</h2>" in html
     assert "37 of 40 networks reach a trial accuracy of 99.99% on trained and on held-out quantities" in html
     assert html.index("37 of 40") < html.index("<figure ")
     assert 'id="scores"' not in html
@@ -234,11 +234,11 @@ def test_a_study_that_only_trains_says_what_learned_what(zoo):
         assert f'id="{target[1:]}"' in html if target.startswith("#") else (folder / target).is_file()
 
 
-def test_what_a_whole_state_swap_means_and_shows_is_said(zoo, synthetic):
-    assert "put in place of that of another" in zoo[1]
-    assert "<li>gru: follows the source in 0.98" in zoo[1]
+def test_whole_state_swaps_have_an_explanation_and_results(zoo, synthetic):
+    assert "replaces that of another sequence" in zoo[1]
+    assert "<li>gru: continues as the source in 0.98" in zoo[1]
     (gru,) = whole_state_sentences(synthetic.whole_state(seeds=(0,)))
-    assert re.fullmatch(r"gru: follows the source in \d\.\d{3}, goes on as the base in \d\.\d{3}\.", gru)
+    assert re.fullmatch(r"gru: continues as the source in \d\.\d{3}, continues as the base in \d\.\d{3}\.", gru)
     (rope,) = whole_state_sentences(synthetic.whole_state(network="transformer-rope"))
     assert rope.index("at embedding") < rope.index("at layer1") < rope.index("at layer2")
 
@@ -269,16 +269,16 @@ def accuracies(*pairs):
         ([(1, 1)], "The network reaches {}."),
         ([(1, 0.9998)], "The network does not reach {}."),
         ([(1, 1), (1, 0.9998)], "1 of 2 networks reaches {}; 2 reach 99%."),
-        ([(1, 1), (0.95, 1), (1, 0.5)], "1 of 3 networks reaches {}; 2 reach 90%; the other stays below 90%."),
+        ([(1, 1), (0.95, 1), (1, 0.5)], "1 of 3 networks reaches {}; 2 reach 90%; 1 stays below 90%."),
         ([(0.1, 0.1), (0, 0)], "None of 2 networks reaches {}; all stay below 90%."),
     ],
 )
 def test_how_many_networks_learned_is_counted(pairs, summary):
-    asked = "a trial accuracy of 99.99% on trained and on held-out quantities"
-    assert learning_of(accuracies(*pairs), None).summary == summary.format(asked)
+    target = "a trial accuracy of 99.99% on trained and on held-out quantities"
+    assert learning_of(accuracies(*pairs), None).summary == summary.format(target)
 
 
-def test_which_networks_did_not_learn_is_said_and_no_share_is_rounded_up():
+def test_networks_that_did_not_learn_are_named_and_no_share_is_rounded_up():
     learned = learning_of(accuracies((1, 1), (0.99999, 0.99989)), None)
     assert learned.detail[0] == "Below 99.99%: gru on t1 (trained 99.99%, held-out 99.98%)."
     assert [cell.text for cell in learned.table.rows[0][4:7]] == ["100.00%", "100.00%", "–"]
@@ -295,19 +295,19 @@ def test_networks_that_all_failed_still_make_a_report(synthetic, tmp_path):
     assert "No network was trained." in html
     untested = ReportInputs("Untested", {"training": failed["training"]})
     html = write_report(untested, tmp_path / "untested").page.read_text()
-    assert "40 further networks left no trial accuracy" not in html
+    assert "40 further networks without trial accuracy" not in html
     assert "No network&#39;s trial accuracy was measured." in html
 
 
-def test_beside_scores_the_table_stands_with_the_behaviour_of_several_networks(synthetic, written, tmp_path):
+def test_with_scores_the_table_of_learning_is_in_the_section_on_trial_accuracy(synthetic, written, tmp_path):
     html = written[1].page.read_text()
-    assert "What learned what?" not in html
+    assert "Which networks learned" not in html
     assert html.index('id="trial_accuracy"') < html.index("Table of trial accuracies") < html.index('id="iia_bars"')
     one = {"scores": synthetic.scores(seeds=(0,)), "trial_accuracy": synthetic.trial_accuracy(seeds=(0,))}
     assert "Table of trial accuracies" not in write_report(ReportInputs("One", one), tmp_path).page.read_text()
 
 
-def test_a_folder_without_results_or_with_damaged_ones_is_told(tmp_path):
+def test_a_missing_or_damaged_folder_is_an_error(tmp_path):
     with pytest.raises(StoreError, match=r"facts\.json is missing"):
         load_inputs(tmp_path)
     (tmp_path / "facts.json").write_text("{")

@@ -1,14 +1,14 @@
-"""Calibration: what it takes for the right answer is right, and it is a study like any other."""
+"""Calibration: the table of known variables is correct, and a calibration is a study with a report."""
 
 import polars as pl
 import pytest
-from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Subspace, score
+from symscope.alignment import follows_swap, subspace
 from symscope.errors import ConfigurationError
-from symscope.figures.calibration import calibration
+from symscope.figures._calibration import calibration
 from symscope.figures.theme import chart_spec
+from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import CONSTRUCTED
 from symscope.report import write_report
 from symscope.runner import local, open_store, run
@@ -19,19 +19,20 @@ from symscope.tasks import multi_object
 
 
 @pytest.mark.parametrize("network", HELD)
-def test_what_is_said_to_be_held_is_held(network):
+def test_networks_have_the_variables_that_the_table_lists(network):
     task = multi_object()
     constructed = CONSTRUCTED[network](**task.roles, d=5)
     for name, variables in HELD[network].items():
         algorithm = make_algorithm(name, task)
         for variable in variables:
             if variable in constructed.writes:
-                known = Subspace(constructed.writes[variable], constructed.reads[variable])
+                known = subspace(constructed.writes[variable], constructed.reads[variable])
             else:  # the count of Up-Down is the difference of the counts of Up-Up
                 demo, resp = constructed.writes["demo_count"], constructed.writes["resp_count"]
-                known = Subspace((demo - resp) / 2, (demo - resp).T)
+                known = subspace((demo - resp) / 2, (demo - resp).T)
             drawn = draw_interventions(algorithm, [variable], 400, generator(0, name, variable))
-            assert score(constructed.network, known, prepare(constructed.network, drawn, "h")).iia == 1
+            cached = cache_states(constructed.network, drawn, "h")
+            assert follows_swap(constructed.network, {variable: known}, cached).all()
 
 
 TINY = {
@@ -39,15 +40,15 @@ TINY = {
     "title": "Where the answer is known",
     "seeds": [0],
     "calibration": {
-        "networks": ["magnitude"], "disguises": ["invertible"], "functions": ["oblique"], "d": 4, "k": 1,
+        "networks": ["magnitude"], "changes_of_basis": ["invertible"], "functions": ["oblique"], "d": 4, "k": 1,
         "null_sizes": [4], "curve_d": 4, "curve_k": [1], "curve_functions": ["orthogonal"], "latent_weights": [1.0],
     },
-    "search": {"learning_rate": 1e-2, "batch": 16, "steps": 4, "validate_every": 2, "starts": 1},
+    "search": {"learning_rate": 1e-2, "batch": 16, "steps": 4, "validate_every": 2, "restarts": 1},
     "interventions": {"train": 60, "validation": 30, "test": 40},
 }  # fmt: skip
 
 
-def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
+def test_a_calibration_is_a_study_that_continues_and_reports(tmp_path):
     study = check_study(TINY, "a test")
     plan, store = plan_study(study), open_store(tmp_path, study="tiny")
     assert [job.name.split("/")[1] for job in plan] == ["curve", "curve", "known", "null"]
@@ -73,11 +74,11 @@ def test_a_calibration_is_a_study_that_goes_on_and_reports(tmp_path):
 
 
 def test_the_preset_is_the_whole_grid():
-    asked = preset("calibration").calibration.questions()
-    assert [sum(entry["part"] == part for entry in asked) for part in ("known", "null", "curve")] == [36, 12, 20]
+    questions = list(preset("calibration").calibration.questions())
+    assert [sum(question.part == part for question in questions) for part in ("known", "null", "curve")] == [36, 12, 20]
 
 
-def test_what_a_calibration_cannot_ask_is_told():
+def test_faults_of_a_calibration_are_reported():
     wrong = {**TINY, "calibration": {"functions": ["orthogonl"], "k": 9, "curve_k": [17], "networks": ["gru"]}}
     with pytest.raises(ConfigurationError) as error:
         check_study(wrong, "a test")
@@ -90,5 +91,5 @@ def test_what_a_calibration_cannot_ask_is_told():
         "calibration.curve_k: a variable takes 1 to d = 16 dimensions",
     ):
         assert told in str(error.value)
-    with pytest.raises(ConfigurationError, match="nothing to do: name at least one task and one network, or ask"):
+    with pytest.raises(ConfigurationError, match="nothing to do: name at least one task and one network, or add"):
         check_study({"name": "empty", "title": "?", "seeds": [0]}, "a test")

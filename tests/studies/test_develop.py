@@ -4,12 +4,13 @@ import polars as pl
 import pytest
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import SearchOptions, find
+from symscope.alignment import SearchOptions, align
 from symscope.analysis import validate
 from symscope.errors import ConfigurationError
 from symscope.studies import plan_study, read_study
-from symscope.studies.common import Subject, part_file
+from symscope.studies.arguments import TrainArguments
 from symscope.studies.develop import checkpoints, develop_stage
+from symscope.studies.subject import Subject, part_file
 from symscope.studies.train import train_stage
 
 STUDY = """
@@ -23,10 +24,10 @@ seeds: [0]
 training: {learning_rate: 1.0e-2, batch: 32, epochs: 30, validate_every: 5, validate_each: 4, checkpoint_every: 10}
 alignments:
   - {algorithm: up-down, variables: [count, phase], k: [d/2]}
-development: {moments: 6, steps: 60}
+development: {checkpoints: 6, steps: 60}
 search: {learning_rate: 1.0e-2, batch: 32, validate_every: 20}
 interventions: {train: 200, validation: 60, test: 60}
-behaviour: {each: 5}
+trial_accuracy: {each: 5}
 """
 
 
@@ -59,27 +60,32 @@ def test_checkpoints_go_from_the_fresh_to_the_trained_network(trained):
     ]  # fmt: skip
 
 
-def test_every_moment_is_looked_at_once_and_the_last_is_the_trained_network(jobs, trained, tmp_path):
-    parts = [developed(jobs[f"{DEVELOP}-count-k6/{place}"], trained, tmp_path / str(place)) for place in range(6)]
-    phase = developed(jobs[f"{DEVELOP}-phase-k6/5"], trained, tmp_path / "phase")
-    told = [part["epoch"].unique().to_list() for part in parts]
-    assert sorted(epoch for epochs in told for epoch in epochs) == [0, 10, 20, 30]  # two of six have none of their own
+def test_each_checkpoint_is_searched_once_and_the_last_is_the_trained_network(jobs, trained, tmp_path):
+    parts = [developed(jobs[f"{DEVELOP}/{number}"], trained, tmp_path / str(number)) for number in range(6)]
+    epochs = [epoch for part in parts for epoch in part["epoch"].unique().to_list()]
+    assert sorted(epochs) == [0, 10, 20, 30]  # two of the six jobs name a checkpoint that another job searches
     table = validate("development", pl.concat(parts))
-    assert table.height == 4
+    assert table.height == 4 * 2
     first, last = parts[0], parts[-1]
     assert first["trial_accuracy"][0] < last["trial_accuracy"][0]
-    arguments = jobs[TRAIN].arguments
-    subject = Subject.of(arguments)
+    subject = Subject.of(TrainArguments.read(jobs[TRAIN].arguments))
     network = subject.trained_network({"train": trained})
-    options = SearchOptions(learning_rate=1e-2, batch=32, validate_every=20, starts=1, steps=60)
-    found = find(
-        network, make_algorithm("up-down", subject.task), ["count", "phase"], 6, counts=(200, 60, 60), options=options
+    results = align(
+        network,
+        make_algorithm("up-down", subject.task),
+        ["count", "phase"],
+        6,
+        n_train=200,
+        n_validation=60,
+        n_test=60,
+        controls=(),
+        options=SearchOptions(learning_rate=1e-2, batch=32, validate_every=20, restarts=1, steps=60),
     )
-    assert [last["iia"][0], phase["iia"][0]] == [evidence.row()["iia"] for evidence in found]
+    assert last["iia"].to_list() == [result.iia for result in results.all]
 
 
 def test_development_without_checkpoints_is_a_fault():
     with pytest.raises(ConfigurationError, match="development needs checkpoints"):
         read_study(STUDY.replace("checkpoint_every: 10", "checkpoint_every: 0"), "small")
-    with pytest.raises(ConfigurationError, match="known: moments, starts, steps"):
-        read_study(STUDY.replace("moments", "momments"), "small")
+    with pytest.raises(ConfigurationError, match="known: checkpoints, restarts, steps"):
+        read_study(STUDY.replace("checkpoints", "chekpoints"), "small")

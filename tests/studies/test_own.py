@@ -23,10 +23,10 @@ seeds: [0]
 training: {{learning_rate: 3.0e-3, batch: 32, epochs: 4, validate_every: 2, validate_each: 4}}
 alignments:
   - {{algorithm: "{task}:CountBoth", variables: [a, phase], k: [2]}}
-search: {{learning_rate: 1.0e-2, batch: 32, steps: 20, validate_every: 10, starts: 1}}
+search: {{learning_rate: 1.0e-2, batch: 32, steps: 20, validate_every: 10, restarts: 1}}
 interventions: {{train: 100, validation: 40, test: 40}}
 whole_state_swaps: 20
-behaviour: {{each: 4}}
+trial_accuracy: {{each: 4}}
 """
 
 NETWORK = """\
@@ -78,8 +78,8 @@ def own(tmp_path, monkeypatch):
 def test_what_is_the_users_own_goes_through_a_whole_study(own) -> None:
     plan = plan_study(read_study(OWN.format(task="my_task"), "own.yaml"))
     name = "LargerGroup-plain-d12-seed0"
-    searches = [f"align/{name}/CountBoth-h-orthogonal-{variable}-k2" for variable in ("a", "phase")]
-    assert [job.name for job in plan] == [f"train/{name}", *searches, f"ceiling/{name}/CountBoth-h", f"swap/{name}"]
+    search = f"align/{name}/CountBoth-h-orthogonal"
+    assert [job.name for job in plan] == [f"train/{name}", search, f"ceiling/{name}/CountBoth-h", f"swap/{name}"]
     store = open_store(own / "out", study="own")
     outcome = run(plan, store, local(1))
     assert outcome.ok, outcome.failed
@@ -109,7 +109,7 @@ def test_other_code_of_the_users_makes_another_result(own) -> None:
         ("my_task:LargerGroup", "my_task:LargerGroups", "did you mean 'LargerGroup'"),
         ("my_task:LargerGroup", "my_task:", "is no import path"),
         ("my_task:LargerGroup", "my_task:CountBoth", "cannot be made: TypeError"),
-        ("my_network:plain", "my_network:nothing", "makes a NoneType, no symscope Network"),
+        ("my_network:plain", "my_network:nothing", "makes a NoneType, not a symscope Network"),
         ("my_network:plain", "my_network:broken", "cannot be made: RuntimeError: no such luck"),
         ("my_network:plain", "broken_module:plain", "cannot be imported: ZeroDivisionError"),
         ("my_task:CountBoth", "up-down", "does not solve task"),

@@ -23,9 +23,9 @@ seeds: [0, 1]
 training: {learning_rate: 3.0e-3, batch: 32, epochs: 30, validate_every: 2, validate_each: 4, checkpoint_every: 10}
 alignments:
   - {algorithm: up-down, variables: [count, phase], k: [1, d/2]}
-search: {learning_rate: 1.0e-2, batch: 32, steps: 60, validate_every: 20, starts: 2}
+search: {learning_rate: 1.0e-2, batch: 32, steps: 60, validate_every: 20, restarts: 2}
 interventions: {train: 200, validation: 60, test: 60, gradience: 100}
-behaviour: {each: 5, extrapolate_to: 6}
+trial_accuracy: {each: 5, extrapolate_to: 6}
 """
 
 
@@ -80,7 +80,7 @@ def test_a_finished_study_does_no_work_and_its_report_is_written_again(declarati
     folder, _ = finished
     again = symscope("study", "run", str(declaration), "--out", str(folder))
     assert again.returncode == 0, again.stderr
-    assert "12 cached" in again.stderr
+    assert "6 cached" in again.stderr
     assert "Nothing to do" in again.stdout
     (folder / "report.html").unlink()
     assert symscope("report", str(folder)).returncode == 0

@@ -1,32 +1,33 @@
-"""Theory: what is hidden is there, who can find it, and what a study of it leaves."""
+"""Theory: searches after a change of basis, and the reach of transformers."""
 
 import polars as pl
 import pytest
 import torch
-from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Subspace, score
+from symscope.alignment import follows_swap, subspace
 from symscope.analysis import validate
 from symscope.errors import ConfigurationError
+from symscope.interchange import cache_states, draw_interventions
 from symscope.seeds import generator
 from symscope.studies import plan_study, preset, read_study
-from symscope.studies.common import part_file
-from symscope.studies.theory import disguise_stage, disguised, reach_stage
+from symscope.studies.subject import part_file
+from symscope.studies.theory import change_of_basis_stage, network_in_new_basis, reach_stage
 from symscope.tasks import multi_object
 
-SEARCH = {"learning_rate": 1e-2, "steps": 300, "validate_every": 50, "starts": 6, "first": "random"}
+SEARCH = {"learning_rate": 1e-2, "steps": 300, "validate_every": 50, "restarts": 6, "init": "random"}
 COUNTS = {"train": 1000, "validation": 200, "test": 200}
 
 
 @pytest.mark.parametrize("d", [2, 16])
-def test_a_disguised_network_holds_its_variables_where_they_are_known_to_be(d):
+def test_a_network_in_a_new_basis_has_its_variables_in_the_transformed_subspaces(d):
     task = multi_object()
-    hidden, algorithm = disguised(task, d, 0), make_algorithm("up-down", task)
+    hidden, algorithm = network_in_new_basis(task, d, 0), make_algorithm("up-down", task)
     for variable in ("count", "phase"):
-        known = Subspace(hidden.writes[variable], hidden.reads[variable])
-        drawn = prepare(hidden.network, draw_interventions(algorithm, [variable], 200, generator(1)), hidden.site)
-        assert score(hidden.network, known, drawn).iia == 1
+        known = subspace(hidden.writes[variable], hidden.reads[variable])
+        drawn = draw_interventions(algorithm, [variable], 200, generator(1))
+        cached = cache_states(hidden.network, drawn, hidden.site)
+        assert follows_swap(hidden.network, {variable: known}, cached).all()
     write, read = hidden.writes["count"], hidden.reads["count"]
     orthogonal = write @ write.T / (write.T @ write)
     assert not torch.allclose(write @ read, orthogonal, atol=0.05)  # so no orthogonal projector is the swap
@@ -37,7 +38,7 @@ def test_spare_dimensions_let_an_orthogonal_map_pass_and_its_effect_is_dormant(t
     rows = {}
     for d in (2, 16):
         arguments = {"d": d, "seed": 1, "search": SEARCH, "interventions": COUNTS}
-        disguise_stage(arguments, {}, tmp_path, lambda _: None)
+        change_of_basis_stage(arguments, {}, tmp_path, lambda _: None)
         table = validate("theory", pl.read_parquet(tmp_path / part_file("theory")))
         assert table.height == 4 * 2
         of_count = table.filter(pl.col("variable") == "count").iter_rows(named=True)
@@ -49,7 +50,7 @@ def test_spare_dimensions_let_an_orthogonal_map_pass_and_its_effect_is_dormant(t
     assert rows[14, "oblique", "natural-span"]["off_span_share"] < 1e-3
 
 
-def test_reach_leaves_every_pair_of_activations(tmp_path):
+def test_reach_stores_every_pair_of_activations(tmp_path):
     reach_stage({"layers": 2, "seed": 0}, {}, tmp_path, lambda _: None)
     table = validate("reach", pl.read_parquet(tmp_path / part_file("reach")))
     assert table.height == (3 * 7) ** 2
@@ -57,7 +58,7 @@ def test_reach_leaves_every_pair_of_activations(tmp_path):
     assert table["updates"].max() == 2
 
 
-def test_a_study_may_be_of_theory_alone_and_of_nothing_not():
+def test_a_study_may_have_theory_alone_but_not_nothing():
     names = [job.name for job in plan_study(preset("theory"))]
     assert len(names) == 3 * 3 + 4
     with pytest.raises(ConfigurationError, match="nothing to do"):

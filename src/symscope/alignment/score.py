@@ -10,7 +10,9 @@ from torch import Tensor
 from symscope.algorithms import Algorithm
 from symscope.alignment.functions import Alignment, whole_state
 from symscope.interchange import (
+    PAPER_PROTOCOL,
     CachedInterventions,
+    InterventionProtocol,
     Interventions,
     Swap,
     cache_states,
@@ -124,7 +126,15 @@ def whole_state_test(network: Network, algorithm: Algorithm, count: int, *, site
     return {"source": _score(network, as_source, site), "base": _score(network, as_base, site)}
 
 
-def whole_state_score(network: Network, algorithm: Algorithm, count: int, *, site: str, seed: int) -> Score:
+def whole_state_score(
+    network: Network,
+    algorithm: Algorithm,
+    count: int,
+    *,
+    site: str,
+    seed: int,
+    protocol: InterventionProtocol = PAPER_PROTOCOL,
+) -> Score:
     """IIA when the whole state is swapped, and with it all variables of the algorithm: the ceiling.
 
     Args:
@@ -133,10 +143,11 @@ def whole_state_score(network: Network, algorithm: Algorithm, count: int, *, sit
         count: number of interventions to draw.
         site: where in the network.
         seed: of the draws.
+        protocol: where sequences stop, and how many demo tokens follow an intervention.
     """
     variables = [variable.name for variable in algorithm.variables]
     draws = generator(seed, "interventions", algorithm.name, *variables, "test")
-    return _score(network, draw_interventions(algorithm, variables, count, draws), site)
+    return _score(network, draw_interventions(algorithm, variables, count, draws, protocol), site)
 
 
 def _score(network: Network, interventions: Interventions, site: str) -> Score:

@@ -1,4 +1,4 @@
-"""Results as tidy tables, and the statistics that are computed from them; knows no torch module."""
+"""Results as tidy tables, and statistics of them; imports no torch."""
 
 from symscope.analysis.claims import claims
 from symscope.analysis.columns import Column, TableSchema

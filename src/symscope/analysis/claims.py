@@ -1,7 +1,7 @@
-"""The paper's qualitative claims, held against what was measured, each by a rule that is stated before.
+"""The qualitative claims of the paper, each decided by the measurements of a study and a rule fixed beforehand.
 
-A claim names an effect (`effects.py`) and how large it must be. It holds where the whole 95% interval lies above that
-threshold, does not hold where the interval ends at or below it, and is not decided otherwise.
+A claim names an effect (`effects.py`) and a threshold. It holds where the whole 95% interval of the effect lies above
+the threshold, does not hold where the interval ends at or below it, and is not decided otherwise.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ HOLDS, FAILS, OPEN = CLAIM_VERDICTS
 SOURCE = "Grant, Goodman, McClelland, TMLR 2025"
 
 AT_ALL, CLEARLY, FAR, MOSTLY = 0.01, 0.1, 0.25, 0.9
-"""Thresholds: of a difference at all, a clear one, a large one, and of a share that is nearly all."""
+"""Thresholds of any difference, of a clear one, of a large one, and of a share close to 1."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim.
+    """One claim of the paper.
 
     Attributes:
-        name: its short name.
-        statement: what is claimed.
-        section: of the paper.
-        measured: what the effect is, in words.
-        threshold: what the effect must exceed.
-        needs: the tables that the effect is measured from.
-        effect: from the tables to the effect; None where they do not show it.
+        name: short name.
+        statement: the claim in words.
+        section: section of the paper.
+        measured: the effect in words.
+        threshold: value that the effect must exceed.
+        needs: tables that the effect is computed from.
+        effect: computes the effect from the tables; None where they have no suitable networks.
     """
 
     name: str
@@ -52,10 +52,11 @@ class Claim:
 
     @property
     def rule(self) -> str:
-        """How the verdict follows, in words."""
+        """The rule of the verdict, in words."""
         return (
-            f"Holds if the whole 95% interval lies above {self.threshold:g}; does not hold if it ends at or below "
-            f"that; else not decided. Needs {LEAST_SEEDS} networks of a kind that solved their task."
+            f"Holds if the whole 95% interval lies above {self.threshold:g}; does not hold if the interval ends at or "
+            f"below {self.threshold:g}; otherwise not decided. Needs {LEAST_SEEDS} networks of a kind that solved "
+            "their task."
         )
 
 
@@ -64,7 +65,7 @@ CLAIMS = (
         "recurrent-prefer-up-down",
         "Recurrent networks align best with Up-Down, better than with Up-Up.",
         "IIA by architecture and algorithm",
-        "IIA of Up-Down's variables less that of Up-Up's in the same network",
+        "IIA of the variables of Up-Down minus that of Up-Up in the same network",
         AT_ALL,
         ("scores", "trial_accuracy"),
         partial(effects.over_up_up, counts_only=False),
@@ -73,7 +74,7 @@ CLAIMS = (
         "up-up-clearly-worse",
         "The counts of Up-Up are aligned clearly worse than the count of Up-Down.",
         "IIA by architecture and algorithm",
-        "IIA of Up-Down's count less the mean IIA of Up-Up's two counts in the same recurrent network",
+        "IIA of the count of Up-Down minus the mean IIA of the two counts of Up-Up in the same recurrent network",
         CLEARLY,
         ("scores", "trial_accuracy"),
         partial(effects.over_up_up, counts_only=True),
@@ -82,7 +83,7 @@ CLAIMS = (
         "not-in-same-object",
         "Recurrent networks align with Up-Down far better on Multi- and Single-Object than on Same-Object.",
         "IIA by task",
-        "IIA of Up-Down's variables on Multi- and Single-Object less that on Same-Object",
+        "IIA of the variables of Up-Down on Multi- and Single-Object minus that on Same-Object",
         FAR,
         ("scores", "trial_accuracy"),
         effects.over_same_object,
@@ -91,35 +92,36 @@ CLAIMS = (
         "recurrent-follow-swaps",
         "Recurrent networks follow a swapped whole state; transformers do not.",
         "whole-state swaps",
-        "share of whole-state swaps that are followed in recurrent networks less that in transformers of the same "
-        "task, each at the site that follows most",
+        "share of whole-state swaps that recurrent networks follow minus that of transformers on the same task, each "
+        "at the site with the largest share",
         0.5,
         ("whole_state", "trial_accuracy"),
         effects.follows_whole_state,
     ),
     Claim(
         "transformers-recompute",
-        "Transformers go on as if no state had been swapped: they recompute from the context (Ctx-Distr).",
+        "Transformers continue as if no state had been swapped: they recompute from the context (Ctx-Distr).",
         "whole-state swaps",
-        "share of whole-state swaps after layer 1 after which a transformer goes on exactly as the base",
+        "share of whole-state swaps after layer 1 after which a transformer continues exactly as the base",
         0.5,
         ("whole_state", "trial_accuracy"),
-        effects.goes_on_as_base,
+        effects.continues_as_base,
     ),
     Claim(
         "bigger-align-better",
-        "Networks with bigger states align better.",
+        "Networks with larger states align better.",
         "state size",
-        "rise of the IIA of Up-Down's variables with each doubling of the state of a recurrent network",
+        "rise of the IIA of the variables of Up-Down with each doubling of the state of a recurrent network",
         AT_ALL,
         ("scores", "trial_accuracy"),
         effects.by_size,
     ),
     Claim(
         "bigger-less-graded",
-        "Networks with bigger states are less graded.",
+        "Networks with larger states are less graded.",
         "gradience",
-        "how much less IIA falls with ten more between the counts of base and source, for each doubling of the state",
+        "decrease, with each doubling of the state, of the fall of IIA when the counts of base and source differ "
+        "by ten more",
         AT_ALL,
         ("gradience", "scores", "trial_accuracy"),
         effects.gradedness_by_size,
@@ -128,7 +130,8 @@ CLAIMS = (
         "rises-with-accuracy",
         "IIA rises with task accuracy in training.",
         "development",
-        "rise of the IIA of Up-Down's variables as trial accuracy goes from 0 to 1, over the checkpoints of a network",
+        "rise of the IIA of the variables of Up-Down as trial accuracy rises from 0 to 1, over the checkpoints of a "
+        "network",
         CLEARLY,
         ("development", "trial_accuracy"),
         effects.with_accuracy,
@@ -137,7 +140,7 @@ CLAIMS = (
         "larger-quantities-worse",
         "Larger quantities align worse.",
         "gradience",
-        "fall of IIA with ten more in the mean of the counts of base and source, their difference the same",
+        "fall of IIA when the mean of the counts of base and source rises by ten and their difference is fixed",
         AT_ALL,
         ("gradience", "scores", "trial_accuracy"),
         partial(effects.by_value, which="quantity"),
@@ -146,36 +149,37 @@ CLAIMS = (
         "larger-differences-worse",
         "Larger differences between base and source align worse.",
         "gradience",
-        "fall of IIA with ten more between the counts of base and source, their mean the same",
+        "fall of IIA when the difference of the counts of base and source rises by ten and their mean is fixed",
         AT_ALL,
         ("gradience", "scores", "trial_accuracy"),
         partial(effects.by_value, which="difference"),
     ),
     Claim(
         "linear-reaches-further",
-        "LAF reaches where OAF does not.",
+        "The linear alignment function (LAF) aligns variables that the orthogonal one (OAF) does not.",
         "alignment functions",
-        f"IIA of LAF less that of OAF for the variables of Up-Down that OAF aligns below {HIGH_IIA:g} on "
-        "validation, each function at its best k",
+        f"IIA of LAF minus that of OAF for the variables of Up-Down that OAF aligns below {HIGH_IIA:g} on validation, "
+        "each function with its chosen k",
         CLEARLY,
         ("scores", "trial_accuracy"),
         effects.linear_over_orthogonal,
     ),
     Claim(
         "linear-basis-change-needs-linear",
-        "In a linear disguise without spare dimensions LAF isolates the variables and OAF cannot.",
+        "After a linear change of basis without spare dimensions LAF isolates the variables and OAF cannot.",
         "theory",
-        "IIA of LAF less that of OAF in constructed networks in a linear disguise; a seed is a disguise",
+        "IIA of LAF minus that of OAF in constructed networks after a linear change of basis; a seed is a change of "
+        "basis",
         CLEARLY,
         ("theory",),
         partial(effects.linear_basis_change, function="linear", coordinates="state"),
     ),
     Claim(
         "linear-basis-change-needs-oblique",
-        "In a linear disguise without spare dimensions the oblique projectors isolate the variables and OAF cannot.",
+        "After a linear change of basis without spare dimensions Oblique isolates the variables and OAF cannot.",
         "theory",
-        "IIA of Oblique, within the span of natural states, less that of OAF in constructed networks in a linear "
-        "disguise; a seed is a disguise",
+        "IIA of Oblique, within the span of natural states, minus that of OAF in constructed networks after a linear "
+        "change of basis; a seed is a change of basis",
         CLEARLY,
         ("theory",),
         partial(effects.linear_basis_change, function="oblique", coordinates="natural-span"),
@@ -184,7 +188,7 @@ CLAIMS = (
         "nope-sums",
         "Transformers without position encoding sum +1 for each demo token and -1 for each response.",
         "strength values",
-        "share of trials in which one token's contribution to the attention sum, added or removed, moves EOS by "
+        "share of trials in which adding or removing the contribution of one token to the attention sum moves EOS by "
         "exactly one step",
         MOSTLY,
         ("strength", "trial_accuracy"),
@@ -194,15 +198,15 @@ CLAIMS = (
 """Every claim, in the order of a report."""
 
 
-def claims(tables: Tables, *, asked: tuple[Claim, ...] = CLAIMS) -> pl.DataFrame:
-    """The table `claims`: a row for each claim, with the effect in these tables, its interval, and the verdict.
+def claims(tables: Tables, *, decide: tuple[Claim, ...] = CLAIMS) -> pl.DataFrame:
+    """The table `claims`: a row for each claim, with its effect in these tables, the interval, and the verdict.
 
-    Only networks that solved their task count: trial accuracy of at least `SOLVED` on trained and on held-out
-    quantities each, in the table `behaviour`; the paper keeps such networks alone. Intervals come from
-    `bootstrap_of_means`, over seeds and, within each, trials. `p_holm` is corrected for the claims that are decided.
+    As in the paper, effects use networks that solved their task: trial accuracy of at least `SOLVED` on trained and on
+    held-out quantities each, in the table `trial_accuracy`. Intervals are from `bootstrap_of_means`, over seeds and,
+    within each seed, trials. `p_holm` is corrected for the number of decided claims.
     """
     present = {name: frame for name, frame in tables.items() if not frame.is_empty()}
-    rows = [_row(claim, present) for claim in asked]
+    rows = [_row(claim, present) for claim in decide]
     decided = [row for row in rows if row["verdict"] != OPEN]
     for row, p in zip(decided, holm([row["p"] for row in decided]), strict=True):
         row["p_holm"] = p
@@ -214,7 +218,7 @@ def _row(claim: Claim, tables: Tables) -> dict[str, Any]:
         "claim": claim.name,
         "statement": claim.statement,
         "source": f"{SOURCE}: {claim.section}",
-        "measure": f"{claim.measured}. Not measured: {_lacking(claim, tables)}.",
+        "measure": f"{claim.measured}. Not measured: {_missing(claim, tables)}.",
         "rule": claim.rule,
         "verdict": OPEN,
     }
@@ -227,15 +231,15 @@ def _row(claim: Claim, tables: Tables) -> dict[str, Any]:
     return {**row, **figures, "verdict": verdict(low, high, claim.threshold, effect.seeds)}
 
 
-def _lacking(claim: Claim, tables: Tables) -> str:
+def _missing(claim: Claim, tables: Tables) -> str:
     missing = [f"`{name}`" for name in claim.needs if name not in tables]
     if missing:
         return f"no table {', '.join(missing)}"
-    return f"no networks that could show it (with a trial accuracy of at least {SOLVED:g})"
+    return f"no suitable networks with a trial accuracy of at least {SOLVED:g}"
 
 
 def verdict(low: float, high: float, threshold: float, seeds: int) -> str:
-    """One of `CLAIM_VERDICTS`, from the interval of an effect and the number of networks behind it."""
+    """One of `CLAIM_VERDICTS`, from the interval of an effect and the number of networks in its smallest group."""
     if seeds < LEAST_SEEDS or low <= threshold < high:
         return OPEN
     return HOLDS if low > threshold else FAILS

@@ -1,4 +1,4 @@
-"""What tables are made of: columns, and the schema of a table; and the columns that many tables share."""
+"""Columns and schemas of tables, and the columns that several tables share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 import polars as pl
 
 PolarsType: TypeAlias = Any
-"""A `polars.DataType`, not declared so: beartype, which checks annotations in our tests, rejects that class."""
+"""A `polars.DataType`; not annotated as such because beartype, which the tests use, rejects that class."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its polars type, what it holds (with unit), whether it may be null, and its range if it has one."""
+    """One column: name, polars type, meaning (with unit), whether it may be null, and its range."""
 
     name: str
     dtype: PolarsType
@@ -25,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """One table: its name (also its file name), what a row is, its columns in order, and which of them name a row."""
+    """One table: name (also of its file), meaning of a row, columns in order, and the columns that identify a row."""
 
     name: str
     row: str
@@ -49,7 +49,7 @@ def label(name: str, meaning: str) -> Column:
 
 
 def integer(name: str, meaning: str, *, nullable: bool = False, least: int | None = None) -> Column:
-    """A column of whole numbers, of at least `least`."""
+    """A column of integers; `least` is the smallest allowed value."""
     return Column(name, pl.Int64(), meaning, nullable, None if least is None else (float(least), math.inf))
 
 
@@ -64,12 +64,12 @@ def share(name: str, meaning: str, *, nullable: bool = False) -> Column:
 
 
 def part(name: str, meaning: str) -> tuple[Column, ...]:
-    """IIA on some of the interventions, with its interval."""
+    """IIA on a subset of the interventions, with its interval and size."""
     return (
         share(f"{name}_iia", f"IIA on {meaning}", nullable=True),
         share(f"{name}_low", "lower end of its 95% interval", nullable=True),
         share(f"{name}_high", "upper end of that interval", nullable=True),
-        integer(f"{name}_n", "how many there are", nullable=True, least=1),
+        integer(f"{name}_n", "size of this subset", nullable=True, least=1),
     )
 
 
@@ -83,28 +83,36 @@ NETWORK_KEY = tuple(column.name for column in WHERE)
 
 ALGORITHM = text("algorithm", "symbolic algorithm")
 VARIABLE = text("variable", "swapped variable; `all` for the whole state")
-SITE = text("site", "place in the network whose state is swapped")
+SITE = text("site", "site in the network whose state is swapped")
 FUNCTION = text("function", "alignment function; `whole_state` for the whole state")
-K = integer("k", "dimensions given to the variable", least=1)
+K = integer("k", "dimensions of the subspace of the variable", least=1)
 IIA = share("iia", "interchange intervention accuracy, 0 to 1")
 ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K)
-"""What names one alignment in one network."""
+"""Columns that identify one alignment in one network."""
 ALIGNMENT_KEY = tuple(column.name for column in ALIGNED)
 
 EVIDENCE = (
-    *part("informative", "interventions that contradict base and source as they are"),
-    *part("cause", "interventions where base and source differ in the variable alone"),
-    *part("isolation", "interventions where they agree on the variable and differ in the rest"),
-    real("selectivity", "iia less that of the nearest null control", nullable=True),
+    *part(
+        "informative", "interventions whose counterfactual differs from the base's and the source's own continuation"
+    ),
+    *part("cause", "interventions whose base and source differ in the variable alone"),
+    *part("isolation", "interventions whose base and source agree on the variable and differ in the rest"),
+    real("selectivity", "iia minus that of the best null control, in this network", nullable=True),
     real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
     real("selectivity_high", "upper end of that interval", nullable=True),
     share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
-    label("nearest_control", "null control with the highest IIA"),
+    label("nearest_control", "null control with the highest iia"),
     share("off_span_share", "share of the rewritten states' norm outside the span of natural states", nullable=True),
-    real("mahalanobis", "their Mahalanobis distance within the span; natural states have 1", nullable=True),
-    real("nearest", "distance to the nearest natural state, in units of natural spacing", nullable=True),
+    real(
+        "mahalanobis", "Mahalanobis distance of rewritten states within that span; natural states have 1", nullable=True
+    ),
+    real(
+        "nearest",
+        "distance to the nearest natural state, in units of the distance between natural states",
+        nullable=True,
+    ),
     real("earth_mover", "sliced earth mover's distance to natural states, in units of spread", nullable=True),
-    real("earth_mover_natural", "the same between two samples of natural states", nullable=True),
-    share("dormant_share", "share of the effect lost when only the natural span is written", nullable=True),
+    real("earth_mover_natural", "the same distance between two samples of natural states", nullable=True),
+    share("dormant_share", "share of the effect that is lost when only the natural span is written", nullable=True),
 )
-"""What stands beside the IIA of a found alignment."""
+"""Diagnostics of an alignment."""

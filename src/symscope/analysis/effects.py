@@ -1,8 +1,8 @@
-"""What a claim comes to in the tables at hand: for each, how large an effect, in which networks.
+"""Effects behind the claims: the size of each effect in the tables, and the networks it is measured in.
 
-Every effect is a weighted sum of means over networks that differ in nothing but their seed. A kind is such networks:
-one task, one architecture, one size. Only networks that solved their task count, and kinds of which at least
-`LEAST_SEEDS` did; where no kind has so many the effect is told all the same, and decides nothing.
+An effect is a weighted sum of means over kinds of network. A kind is one task, one architecture and one size; its
+networks differ in their seed alone. Effects use networks that solved their task, and kinds with at least `LEAST_SEEDS`
+of them; where no kind has that many, the effect is still reported but decides no claim.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from symscope.verdict import HIGH_IIA
 Tables: TypeAlias = Mapping[str, pl.DataFrame]
 
 SOLVED = 0.9999
-"""Trial accuracy, on trained and on held-out quantities each, from which on a network has solved its task."""
+"""Least trial accuracy, on trained and on held-out quantities each, of a network that solved its task."""
 
 LEAST_SEEDS = 3
-"""Networks of a kind that a claim needs to be decided."""
+"""Least number of networks of a kind in a claim that is decided."""
 
 KIND = ("task", "network", "d")
 UP_DOWN, UP_UP = "up-down", "up-up"
@@ -35,50 +35,50 @@ COUNTS = ("count", "demo_count", "resp_count")
 RECURRENT = pl.col("network").str.contains("^(gru|lstm)")
 TRANSFORMER = pl.col("network").str.starts_with("transformer")
 SAME_OBJECT = pl.col("task").str.starts_with("same-object")
-OTHER_OBJECT = pl.col("task").str.contains("^(multi|single)-object")
+MULTI_OR_SINGLE_OBJECT = pl.col("task").str.contains("^(multi|single)-object")
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Groups of networks with their weights, and the kinds that they are of, in words."""
+    """Groups of networks with their weights, and the kinds of these networks in words."""
 
     groups: tuple[tuple[float, tuple[Estimate, ...]], ...]
     networks: str
 
     @property
     def seeds(self) -> int:
-        """How many networks the smallest group has."""
+        """Number of networks in the smallest group."""
         return min(len(networks) for _, networks in self.groups)
 
 
-def solved_networks(behaviour: pl.DataFrame) -> pl.DataFrame:
-    """The networks (task, network, d, seed) of the table `behaviour` that solved their task: see `SOLVED`."""
-    accuracies = trial_accuracies(behaviour).filter(pl.col("kind") != "extrapolated")
+def solved_networks(trials: pl.DataFrame) -> pl.DataFrame:
+    """The networks (task, network, d, seed) of the table `trial_accuracy` that solved their task (`SOLVED`)."""
+    accuracies = trial_accuracies(trials).filter(pl.col("kind") != "extrapolated")
     reached = accuracies.group_by(NETWORK, maintain_order=True).agg(pl.col("trial_accuracy").min())
     return reached.filter(pl.col("trial_accuracy") >= SOLVED).select(NETWORK)
 
 
 def of_solved(tables: Tables, name: str) -> pl.DataFrame | None:
-    """The rows of a table about networks that solved their task; None where there are none, or no behaviour."""
+    """The rows of a table on networks that solved their task; None where there are none or no trial accuracies."""
     if name not in tables or "trial_accuracy" not in tables:
         return None
     frame = tables[name].join(solved_networks(tables["trial_accuracy"]), on=NETWORK, how="semi", maintain_order="left")
     return None if frame.is_empty() else frame
 
 
-def _found(tables: Tables) -> pl.DataFrame | None:
-    """The scores of the alignment chosen for each question, one row a network, in solved networks."""
+def _chosen_scores(tables: Tables) -> pl.DataFrame | None:
+    """The scores of the chosen alignment of each question, one row a network, in networks that solved their task."""
     scores = of_solved(tables, "scores")
     if scores is None:
         return None
-    found = scores.filter(pl.col("control") == "none")
-    return found.join(chosen_alignments(scores), on=ALIGNMENT, how="semi", maintain_order="left")
+    alignments = scores.filter(pl.col("control") == "none")
+    return alignments.join(chosen_alignments(scores), on=ALIGNMENT, how="semi", maintain_order="left")
 
 
 def _estimates(cells: pl.DataFrame, weight: pl.Expr) -> pl.DataFrame:
     """One row a network: the weighted sum of the shares `iia` of its cells, and its variance over their `n` trials.
 
-    The variance takes a share to be a little off 0 and 1 (Laplace), so none is held to be known exactly.
+    The variance uses shares that are moved a little away from 0 and 1 (Laplace), so that it is never 0.
     """
     share = (pl.col("iia") * pl.col("n") + 1) / (pl.col("n") + 2)
     return (
@@ -92,45 +92,45 @@ def _estimates(cells: pl.DataFrame, weight: pl.Expr) -> pl.DataFrame:
 
 
 def _contrast(units: pl.DataFrame, weights: Callable[[pl.DataFrame], pl.DataFrame]) -> Effect | None:
-    """The effect that weighs the mean of each kind; None where no kind has a weight.
+    """The weighted sum of the means of the kinds; None where no kind has a weight.
 
     Args:
-        units: one row a network, as `_estimates` gives it.
-        weights: from the kinds (one row each) to the same with a column `weight`; kinds without one left out.
+        units: one row a network, as `_estimates` returns it.
+        weights: adds a column `weight` to the kinds (one row each) and leaves out kinds without a weight.
     """
     kinds = units.group_by(KIND, maintain_order=True).agg(pl.len().alias("seeds"))
-    weighed = weights(kinds.filter(pl.col("seeds") >= LEAST_SEEDS))
-    weighed = weights(kinds) if weighed.is_empty() else weighed
-    if weighed.is_empty():
+    weighted = weights(kinds.filter(pl.col("seeds") >= LEAST_SEEDS))
+    weighted = weights(kinds) if weighted.is_empty() else weighted
+    if weighted.is_empty():
         return None
-    groups, told = [], []
-    for row in weighed.iter_rows(named=True):
-        mine = units.join(weighed.filter(*(pl.col(name) == row[name] for name in KIND)), on=KIND, how="semi")
-        estimates = tuple(Estimate(*pair) for pair in mine.select("value", "variance").iter_rows())
+    groups, names = [], []
+    for row in weighted.iter_rows(named=True):
+        members = units.join(weighted.filter(*(pl.col(name) == row[name] for name in KIND)), on=KIND, how="semi")
+        estimates = tuple(Estimate(*pair) for pair in members.select("value", "variance").iter_rows())
         groups.append((row["weight"], estimates))
-        told.append(f"{row['network']} d = {row['d']} on {row['task']} ({len(estimates)})")
-    return Effect(tuple(groups), "; ".join(told))
+        names.append(f"{row['network']} d = {row['d']} on {row['task']} ({len(estimates)})")
+    return Effect(tuple(groups), "; ".join(names))
 
 
 def _mean(kinds: pl.DataFrame) -> pl.DataFrame:
     return kinds.with_columns(weight=1 / pl.len())
 
 
-def _less(plus: pl.Expr, minus: pl.Expr) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """The mean of some kinds less that of others of the same architecture and size."""
+def _minus(plus: pl.Expr, minus: pl.Expr) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Weights of the mean of some kinds minus that of further kinds of the same architecture and size."""
 
     def weights(kinds: pl.DataFrame) -> pl.DataFrame:
         signed = kinds.with_columns(side=pl.when(plus).then(1).when(minus).then(-1)).drop_nulls("side")
-        alike = ["network", "d"]
-        signed = signed.filter(pl.col("side").n_unique().over(alike) == 2)
-        blocks = signed.select(alike).n_unique()
-        return signed.with_columns(weight=pl.col("side") / pl.len().over(*alike, "side") / blocks)
+        same = ["network", "d"]
+        signed = signed.filter(pl.col("side").n_unique().over(same) == 2)
+        blocks = signed.select(same).n_unique()
+        return signed.with_columns(weight=pl.col("side") / pl.len().over(*same, "side") / blocks)
 
     return weights
 
 
 def _by_size(kinds: pl.DataFrame) -> pl.DataFrame:
-    """The slope over the logarithm of the size, for each task and architecture of several sizes; their mean."""
+    """Weights of the slope over the logarithm of the size, averaged over tasks and architectures of several sizes."""
     line = ["task", "network"]
     several = kinds.filter(pl.col("d").n_unique().over(line) > 1)
     if several.is_empty():
@@ -140,28 +140,28 @@ def _by_size(kinds: pl.DataFrame) -> pl.DataFrame:
 
 
 def _paired(rows: pl.DataFrame, plus: pl.Expr, minus: pl.Expr) -> pl.DataFrame:
-    """One row a network that has both: the mean share of some of its rows less that of others."""
+    """One row a network with rows on both sides: their mean share on the side `plus` minus that on `minus`."""
     signed = rows.with_columns(side=pl.when(plus).then(1).when(minus).then(-1)).drop_nulls("side")
     both = signed.filter(pl.col("side").n_unique().over(NETWORK) == 2)
     return _estimates(both, pl.col("side") / pl.len().over(*NETWORK, "side"))
 
 
 def over_up_up(tables: Tables, *, counts_only: bool) -> Effect | None:
-    """How much better the variables of Up-Down are aligned than those of Up-Up, in the same recurrent networks."""
-    found = _found(tables)
-    if found is None:
+    """IIA of the variables of Up-Down minus that of Up-Up in the same recurrent networks."""
+    chosen = _chosen_scores(tables)
+    if chosen is None:
         return None
-    rows = found.filter(RECURRENT, pl.col("variable").is_in(COUNTS) if counts_only else pl.lit(value=True))
+    rows = chosen.filter(RECURRENT, pl.col("variable").is_in(COUNTS) if counts_only else pl.lit(value=True))
     return _contrast(_paired(rows, pl.col("algorithm") == UP_DOWN, pl.col("algorithm") == UP_UP), _mean)
 
 
 def over_same_object(tables: Tables) -> Effect | None:
-    """How much better Up-Down is aligned in recurrent networks of Multi- and Single-Object than of Same-Object."""
-    found = _found(tables)
-    if found is None:
+    """IIA of Up-Down in recurrent networks on Multi- and Single-Object minus that on Same-Object."""
+    chosen = _chosen_scores(tables)
+    if chosen is None:
         return None
-    rows = found.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
-    return _contrast(_estimates(rows, 1 / pl.len().over(NETWORK)), _less(OTHER_OBJECT, SAME_OBJECT))
+    rows = chosen.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
+    return _contrast(_estimates(rows, 1 / pl.len().over(NETWORK)), _minus(MULTI_OR_SINGLE_OBJECT, SAME_OBJECT))
 
 
 def _swaps(tables: Tables, outcome: str) -> pl.DataFrame | None:
@@ -170,7 +170,7 @@ def _swaps(tables: Tables, outcome: str) -> pl.DataFrame | None:
 
 
 def follows_whole_state(tables: Tables) -> Effect | None:
-    """How much more often recurrent networks follow a swapped whole state than transformers do, each at its best."""
+    """Share of whole-state swaps that recurrent networks follow minus that of transformers, each at its best site."""
     swaps = _swaps(tables, "source")
     if swaps is None:
         return None
@@ -184,27 +184,27 @@ def follows_whole_state(tables: Tables) -> Effect | None:
     return _contrast(_estimates(best, pl.lit(1.0)), weights)
 
 
-def goes_on_as_base(tables: Tables) -> Effect | None:
-    """How often a transformer goes on as if no state had been swapped after its first layer (the Ctx-Distr score)."""
+def continues_as_base(tables: Tables) -> Effect | None:
+    """Share of swaps after layer 1 after which a transformer continues exactly as the base (the Ctx-Distr score)."""
     swaps = _swaps(tables, "base")
     if swaps is None:
         return None
-    deep = (pl.col("site") == "layer2").any().over(NETWORK)  # after the last layer there is nothing to recompute
+    deep = (pl.col("site") == "layer2").any().over(NETWORK)  # after the last layer nothing can be recomputed
     rows = swaps.filter(TRANSFORMER & deep, pl.col("site") == "layer1")
     return _contrast(_estimates(rows, pl.lit(1.0)), _mean)
 
 
 def by_size(tables: Tables) -> Effect | None:
-    """How much the alignment of Up-Down gains with each doubling of a recurrent network's state."""
-    found = _found(tables)
-    if found is None:
+    """Rise of the IIA of Up-Down with each doubling of the state of a recurrent network."""
+    chosen = _chosen_scores(tables)
+    if chosen is None:
         return None
-    rows = found.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
+    rows = chosen.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
     return _contrast(_estimates(rows, 1 / pl.len().over(NETWORK)), _by_size)
 
 
 def _cells(tables: Tables) -> pl.DataFrame | None:
-    """Cells of the gradience of Up-Down's count, of the chosen alignment, in solved recurrent networks."""
+    """Gradience of Up-Down's count with the chosen alignment, in recurrent networks that solved their task."""
     cells = of_solved(tables, "gradience")
     if cells is None or "scores" not in tables:
         return None
@@ -213,29 +213,29 @@ def _cells(tables: Tables) -> pl.DataFrame | None:
 
 
 def _falls(cells: pl.DataFrame, which: str) -> pl.DataFrame:
-    """One row a network: how much its IIA falls with ten more of the `quantity` or `difference`, the other the same.
+    """One row a network: the fall of its IIA when one of `quantity` and `difference` rises by ten and one is fixed.
 
-    Quantity is the mean of the values in base and source. The fall is that of a weighted least-squares plane.
+    Quantity is the mean of the values in base and source. The fall is the slope of a weighted least-squares plane.
     """
     parts = []
-    for _, mine in cells.group_by(NETWORK, maintain_order=True):
-        base, source, n = (mine.get_column(name).to_numpy() for name in ("base_value", "source_value", "n"))
+    for _, of_network in cells.group_by(NETWORK, maintain_order=True):
+        base, source, n = (of_network.get_column(name).to_numpy() for name in ("base_value", "source_value", "n"))
         axes = {"quantity": (base + source) / 2, "difference": abs(base - source)}
         design = np.column_stack([np.ones(len(n)), *axes.values()])
         solved = np.linalg.pinv(design.T @ (n[:, None] * design)) @ (design.T * n)
         slope = solved[1 + list(axes).index(which)]
-        parts.append(mine.with_columns(weight=pl.Series(-10 * slope)))
+        parts.append(of_network.with_columns(weight=pl.Series(-10 * slope)))
     return _estimates(pl.concat(parts), pl.col("weight"))
 
 
 def by_value(tables: Tables, which: str) -> Effect | None:
-    """How much IIA falls with ten more of the `quantity` or the `difference`."""
+    """Fall of the IIA when the `quantity` or the `difference` rises by ten."""
     cells = _cells(tables)
     return None if cells is None or cells.is_empty() else _contrast(_falls(cells, which), _mean)
 
 
 def gradedness_by_size(tables: Tables) -> Effect | None:
-    """How much less IIA falls with the difference for each doubling of the state."""
+    """Decrease of that fall along the difference with each doubling of the state."""
     cells = _cells(tables)
     if cells is None or cells.is_empty():
         return None
@@ -244,7 +244,7 @@ def gradedness_by_size(tables: Tables) -> Effect | None:
 
 
 def with_accuracy(tables: Tables) -> Effect | None:
-    """How much IIA rises as trial accuracy goes from 0 to 1 over training: the slope over a network's checkpoints."""
+    """Rise of the IIA as trial accuracy rises from 0 to 1: the slope over the checkpoints of a network."""
     rows = of_solved(tables, "development")
     if rows is None:
         return None
@@ -257,7 +257,7 @@ def with_accuracy(tables: Tables) -> Effect | None:
 
 
 def linear_over_orthogonal(tables: Tables) -> Effect | None:
-    """How much better LAF aligns than OAF where OAF stays below `HIGH_IIA` on validation, both at their best k."""
+    """IIA of LAF minus that of OAF where OAF is below `HIGH_IIA` on validation, each with its chosen k."""
     scores = of_solved(tables, "scores")
     if scores is None:
         return None
@@ -265,8 +265,8 @@ def linear_over_orthogonal(tables: Tables) -> Effect | None:
     scores = scores.filter(pl.col("control") == "none", pl.col("algorithm") == UP_DOWN)
     best = []
     for function in ("orthogonal", "linear"):
-        of_one = scores.filter(pl.col("function") == function)
-        best.append(of_one.join(chosen_alignments(of_one), on=ALIGNMENT, how="semi") if len(of_one) else of_one)
+        rows = scores.filter(pl.col("function") == function)
+        best.append(rows.join(chosen_alignments(rows), on=ALIGNMENT, how="semi") if len(rows) else rows)
     orthogonal = best[0]
     missed = (
         orthogonal.group_by(question).agg(pl.col("validation_iia").mean()).filter(pl.col("validation_iia") < HIGH_IIA)
@@ -276,7 +276,7 @@ def linear_over_orthogonal(tables: Tables) -> Effect | None:
 
 
 def sums_one_each(tables: Tables) -> Effect | None:
-    """How often one token's contribution to the attention sum moves `EOS` by exactly one step, in NoPE transformers."""
+    """Share of trials in which one contribution to the attention sum moves `EOS` by exactly one step (NoPE)."""
     rows = of_solved(tables, "strength")
     if rows is None:
         return None
@@ -284,9 +284,9 @@ def sums_one_each(tables: Tables) -> Effect | None:
 
 
 def linear_basis_change(tables: Tables, *, function: str, coordinates: str) -> Effect | None:
-    """How much better a function finds what a constructed network holds than OAF does, without spare dimensions."""
+    """IIA of a function minus that of OAF in constructed networks after a change of basis, without spare dimensions."""
     if "theory" not in tables:
         return None
     rows = tables["theory"].filter(pl.col("spare") == 0).with_columns(task=pl.col("change_of_basis"))
-    mine = (pl.col("function") == function) & (pl.col("coordinates") == coordinates)
-    return _contrast(_paired(rows, mine, pl.col("function") == "orthogonal"), _mean)
+    compared = (pl.col("function") == function) & (pl.col("coordinates") == coordinates)
+    return _contrast(_paired(rows, compared, pl.col("function") == "orthogonal"), _mean)

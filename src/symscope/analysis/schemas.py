@@ -1,4 +1,4 @@
-"""The schema of every result table: what a row is, what each column means, and which columns name a row."""
+"""The schema of every result table: meaning of a row, meaning of each column, and the columns that identify a row."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SCORES = TableSchema(
     row="one score of one alignment on the test interventions",
     columns=(
         *ALIGNED,
-        text("control", "`none` for the found alignment, else a control of the same function and k"),
+        text("control", "`none` for the alignment, or the name of a control with the same function and k"),
         IIA,
         share("low", "lower end of the 95% interval of iia, over interventions"),
         share("high", "upper end of that interval"),
@@ -69,19 +69,23 @@ SCORES = TableSchema(
         integer("restarts", "restarts of the search", nullable=True, least=1),
         share("validation_iia", "IIA on the validation interventions", nullable=True),
         integer("total_steps", "steps of all restarts of the search together", nullable=True),
-        share("rejection_rate", "share of draws without a counterfactual, drawn again", nullable=True),
+        share(
+            "rejection_rate",
+            "share of drawn test interventions that were rejected because they have no counterfactual",
+            nullable=True,
+        ),
         *EVIDENCE,
     ),
     key=(*ALIGNMENT_KEY, "control"),
 )
 
-BEHAVIOUR = TableSchema(
+TRIAL_ACCURACY = TableSchema(
     name="trial_accuracy",
     row="one quantity on one network",
     columns=(
         *WHERE,
         integer("quantity", "number of demo tokens"),
-        Column("held_out", pl.Boolean(), "was this quantity absent from training"),
+        Column("held_out", pl.Boolean(), "whether this quantity was absent from training"),
         share("trial_accuracy", "share of trials with every determined token predicted, 0 to 1"),
         integer("n", "trials", least=1),
     ),
@@ -90,11 +94,11 @@ BEHAVIOUR = TableSchema(
 
 GRADIENCE = TableSchema(
     name="gradience",
-    row="the interventions with one base value and one source value",
+    row="the interventions with one pair of base value and source value",
     columns=(
         *ALIGNED,
-        integer("base_value", "count in the base at its cut"),
-        integer("source_value", "count in the source at its cut"),
+        integer("base_value", "count of the base where it is stopped"),
+        integer("source_value", "count of the source where it is stopped"),
         IIA,
         integer("n", "test interventions", least=1),
     ),
@@ -107,7 +111,7 @@ ALIGNED_STATES = TableSchema(
     columns=(
         *WHERE,
         ALGORITHM,
-        text("variable", "variable whose subspace is shown"),
+        text("variable", "variable of the subspace"),
         FUNCTION,
         K,
         integer("quantity", "number of demo tokens of the sequence"),
@@ -116,8 +120,8 @@ ALIGNED_STATES = TableSchema(
         text("token", "token read at this position"),
         integer("count", "value of the variable `count` after this token; null: no such variable", nullable=True),
         label("phase", "label of the variable `phase` after this token; null: no such variable"),
-        real("c1", "first leading component of the aligned coordinates, in units of the state"),
-        real("c2", "second leading component; null when k is 1", nullable=True),
+        real("c1", "first component of the aligned coordinates, in units of the state"),
+        real("c2", "second component; null when k is 1", nullable=True),
     ),
     key=(*NETWORK_KEY, "algorithm", "variable", "function", "k", "sequence", "step"),
 )
@@ -137,7 +141,7 @@ STATE_SPACE = TableSchema(
         real("c1", "first principal component, in units of the state"),
         real("c2", "second principal component; null where the state has one dimension", nullable=True),
         real("c3", "third principal component; null where the state has two dimensions", nullable=True),
-        share("variance", "share of the variance of the states that lies along these components"),
+        share("variance", "share of the variance of the states along these components"),
     ),
     key=(*NETWORK_KEY, "site", "sequence", "step"),
 )
@@ -150,8 +154,8 @@ ATTENTION = TableSchema(
         integer("quantity", "number of demo tokens of the sequences"),
         integer("layer", "layer, from 1", least=1),
         integer("head", "head, from 1", least=1),
-        integer("query", "position that attends, counted from the trigger: below 0 demo phase, above 0 resp phase"),
-        integer("key", "position that is attended to, counted from the trigger"),
+        integer("query", "position of the query, counted from the trigger: below 0 demo phase, above 0 resp phase"),
+        integer("key", "position of the key, counted from the trigger"),
         share("weight", "mean attention weight"),
         integer("n", "sequences that have both positions", least=1),
     ),
@@ -163,8 +167,8 @@ TRAINING = TableSchema(
     row="one validation during training",
     columns=(
         *WHERE,
-        integer("update", "updates of the weights so far"),
-        integer("epoch", "epochs so far"),
+        integer("update", "updates of the weights before this validation"),
+        integer("epoch", "epochs before this validation"),
         real("loss", "training loss, nats a token", nullable=True),
         real("learning_rate", "learning rate of the last update"),
         share("trained_accuracy", "trial accuracy on trained quantities, 0 to 1", nullable=True),
@@ -176,11 +180,11 @@ TRAINING = TableSchema(
 
 WHOLE_STATE_OUTCOMES: Mapping[str, str] = MappingProxyType(
     {
-        "source": "goes on as the source",
-        "base": "goes on as the base",
+        "source": "continues as the source",
+        "base": "continues as the base",
     }
 )
-"""Values of `whole_state.outcome` and what the network does in each."""
+"""Values of `whole_state.outcome` and their labels."""
 
 WHOLE_STATES = TableSchema(
     name="whole_state",
@@ -189,7 +193,7 @@ WHOLE_STATES = TableSchema(
         *WHERE,
         ALGORITHM,
         SITE,
-        text("outcome", "`source`: the network goes on as the source would; `base`: exactly as the base would"),
+        text("outcome", "`source`: the network continues as the source; `base`: it continues exactly as the base"),
         share("share", "share of swaps with this outcome, 0 to 1"),
         share("low", "lower end of the 95% interval of share, over swaps"),
         share("high", "upper end of that interval"),
@@ -200,23 +204,23 @@ WHOLE_STATES = TableSchema(
 
 CALIBRATION = TableSchema(
     name="calibration",
-    row="one question to a network whose answer is known",
+    row="one question to a network with a known answer",
     columns=(
         text(
             "part",
-            "`known`: a constructed network; `null`: an untrained one; `curve`: under rising pull to natural states",
+            "`known`: constructed networks; `null`: untrained networks; `curve`: rising weight of the latent loss",
         ),
         text("network", "kind of network"),
-        text("change_of_basis", "change of basis that hides the answer"),
+        text("change_of_basis", "change of basis of the state space"),
         integer("d", "state size", least=1),
-        integer("seed", "seed of disguise, draws and starts"),
+        integer("seed", "seed of the change of basis, draws and restarts"),
         ALGORITHM,
         VARIABLE,
         FUNCTION,
         K,
         real("latent_weight", "weight of the counterfactual-latent loss in the search"),
-        text("coordinates", "what the search looks through; `spanned`: within the span of natural states"),
-        Column("held", pl.Boolean(), "does the network hold the variable: the right answer"),
+        text("coordinates", "coordinates of the search: `state`, or `natural-span`, within the span of natural states"),
+        Column("held", pl.Boolean(), "whether the network holds the variable, the correct answer"),
         IIA,
         share("low", "lower end of the 95% interval of iia, over interventions"),
         share("high", "upper end of that interval"),
@@ -241,17 +245,19 @@ CALIBRATION = TableSchema(
 
 REACH = TableSchema(
     name="reach",
-    row="one activation of a transformer, and another that it may reach",
+    row="a pair of activations of a transformer",
     columns=(
         text("network", "architecture"),
         integer("layers", "layers of the network", least=1),
-        integer("from_layer", "layer after which the first activation is; 0 is the embedding", least=0),
-        integer("from_position", "its position, from 0", least=0),
-        integer("layer", "layer after which the other is", least=0),
-        integer("position", "its position", least=0),
-        Column("reaches", pl.Boolean(), "can the first reach the other, by the causal structure"),
-        real("change", "largest change of the other when the first is changed at random, in units of its size"),
-        integer("updates", "the most updates, from position to later position, that the other can have had", least=0),
+        integer("from_layer", "layer of the first activation; 0 is the embedding", least=0),
+        integer("from_position", "position of the first activation, from 0", least=0),
+        integer("layer", "layer of the second activation", least=0),
+        integer("position", "position of the second activation", least=0),
+        Column("reaches", pl.Boolean(), "whether the second depends on the first, by the causal structure"),
+        real("change", "largest change of the second after a random change of the first, in units of its size"),
+        integer(
+            "updates", "largest number of updates, from a position to a later one, in the second activation", least=0
+        ),
     ),
     key=("network", "layers", "from_layer", "from_position", "layer", "position"),
 )
@@ -260,19 +266,19 @@ CLAIM_VERDICTS = ("holds", "does not hold", "not decided by this run")
 
 CLAIMS = TableSchema(
     name="claims",
-    row="one qualitative claim of the paper, held against what was measured",
+    row="one qualitative claim of the paper",
     columns=(
         text("claim", "short name"),
         text("statement", "the claim in words"),
         text("source", "paper and section"),
-        text("measure", "what was measured, in which networks, of how many seeds, and what the interval is over"),
-        real("value", "the effect that decides", nullable=True),
+        text("measure", "the effect, the networks and seeds it is measured in, and what the interval is over"),
+        real("value", "size of the effect", nullable=True),
         real("low", "lower end of its 95% interval", nullable=True),
         real("high", "upper end of that interval", nullable=True),
-        integer("seeds", "networks of the kind that has the fewest", nullable=True, least=1),
-        share("p", "p-value of being above the threshold, uncorrected", nullable=True),
-        share("p_holm", "the same, corrected for the number of decided claims", nullable=True),
-        text("rule", "how the verdict follows from the interval"),
+        integer("seeds", "networks in the smallest kind", nullable=True, least=1),
+        share("p", "p-value of an effect above the threshold, uncorrected", nullable=True),
+        share("p_holm", "p corrected for the number of decided claims", nullable=True),
+        text("rule", "rule of the verdict"),
         text("verdict", "`holds`, `does not hold` or `not decided by this run`"),
     ),
     key=("claim",),
@@ -303,10 +309,10 @@ DEVELOPMENT = TableSchema(
 
 VALUES = TableSchema(
     name="values",
-    row="the test interventions that put one value of a variable in",
+    row="the test interventions with one source value of a variable",
     columns=(
         *ALIGNED,
-        integer("value", "the value put in; of a variable with named values, the place of its name, from 0"),
+        integer("value", "source value; of a variable with labels, the index of the label, from 0"),
         IIA,
         share("low", "lower end of the 95% interval of iia, over interventions"),
         share("high", "upper end of that interval"),
@@ -317,16 +323,16 @@ VALUES = TableSchema(
 
 STRENGTH = TableSchema(
     name="strength",
-    row="one way of changing the attention sum of one network",
+    row="one change of the attention sum of one network",
     columns=(
         *WHERE,
-        text("token", "whose contribution was changed: `demo` or `resp`"),
-        text("change", "`added` once more, or `removed`"),
-        share("exact", "share of trials whose `EOS` moved by exactly the one step that +1/-1 summation foretells"),
+        text("token", "token whose contribution is changed: `demo` or `resp`"),
+        text("change", "`added` a second time, or `removed`"),
+        share("exact", "share of trials whose `EOS` moves by exactly the one step that +1/-1 summation predicts"),
         share("low", "lower end of the 95% interval of exact, over trials"),
         share("high", "upper end of that interval"),
-        real("moved", "mean shift of `EOS`, in response tokens, of the trials that ended", nullable=True),
-        share("ended", "share of trials in which `EOS` came at all"),
+        real("moved", "mean shift of `EOS`, in response tokens, over trials with an `EOS`", nullable=True),
+        share("ended", "share of trials with an `EOS`"),
         integer("n", "trials", least=1),
     ),
     key=(*NETWORK_KEY, "token", "change"),
@@ -334,17 +340,17 @@ STRENGTH = TableSchema(
 
 THEORY = TableSchema(
     name="theory",
-    row="one search for a variable that a constructed network is known to hold, in a linear disguise",
+    row="one search for a variable that a constructed network holds, after a linear change of basis",
     columns=(
         text("network", "constructed network"),
-        text("change_of_basis", "change of basis that hides the answer"),
+        text("change_of_basis", "change of basis of the state space"),
         integer("d", "state size", least=1),
-        integer("spare", "dimensions of the state that the algorithm does not need", least=0),
-        integer("seed", "seed of disguise, draws and starts"),
+        integer("spare", "dimensions of the state beyond those that the algorithm needs", least=0),
+        integer("seed", "seed of the change of basis, draws and restarts"),
         ALGORITHM,
         VARIABLE,
         FUNCTION,
-        text("coordinates", "what the search looks through: `none`, or `spanned`, within the span of natural states"),
+        text("coordinates", "coordinates of the search: `state`, or `natural-span`, within the span of natural states"),
         K,
         IIA,
         share("low", "lower end of the 95% interval of iia, over interventions"),
@@ -361,7 +367,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
         for schema in (
             CLAIMS,
             SCORES,
-            BEHAVIOUR,
+            TRIAL_ACCURACY,
             WHOLE_STATES,
             GRADIENCE,
             VALUES,

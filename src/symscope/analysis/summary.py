@@ -1,8 +1,7 @@
-"""From the table of scores to what a reader asks first: how high, how sure, against which controls, and so what.
+"""Summaries of tables over seeds: scores, gradience, trial accuracies, training, whole-state swaps.
 
-The IIA of several networks is the mean of their shares of right interventions, each seed weighing the same, with an
-interval over seeds and interventions (`statistics.share_over_seeds`). Of one network the interval speaks of the
-interventions only. The lowest and highest seed stand beside it everywhere.
+The IIA of several networks is the mean of their IIAs, all seeds with the same weight; its interval is over seeds and
+interventions (`statistics.share_over_seeds`). The interval of one network is over interventions alone.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from symscope.analysis.tables import make_table, validate
 from symscope.statistics import share_over_seeds
 
 GROUP = ("task", "network", "d", "algorithm", "variable")
-"""What a question is asked about: a variable of an algorithm in one kind of network."""
+"""Columns that identify a question: a variable of an algorithm in one kind of network."""
 
 ALIGNMENT = (*GROUP, "site", "function", "k")
-"""What an answer is given with: a question and one way of aligning."""
+"""Columns that identify an alignment over seeds."""
 
 NETWORK = ("task", "network", "d", "seed")
-"""What names one trained network."""
+"""Columns that identify one trained network."""
 
 
 def pooled_scores(scores: pl.DataFrame) -> pl.DataFrame:
     """One row for each alignment and control, over its seeds.
 
     Columns: those of `ALIGNMENT`, control, iia (mean over seeds), low and high (over seeds and interventions), seed_low
-    and seed_high (lowest and highest seed), seeds (how many), n (interventions in all) and validation_iia (mean over
+    and seed_high (lowest and highest seed), seeds (their number), n (all interventions) and validation_iia (mean over
     seeds, null where a seed has none).
     """
     pooled = (
@@ -45,7 +44,7 @@ def pooled_scores(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _over_seeds(share: str) -> dict[str, pl.Expr]:
-    """Of rows that are one seed each: the mean share, the trials in all, and what `_with_interval` needs."""
+    """Aggregations of rows with one seed each: mean share, all trials, and the columns that `_with_interval` needs."""
     return {
         share: pl.col(share).mean(),
         "hits": (pl.col(share) * pl.col("n")).round().cast(pl.Int64),
@@ -55,7 +54,7 @@ def _over_seeds(share: str) -> dict[str, pl.Expr]:
 
 
 def _with_interval(pooled: pl.DataFrame) -> pl.DataFrame:
-    """The frame with `low` and `high` of its shares over seeds and trials, in place of `hits` and `trials`."""
+    """The frame with `low` and `high` of its shares over seeds and trials, instead of `hits` and `trials`."""
     intervals = [share_over_seeds(tuple(h), tuple(n)) for h, n in pooled.select("hits", "trials").iter_rows()]
     ends = pl.DataFrame(intervals, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
     return pl.concat([pooled.drop("hits", "trials"), ends], how="horizontal")
@@ -75,11 +74,11 @@ def pooled_gradience(gradience: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def quantity_kinds(behaviour: pl.DataFrame) -> pl.DataFrame:
-    """Behaviour with a column kind: `trained`, `held out`, or `extrapolated` (beyond every trained quantity)."""
-    behaviour = validate("trial_accuracy", behaviour)
+def quantity_kinds(trials: pl.DataFrame) -> pl.DataFrame:
+    """The table `trial_accuracy` with a column kind: `trained`, `held out`, or `extrapolated` (beyond training)."""
+    trials = validate("trial_accuracy", trials)
     largest = pl.col("quantity").filter(~pl.col("held_out")).max().over(NETWORK)
-    return behaviour.with_columns(
+    return trials.with_columns(
         kind=pl.when(~pl.col("held_out"))
         .then(pl.lit("trained"))
         .when(pl.col("quantity") > largest)
@@ -88,13 +87,13 @@ def quantity_kinds(behaviour: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def trial_accuracies(behaviour: pl.DataFrame) -> pl.DataFrame:
+def trial_accuracies(trials: pl.DataFrame) -> pl.DataFrame:
     """Trial accuracy for each network, seed and kind of quantity.
 
     Columns: task, network, d, seed, kind, trial_accuracy (share of trials), worst (lowest accuracy of a quantity), n.
     """
     return (
-        quantity_kinds(behaviour)
+        quantity_kinds(trials)
         .group_by([*NETWORK, "kind"], maintain_order=True)
         .agg(
             trial_accuracy=(pl.col("trial_accuracy") * pl.col("n")).sum() / pl.col("n").sum(),
@@ -104,14 +103,14 @@ def trial_accuracies(behaviour: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def learning(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> pl.DataFrame:
-    """What learned what: one row for each network of either table, in order of appearance.
+def learning(trials: pl.DataFrame | None, training: pl.DataFrame | None) -> pl.DataFrame:
+    """How well each network learned its task: one row for each network of either table, in order of appearance.
 
     Columns: those of `NETWORK`; trained, held_out and extrapolated, the trial accuracies on these kinds of quantity
-    (null where none was measured), each with its number of trials (trained_n, held_out_n, extrapolated_n); updates and
-    seconds at the end of training (null where training left no table).
+    (null where not measured), each with its number of trials (trained_n, held_out_n, extrapolated_n); updates and
+    seconds at the end of training (null without a table of training).
     """
-    accuracies = trial_accuracies(make_table("trial_accuracy", []) if behaviour is None else behaviour)
+    accuracies = trial_accuracies(make_table("trial_accuracy", []) if trials is None else trials)
     training = validate("training", make_table("training", []) if training is None else training)
     rows = pl.concat([accuracies.select(NETWORK), training.select(NETWORK)]).unique(maintain_order=True)
     for kind in ("trained", "held out", "extrapolated"):
@@ -128,7 +127,7 @@ def learning(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> p
 def pooled_whole_state(whole_state: pl.DataFrame) -> pl.DataFrame:
     """Whole-state swaps over seeds: task, network, d, algorithm, site, outcome, share, seeds, n, low, high.
 
-    The rows of one network go through its sites as a forward pass does (`site_depth`), the outcome `source` first.
+    The rows of one network have its sites in the order of a forward pass (`site_depth`), the outcome `source` first.
     """
     kind = ["task", "network", "d", "algorithm"]
     pooled = (
@@ -138,15 +137,15 @@ def pooled_whole_state(whole_state: pl.DataFrame) -> pl.DataFrame:
             **_over_seeds("share"),
             seeds=pl.col("seed").n_unique(),
         )
-        .with_row_index("place")
-        .with_columns(first=pl.col("place").min().over(kind))
-        .sort("first", site_depth(), "site", pl.col("outcome") == "base", "place")
-        .drop("place", "first")
+        .with_row_index("position")
+        .with_columns(first=pl.col("position").min().over(kind))
+        .sort("first", site_depth(), "site", pl.col("outcome") == "base", "position")
+        .drop("position", "first")
     )
     return _with_interval(pooled)
 
 
 def site_depth() -> pl.Expr:
-    """How deep the site of a row lies: `embedding`, `layer1`, `layer2`, ...; 0 for every other name."""
+    """Depth of the site of a row: -1 for `embedding`, 1, 2, ... for `layer1`, `layer2`, ...; 0 for further names."""
     number = pl.col("site").str.extract(r"^layer(\d+)$").cast(pl.Int64)
     return pl.when(pl.col("site") == "embedding").then(-1).otherwise(number.fill_null(0))

@@ -1,32 +1,31 @@
-"""How a table is made, checked, written and read.
+"""Making, checking, writing and reading of tables, and the atomic writing of any file of a report.
 
-A table is an ordinary polars frame; its `TableSchema` in `TABLES` says which columns it has, of which type. Every
-table carries the columns that say where a number comes from (task, network, d, seed, ...), so tables of several
-studies can be put below each other and compared.
+A table is a polars frame with the columns and types of its `TableSchema` in `TABLES`. Every row names its network
+(task, network, d, seed, ...), so that tables of several studies can be concatenated and compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
 
 from symscope.analysis.columns import PolarsType, TableSchema
-from symscope.analysis.files import read_parquet, replace_file
 from symscope.analysis.schemas import TABLES
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError, UnknownNameError
+from symscope.files import atomic_write
 
 
 def table_schema(name: str) -> TableSchema:
-    """The schema of the table called `name`; `UnknownNameError` names the near ones."""
+    """The schema of the table `name`; `UnknownNameError` suggests similar names."""
     if name not in TABLES:
         raise UnknownNameError("table", name, TABLES)
     return TABLES[name]
 
 
 def make_table(name: str, rows: Iterable[Mapping[str, object]]) -> pl.DataFrame:
-    """A checked frame from rows as dicts; a nullable column may be left out of a row. No rows give an empty table."""
+    """A checked frame from rows as dicts; rows may omit nullable columns. Without rows the table is empty."""
     schema = table_schema(name)
     rows = list(rows)
     unknown = sorted({key for row in rows for key in row} - set(schema.dtypes))
@@ -40,11 +39,11 @@ def make_table(name: str, rows: Iterable[Mapping[str, object]]) -> pl.DataFrame:
 
 
 def validate(name: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with exactly the schema's columns, in order and of the schema's types.
+    """The frame with the columns of the schema, in its order and types.
 
-    Narrower types (Int32, Float32) are widened and nullable columns that are missing are added as null. Everything
-    else that does not fit raises one `InvalidArgumentError` that names all faults: missing, unknown or mistyped
-    columns, nulls, values out of range, NaN, and rows that appear twice.
+    Narrower types (Int32, Float32) are widened, and missing nullable columns are added as null. All other faults raise
+    one `InvalidArgumentError` that names them: missing, unknown or mistyped columns, nulls, values out of range, NaN,
+    and repeated rows.
     """
     schema = table_schema(name)
     faults = _column_faults(schema, frame)
@@ -98,20 +97,48 @@ def _value_faults(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
             faults.append(f"column {column.name!r} holds NaN or infinite values")
         elif column.bounds is not None:
             low, high = column.bounds
-            outside = values.filter((values < low) | (values > high))
-            if len(outside):
-                faults.append(f"column {column.name!r} holds {outside[0]}, expected {low:g} to {high:g}")
-    twice = frame.height - frame.unique(list(schema.key)).height
-    if twice:
-        faults.append(f"{twice} rows repeat the key ({', '.join(schema.key)}) of another row")
+            invalid = values.filter((values < low) | (values > high))
+            if len(invalid):
+                faults.append(f"column {column.name!r} holds {invalid[0]}, expected {low:g} to {high:g}")
+    repeated = frame.height - frame.unique(list(schema.key)).height
+    if repeated:
+        faults.append(f"{repeated} rows repeat the key ({', '.join(schema.key)}) of another row")
     return faults
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """The table in one Parquet file.
+
+    `polars.read_parquet` expands `*`, `?`, `[` and `{` in a path to all matching files; here they are literal.
+
+    Raises:
+        OSError: the file cannot be opened.
+        polars.exceptions.PolarsError: the file is not a Parquet file.
+    """
+    with path.open("rb") as stream:
+        return pl.read_parquet(stream)
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> Path:
+    """Call `write` on a temporary file in the folder of `path` and rename that file to `path`; returns `path`.
+
+    `StoreError` when the folder cannot be made or written; on a failure the temporary file is removed.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            write(temporary)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"cannot write {path}: {reason}; choose a folder that you may write to") from error
+    return path
 
 
 def write_table(name: str, frame: pl.DataFrame, folder: Path) -> tuple[Path, Path]:
     """Check the frame and write `folder/name.parquet` and `folder/name.csv`; returns both paths.
 
-    Each file is written under a temporary name and renamed, so a reader never sees half a table. `StoreError` when
-    the folder cannot be written.
+    Each file is written under a temporary name and renamed, so that a reader never sees a partial table. `StoreError`
+    when the folder cannot be written.
     """
     frame = validate(name, frame)
     parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
@@ -133,5 +160,5 @@ def read_table(name: str, folder: Path) -> pl.DataFrame:
 
 
 def read_tables(folder: Path) -> dict[str, pl.DataFrame]:
-    """Every known table that lies in `folder`, by name, in the order of `TABLES`."""
+    """Every known table in `folder`, by name, in the order of `TABLES`."""
     return {name: read_table(name, folder) for name in TABLES if (folder / f"{name}.parquet").is_file()}

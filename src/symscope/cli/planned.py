@@ -9,7 +9,7 @@ from symscope.errors import StoreError
 from symscope.runner import Check, Job, Plan, Store
 from symscope.runner.store import store_at
 from symscope.studies import Study, plan_study
-from symscope.studies.estimate import Estimate, Kind, by_measuring, from_results, kind_of
+from symscope.studies.estimate import Estimate, Kind, by_measuring, from_results, kind_of, memory_of
 
 
 def print_plan(study: Study, address: str, *, workers: int, threads: int, measure: bool) -> None:
@@ -28,6 +28,7 @@ def print_plan(study: Study, address: str, *, workers: int, threads: int, measur
     if store is not None:
         _print_unneeded(plan, store)
     _print_time(plan, to_do, known, workers)
+    _print_memory(study, workers)
 
 
 def _store(address: str, study: Study) -> Store | None:
@@ -65,10 +66,16 @@ def _each(times: list[Estimate]) -> str:
 
 def _network(job: Job) -> str:
     """Kind and size of the network of a job, as far as its arguments give them."""
-    arguments = {**job.arguments, **job.arguments.get("network", {})}
+    arguments = {**job.arguments, **job.arguments.get("network", {}), **_question(job)}
     sizes = {"d": "d = {}", "layers": "{} layers"}
     parts = [str(arguments["label"])] if "label" in arguments else []
     return ", ".join([*parts, *(text.format(arguments[name]) for name, text in sizes.items() if name in arguments)])
+
+
+def _question(job: Job) -> dict[str, object]:
+    """The network of a measurement of a calibration, with the names of the arguments of other jobs."""
+    question = job.arguments.get("question")
+    return {} if question is None else {"label": question["network"], "d": question["d"]}
 
 
 def _print_unneeded(plan: Plan, store: Store) -> None:
@@ -100,3 +107,15 @@ def _print_time(plan: Plan, to_do: list[str], known: dict[Kind, Estimate], worke
         f"{bound}{format_duration(total / min(workers, len(to_do)))} with {workers} at a time"
         + (f"; the time of {unknown} jobs is unknown (--measure times shortened jobs)." if unknown else ".")
     )
+
+
+def _print_memory(study: Study, workers: int) -> None:
+    memory = memory_of(study)
+    print_result(
+        f"Memory, roughly: up to {_gigabytes(memory.job)} for each job, {_gigabytes(memory.job * workers)} with "
+        f"{workers} at a time; {_gigabytes(memory.disk)} of weights on disk."
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 from rich.table import Table
 
-from symscope.analysis.files import replace_file
 from symscope.analysis.summary import learning
+from symscope.analysis.tables import replace_file
 from symscope.cli.console import out, print_result, unwrapped
 from symscope.errors import CheckpointError
 from symscope.report import ReportInputs, save_inputs, write_report

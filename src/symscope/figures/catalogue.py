@@ -11,20 +11,20 @@ from altair.typing import ChartType
 from symscope.analysis.answers import chosen_alignments
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import ALIGNMENT, GROUP
-from symscope.figures.attention import attention
-from symscope.figures.calibration import calibration
-from symscope.figures.development import development
-from symscope.figures.gradience import gradience, gradience_by_value, iia_by_value
-from symscope.figures.iia_bars import iia_bars
-from symscope.figures.iia_by_size import iia_by_function, iia_by_k, iia_by_size
-from symscope.figures.reach import reach
+from symscope.figures._attention import attention
+from symscope.figures._calibration import calibration
+from symscope.figures._development import development
+from symscope.figures._gradience import gradience, gradience_by_value, iia_by_value
+from symscope.figures._iia_bars import iia_bars
+from symscope.figures._iia_by_size import iia_by_function, iia_by_k, iia_by_size
+from symscope.figures._reach import reach
+from symscope.figures._strength import strength
+from symscope.figures._theory import theory
+from symscope.figures._training import training
+from symscope.figures._trial_accuracy import trial_accuracy
+from symscope.figures._whole_state import whole_state
 from symscope.figures.states import aligned_states, state_space
-from symscope.figures.strength import strength
 from symscope.figures.theme import WIDTH
-from symscope.figures.theory import theory
-from symscope.figures.training import training
-from symscope.figures.trial_accuracy import trial_accuracy
-from symscope.figures.whole_state import whole_state
 
 _ONE_TABLE_FIGURES: Mapping[str, Callable[..., ChartType]] = {
     "state_space": state_space,

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import altair as alt
 import polars as pl
@@ -141,16 +141,28 @@ def themed(chart: ChartType, *, title: str, subtitle: str, description: str, wid
     )
 
 
-def chart_spec(chart: ChartType, scheme: SchemeName = "light") -> dict[str, Any]:
+Drawable: TypeAlias = ChartType | Mapping[str, Any]
+"""A chart, or its specification from `chart_spec`, which saves the time of making it again."""
+
+
+def chart_spec(chart: Drawable, scheme: SchemeName = "light") -> dict[str, Any]:
     """The chart as a Vega-Lite specification with its data, in the colours of `scheme`."""
-    spec: dict[str, Any] = chart.to_dict()
-    spec["config"] = theme_config(scheme)
-    return spec
+    spec = dict(chart) if isinstance(chart, Mapping) else chart.to_dict()
+    return {**spec, "config": theme_config(scheme)}
+
+
+class _Rows(alt.InlineData):
+    """Rows as data of a chart that Altair neither validates nor copies, because either takes long for many rows."""
+
+    _class_is_valid_at_instantiation = False
+
+    def __deepcopy__(self, memo: object = None) -> _Rows:
+        return self
 
 
 def inline_data(frame: pl.DataFrame) -> alt.InlineData:
     """All rows of the frame as data of a chart."""
-    return alt.InlineData(values=frame.to_dicts())
+    return _Rows(values=frame.to_dicts())
 
 
 def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> alt.Legend:

@@ -1,4 +1,4 @@
-"""Charts as a page needs them: drawn by the browser for the reader's screen, and as an image for paper."""
+"""Charts on a page: data for the browser, which draws them for the screen, and images for print."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from altair.typing import ChartType
-
-from symscope.figures.save import chart_svg
-from symscope.figures.theme import SCHEMES, chart_spec, theme_config
+from symscope.figures.theme import SCHEMES, Drawable, chart_spec, theme_config
 
 
 @dataclass(frozen=True)
@@ -24,15 +21,15 @@ class PageFigure:
     image: str
 
 
-def page_figures(wide: Mapping[str, ChartType]) -> list[PageFigure]:
-    """The figures of the page, in order, each with its image."""
-    return [_page_figure(name, chart) for name, chart in wide.items()]
+def page_figures(wide: Mapping[str, Drawable], images: Mapping[str, str]) -> list[PageFigure]:
+    """The figures of the page, in order; `images` are the results of `chart_svg`."""
+    return [_page_figure(name, chart, images[name]) for name, chart in wide.items()]
 
 
-def _page_figure(name: str, chart: ChartType) -> PageFigure:
+def _page_figure(name: str, chart: Drawable, svg: str) -> PageFigure:
     spec = chart_spec(chart)
     title = spec["title"]
-    encoded = base64.b64encode(chart_svg(chart, titled=False).encode()).decode()
+    encoded = base64.b64encode(svg.encode()).decode()
     return PageFigure(
         name=name,
         title=title["text"],
@@ -42,8 +39,8 @@ def _page_figure(name: str, chart: ChartType) -> PageFigure:
     )
 
 
-def drawing_data(wide: Mapping[str, ChartType], narrow: Mapping[str, ChartType]) -> dict[str, Any]:
-    """What the page's script draws from: both layouts of each figure, their data once, and both colour schemes."""
+def drawing_data(wide: Mapping[str, Drawable], narrow: Mapping[str, Drawable]) -> dict[str, Any]:
+    """Data for the script of the page: both layouts of each figure, all data sets, and both colour schemes."""
     datasets: dict[str, Any] = {}
     layouts = {
         name: {"wide": _layout(wide[name], datasets), "narrow": _layout(narrow[name], datasets)} for name in wide
@@ -55,8 +52,8 @@ def drawing_data(wide: Mapping[str, ChartType], narrow: Mapping[str, ChartType])
     }
 
 
-def _layout(chart: ChartType, datasets: dict[str, Any]) -> dict[str, Any]:
-    """The specification without title, colours and data; its data goes to `datasets`, under the names it refers to."""
+def _layout(chart: Drawable, datasets: dict[str, Any]) -> dict[str, Any]:
+    """The specification without title, colours and data; adds its data to `datasets` by name."""
     spec = chart_spec(chart)
     for part in ("title", "config"):
         spec.pop(part)
@@ -67,7 +64,7 @@ def _layout(chart: ChartType, datasets: dict[str, Any]) -> dict[str, Any]:
 
 
 def scheme_variables(scheme: str) -> str:
-    """The colours of a scheme as CSS custom properties, so that page and charts are of one piece."""
+    """The colours of a scheme as CSS custom properties, so that page and charts agree."""
     tone = SCHEMES[scheme]
     pairs = {"bg": tone.background, "ink": tone.ink, "muted": tone.muted, "line": tone.grid, "band": tone.band}
     return " ".join(f"--{name}: {value};" for name, value in pairs.items())

@@ -1,4 +1,4 @@
-"""The claims of the paper beside what was measured, as the page shows them."""
+"""The claims of the paper on the page."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: what it says and where, how it was decided, and what was measured, with its interval."""
+    """One claim: statement and source, verdict, the measured effect with its uncertainty, and the rule."""
 
     statement: str
     source: str
     verdict: str
     measured: str
     value: str
-    sure: str
+    uncertainty: str
     rule: str
 
 
 @dataclass(frozen=True)
 class Claims:
-    """All claims: how many hold, those that something was measured for, and those left open for want of it."""
+    """All claims: a summary, those with a measured effect, and those without."""
 
     summary: str
     measured: tuple[Claim, ...]
@@ -34,10 +34,10 @@ class Claims:
 def page_claims(claims: pl.DataFrame) -> Claims:
     """The rows of the table `claims`, in their order."""
     known = claims.get_column("value").is_not_null()
-    measured, left = (
+    measured, unmeasured = (
         (_claim(row) for row in part.iter_rows(named=True)) for part in map(claims.filter, (known, ~known))
     )
-    return Claims(_summary(claims), tuple(measured), tuple(left))
+    return Claims(_summary(claims), tuple(measured), tuple(unmeasured))
 
 
 def _claim(row: dict[str, Any]) -> Claim:
@@ -47,26 +47,28 @@ def _claim(row: dict[str, Any]) -> Claim:
         verdict=row["verdict"],
         measured=row["measure"],
         value="" if row["value"] is None else f"{row['value']:.3f}",
-        sure=_sure(row),
+        uncertainty=_uncertainty(row),
         rule=row["rule"],
     )
 
 
 def _summary(claims: pl.DataFrame) -> str:
-    """How many claims hold, and how many do not, in a sentence."""
+    """Numbers of claims by verdict, in a sentence."""
     counts = Counter(claims.get_column("verdict").to_list())
     words = {
         "holds": ("holds", "hold"),
         "does not hold": ("does not hold", "do not hold"),
         "not decided by this run": ("is not decided by this run", "are not decided by this run"),
     }
-    told = [
-        f"{counts[name]} {one if counts[name] == 1 else many}" for name, (one, many) in words.items() if counts[name]
+    parts = [
+        f"{counts[name]} {singular if counts[name] == 1 else plural}"
+        for name, (singular, plural) in words.items()
+        if counts[name]
     ]
-    return f"Of {claims.height} claims {', '.join(told)}."
+    return f"Of {claims.height} claims {', '.join(parts)}."
 
 
-def _sure(row: dict[str, Any]) -> str:
+def _uncertainty(row: dict[str, Any]) -> str:
     parts = []
     if row["low"] is not None and row["high"] is not None:
         parts.append(f"95% interval {row['low']:.3f} to {row['high']:.3f}")

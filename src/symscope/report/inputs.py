@@ -1,4 +1,4 @@
-"""What a report is made of: the result tables and the facts about the run, kept side by side in one folder."""
+"""Inputs of a report: result tables and facts about the run, saved in one folder."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
-from symscope.analysis.files import replace_file
 from symscope.analysis.schemas import TABLES
-from symscope.analysis.tables import read_tables, validate, write_table
+from symscope.analysis.tables import read_tables, replace_file, validate, write_table
 from symscope.display import card
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 
@@ -23,12 +22,11 @@ Fact = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything that a report shows.
+    """Contents of a report.
 
-    `tables` holds the tables of `analysis.TABLES` by name; at least one is needed, and each adds its section.
-    `command` is how to run the study again. `notes` are things that a reader must know before believing the numbers (a
-    seed that failed, a search that did not converge). `facts` are groups of named values for the section on what was
-    run, such as `{"Versions": {"torch": "2.8.0"}, "Duration": {"training, seed 0": "25 s"}}`, in the order given.
+    `tables` holds tables of `analysis.TABLES` by name; at least one is needed. `command` runs the study again. `notes`
+    are warnings to the reader (a seed that failed, a search that did not converge). `facts` are groups of named values
+    about the run, such as `{"Versions": {"torch": "2.8.0"}, "Duration": {"training, seed 0": "25 s"}}`, in order.
     """
 
     title: str
@@ -38,7 +36,7 @@ class ReportInputs:
     facts: Mapping[str, Mapping[str, Fact]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check every table; `InvalidArgumentError` says what does not fit."""
+        """Check every table; raises `InvalidArgumentError` with all faults."""
         if not self.tables:
             raise InvalidArgumentError(f"a report needs at least one table, got none; known: {', '.join(TABLES)}")
         object.__setattr__(self, "tables", {name: validate(name, frame) for name, frame in self.tables.items()})
@@ -64,7 +62,7 @@ def save_inputs(inputs: ReportInputs, folder: Path) -> list[Path]:
 
 
 def load_inputs(folder: Path) -> ReportInputs:
-    """What `save_inputs` wrote to `folder`; `StoreError` when nothing is there, `CheckpointError` when damaged."""
+    """Inputs that `save_inputs` wrote to `folder`; `StoreError` when missing, `CheckpointError` when damaged."""
     path = folder / FACTS_FILE
     if not path.is_file():
         raise StoreError(f"{folder} holds no results: {FACTS_FILE} is missing; give the folder that a study wrote to")

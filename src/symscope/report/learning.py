@@ -1,4 +1,4 @@
-"""What learned what: sentences and one table, from the trial accuracies of all networks."""
+"""How well each network learned its task: sentences and a table of trial accuracies."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from symscope.analysis.summary import learning
 from symscope.report.tables import Cell, PageTable
 from symscope.statistics import wilson
 
-WANTED = 0.9999
-"""Trial accuracy, on trained and on held-out quantities, from which on a network counts as having learned its task."""
+TARGET_ACCURACY = 0.9999
+"""Least trial accuracy, on trained and on held-out quantities, of a network that learned its task."""
 
 LOWER = (0.99, 0.9)
-"""Further trial accuracies for which the networks that reach them are counted."""
+"""Lower trial accuracies for which the summary counts the networks that reach them."""
 
-_MOST_NAMED = 8  # networks that a sentence lists with their numbers; more are counted by kind
+_MOST_NAMED = 8  # networks that a sentence lists with their accuracies; more are counted by kind
 _KINDS = {"trained": "trained", "held_out": "held-out", "extrapolated": "extrapolated"}
 
 
 @dataclass(frozen=True)
 class Learning:
-    """What learned what: the answer in one sentence, what lies behind it, and a table with a row a network."""
+    """Summary in one sentence, details, and a table with a row a network."""
 
     summary: str
     detail: tuple[str, ...]
     table: PageTable
 
 
-def learning_of(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -> Learning:
+def learning_of(trials: pl.DataFrame | None, training: pl.DataFrame | None) -> Learning:
     """The sentences and the table of `analysis.summary.learning`."""
-    rows = learning(behaviour, training)
+    rows = learning(trials, training)
     measured = rows.filter(pl.col("trained").is_not_null() | pl.col("held_out").is_not_null())
     columns = ("task", "network", "d", "seed", *_KINDS.values(), "updates", "seconds")
     return Learning(
@@ -40,37 +40,36 @@ def learning_of(behaviour: pl.DataFrame | None, training: pl.DataFrame | None) -
         table=PageTable(
             label="Table of trial accuracies",
             caption="Trial accuracy: the share of trials in which every determined token is predicted, on trained, "
-            "held-out and extrapolated quantities (beyond every trained one). Updates and seconds until training "
-            "ended, at its goal or at its cap.",
+            "held-out and extrapolated quantities (beyond every trained quantity). Updates and seconds: length of "
+            "training.",
             columns=tuple((name, "", name not in ("task", "network")) for name in columns),
             rows=tuple(_row(row) for row in rows.iter_rows(named=True)),
         ),
     )
 
 
-def _reaches(wanted: float) -> pl.Expr:
-    """A kind of quantity that was not measured does not speak against a network."""
-    return pl.min_horizontal("trained", "held_out") >= wanted
+def _reaches(accuracy: float) -> pl.Expr:
+    """Whether a network reaches an accuracy on all kinds of quantity that were measured."""
+    return pl.min_horizontal("trained", "held_out") >= accuracy
 
 
 def _summary(measured: pl.DataFrame) -> str:
     total = measured.height
-    asked = f"a trial accuracy of {WANTED:.2%} on trained and on held-out quantities"
+    target = f"a trial accuracy of {TARGET_ACCURACY:.2%} on trained and on held-out quantities"
     if not total:
         return "No network's trial accuracy was measured."
-    reached = [measured.filter(_reaches(wanted)).height for wanted in (WANTED, *LOWER)]
+    reached = [measured.filter(_reaches(accuracy)).height for accuracy in (TARGET_ACCURACY, *LOWER)]
     if total == 1:
-        return f"The network {'reaches' if reached[0] else 'does not reach'} {asked}."
+        return f"The network {'reaches' if reached[0] else 'does not reach'} {target}."
     if reached[0] == total:
-        return f"All {total} networks reach {asked}."
-    parts = [f"{reached[0] or 'None'} of {total} networks {_reach(reached[0])} {asked}"]
+        return f"All {total} networks reach {target}."
+    parts = [f"{reached[0] or 'None'} of {total} networks {_reach(reached[0])} {target}"]
     parts += [
         f"{n} {_reach(n)} {at:.0%}" for before, n, at in zip(reached, reached[1:], LOWER, strict=False) if n > before
     ]
     rest = total - reached[-1]
     if rest:
-        others = "all" if rest == total else "the other" if rest == 1 else f"the other {rest}"
-        parts.append(f"{others} stay{'s' if rest == 1 else ''} below {LOWER[-1]:.0%}")
+        parts.append(f"{'all' if rest == total else rest} stay{'s' if rest == 1 else ''} below {LOWER[-1]:.0%}")
     return "; ".join(parts) + "."
 
 
@@ -79,8 +78,8 @@ def _reach(n: int) -> str:
 
 
 def _missed(measured: pl.DataFrame) -> str:
-    """Which networks stay below `WANTED`: each with its accuracies, many by kind of network, all not at all."""
-    below = measured.filter(~_reaches(WANTED))
+    """Networks below `TARGET_ACCURACY`: few by accuracies, many by kind of network, none where all are below."""
+    below = measured.filter(~_reaches(TARGET_ACCURACY))
     if below.is_empty() or (below.height == measured.height and below.height > _MOST_NAMED):
         return ""
     several_seeds = measured.get_column("seed").n_unique() > 1
@@ -93,7 +92,7 @@ def _missed(measured: pl.DataFrame) -> str:
             f"{network} ({len(names)} of {of_kind[network]}: {', '.join(dict.fromkeys(names))})"
             for network, names in tasks
         ]
-    return f"Below {WANTED:.2%}: {'; '.join(texts)}."
+    return f"Below {TARGET_ACCURACY:.2%}: {'; '.join(texts)}."
 
 
 def _named(row: dict[str, object], *, seed: bool) -> str:
@@ -103,18 +102,18 @@ def _named(row: dict[str, object], *, seed: bool) -> str:
 
 
 def _percent(share: object) -> str:
-    """A share in percent that is never rounded up to 100."""
+    """A share in percent, rounded down."""
     hundredths = int(float(str(share)) * 10_000 + 1e-6)
     return f"{hundredths / 100:.2f}%"
 
 
 def _unmeasured(rows: pl.DataFrame, measured: pl.DataFrame) -> str:
     missing = rows.height - measured.height if measured.height else 0
-    return f"{missing} further network{'s' * (missing > 1)} left no trial accuracy." if missing else ""
+    return f"{missing} further network{'s' * (missing > 1)} without trial accuracy." if missing else ""
 
 
 def _trials(measured: pl.DataFrame) -> str:
-    """Over how many trials, and what one wrong trial means."""
+    """Number of trials of each network."""
     parts = []
     for name, label in _KINDS.items():
         counts = measured.get_column(f"{name}_n").drop_nulls().unique().sort().to_list()
@@ -130,7 +129,7 @@ def _span(counts: list[int]) -> str:
 def _row(row: dict[str, object]) -> tuple[Cell, ...]:
     names = (Cell(str(row["task"]), number=False), Cell(str(row["network"]), number=False))
     shares = tuple(
-        _share(row[name], row[f"{name}_n"], asked=name != "extrapolated")
+        _share(row[name], row[f"{name}_n"], has_target=name != "extrapolated")
         for name in ("trained", "held_out", "extrapolated")
     )
     updates = "–" if row["updates"] is None else f"{row['updates']:,}"
@@ -138,10 +137,10 @@ def _row(row: dict[str, object]) -> tuple[Cell, ...]:
     return (*names, Cell(str(row["d"])), Cell(str(row["seed"])), *shares, Cell(updates), Cell(seconds))
 
 
-def _share(share: object, n: object, *, asked: bool) -> Cell:
+def _share(share: object, n: object, *, has_target: bool) -> Cell:
     if share is None:
         return Cell("–", "not measured")
     value, trials = float(str(share)), int(str(n))
     low, high = wilson(round(value * trials), trials)
-    told = f"95% interval {low:.4f} to {high:.4f}, {trials:,} trials"
-    return Cell(_percent(value), told, missed=asked and value < WANTED)
+    tooltip = f"95% interval {low:.4f} to {high:.4f}, {trials:,} trials"
+    return Cell(_percent(value), tooltip, missed=has_target and value < TARGET_ACCURACY)

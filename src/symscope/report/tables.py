@@ -1,34 +1,36 @@
-"""The tables of the page: what stands beside every IIA, and every score with its controls."""
+"""The tables of the page: diagnostics of each alignment, every score, and the data to save from the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import gzip
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from symscope.analysis.schemas import ALL_VARIABLES, SCORES
+from symscope.analysis.schemas import ALL_VARIABLES, SCORES, TABLES
 from symscope.figures.panels import fact
 
 MOST_ROWS = 300
-"""More than that nobody reads on a page; the download has all."""
+"""Largest number of rows on the page; the download has all."""
 
 _WHERE = ("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k")
 _SCORE = (*_WHERE, "control", "iia", "low", "high", "n")
-_EVIDENCE = {
+_DIAGNOSTICS = {
     "iia": ("IIA", ".3f"),
-    "informative_iia": ("where it matters", ".3f"),
+    "informative_iia": ("informative", ".3f"),
     "cause_iia": ("cause", ".3f"),
     "isolation_iia": ("isolation", ".3f"),
-    "selectivity": ("above controls", "+.3f"),
-    "nearest_control": ("nearest control", ""),
-    "off_span_share": ("off_span_share", ".0%"),
-    "dormant_share": ("dormant_share", ".0%"),
+    "selectivity": ("selectivity", "+.3f"),
+    "nearest_control": ("best null control", ""),
+    "off_span_share": ("off span", ".0%"),
+    "dormant_share": ("dormant", ".0%"),
     "mahalanobis": ("Mahalanobis", ".2f"),
     "nearest": ("nearest natural", ".2f"),
     "earth_mover": ("earth mover", ".3f"),
-    "earth_mover_natural": ("of natural", ".3f"),
+    "earth_mover_natural": ("natural earth mover", ".3f"),
 }
 _INTERVALS = {
     "iia": ("low", "high"),
@@ -41,7 +43,7 @@ _INTERVALS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One value of a table: its text, what a pointer is told about it, is it a number, does it miss what is wanted."""
+    """One value of a table: text, tooltip, whether it is a number, and whether it misses a target."""
 
     text: str
     tooltip: str = ""
@@ -51,7 +53,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table of the page: its caption, its columns (name, meaning, is it one of numbers), its rows."""
+    """A table of the page: label, caption, columns (name, meaning, whether they hold numbers), rows."""
 
     label: str
     caption: str
@@ -60,41 +62,41 @@ class PageTable:
 
 
 def score_table(scores: pl.DataFrame) -> PageTable | None:
-    """Every score, of found alignments and controls, without what `evidence_table` has; `None` where there are none."""
+    """Every score of alignments and controls without diagnostics; `None` where there are none."""
     if scores.is_empty():
         return None
     columns, constant = _varying(scores, [name for name in _SCORE if name not in ("control", "iia", "low", "high")])
-    shown = [name for name in _SCORE if name in columns or name in ("control", "iia", "low", "high")]
+    kept = [name for name in _SCORE if name in columns or name in ("control", "iia", "low", "high")]
     return PageTable(
         label="Table of all scores",
         caption=_caption("score", scores.height, constant),
-        columns=tuple((name, _MEANINGS[name], scores.schema[name].is_numeric()) for name in shown),
+        columns=tuple((name, _MEANINGS[name], scores.schema[name].is_numeric()) for name in kept),
         rows=tuple(
             tuple(Cell(_text(value, ".4f"), number=isinstance(value, int | float)) for value in row)
-            for row in scores.head(MOST_ROWS).select(shown).iter_rows()
+            for row in scores.head(MOST_ROWS).select(kept).iter_rows()
         ),
     )
 
 
-def evidence_table(scores: pl.DataFrame) -> PageTable | None:
-    """What was measured beside the IIA of each found alignment; `None` where nothing was."""
-    found = scores.filter((pl.col("control") == "none") & (pl.col("variable") != ALL_VARIABLES))
-    measured = [name for name in _EVIDENCE if found.get_column(name).null_count() < found.height]
+def diagnostics_table(scores: pl.DataFrame) -> PageTable | None:
+    """The diagnostics of each alignment; `None` where none was measured."""
+    alignments = scores.filter((pl.col("control") == "none") & (pl.col("variable") != ALL_VARIABLES))
+    measured = [name for name in _DIAGNOSTICS if alignments.get_column(name).null_count() < alignments.height]
     if set(measured) <= {"iia"}:
         return None
-    where, constant = _varying(found, _WHERE)
-    texts = ((name, _MEANINGS[name], found.schema[name].is_numeric()) for name in where)
-    numbers = ((_EVIDENCE[name][0], _MEANINGS[name], found.schema[name].is_numeric()) for name in measured)
+    where, constant = _varying(alignments, _WHERE)
+    texts = ((name, _MEANINGS[name], alignments.schema[name].is_numeric()) for name in where)
+    numbers = ((_DIAGNOSTICS[name][0], _MEANINGS[name], alignments.schema[name].is_numeric()) for name in measured)
     return PageTable(
-        label="Table of the evidence beside each IIA",
-        caption=_caption("found alignment", found.height, constant),
+        label="Table of the diagnostics of each alignment",
+        caption=_caption("alignment", alignments.height, constant),
         columns=(*texts, *numbers),
         rows=tuple(
             (
                 *(Cell(_text(row[name]), number=isinstance(row[name], int)) for name in where),
                 *(_measured(row, name) for name in measured),
             )
-            for row in found.head(MOST_ROWS).iter_rows(named=True)
+            for row in alignments.head(MOST_ROWS).iter_rows(named=True)
         ),
     )
 
@@ -103,7 +105,7 @@ _MEANINGS = {column.name: column.meaning for column in SCORES.columns}
 
 
 def _varying(frame: pl.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Columns whose values differ, and the others as facts that hold for every row."""
+    """Columns whose values differ, and the values of further columns, which all rows share, in words."""
     same = [name for name in names if frame.height > 1 and frame.get_column(name).n_unique() == 1]
     value = {name: frame.get_column(name)[0] for name in same}
     constant = [f"{name} = {value[name]:,}" if name == "n" else fact(name, value[name]) for name in same]
@@ -111,18 +113,42 @@ def _varying(frame: pl.DataFrame, names: Sequence[str]) -> tuple[list[str], list
 
 
 def _caption(row: str, count: int, constant: Sequence[str]) -> str:
-    text = f"{count:,} {row}{'s' * (count != 1)}" + (f", the first {MOST_ROWS} shown" if count > MOST_ROWS else "")
+    text = f"{count:,} {row}{'s' * (count != 1)}" + (f", first {MOST_ROWS} listed" if count > MOST_ROWS else "")
     return f"{text}. In all of them: {', '.join(constant)}." if constant else f"{text}."
 
 
 def _measured(row: dict[str, Any], name: str) -> Cell:
-    value, form = row[name], _EVIDENCE[name][1]
+    value, form = row[name], _DIAGNOSTICS[name][1]
     if value is None:
         return Cell("–", "not measured", number=bool(form))
     ends = [row[end] for end in _INTERVALS.get(name, ())]
-    told = f"95% interval {ends[0]:.4f} to {ends[1]:.4f}" if ends and None not in ends else ""
-    return Cell(_text(value, form), told, number=bool(form))
+    tooltip = f"95% interval {ends[0]:.4f} to {ends[1]:.4f}" if ends and None not in ends else ""
+    return Cell(_text(value, form), tooltip, number=bool(form))
 
 
 def _text(value: object, form: str = "g") -> str:
     return "–" if value is None else format(value, form) if isinstance(value, float) else str(value)
+
+
+MOST_BYTES = 1_000_000
+"""Largest packed table inside the page, which must open on a phone; a larger one is in the folder only."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A table to save from the page: name, rows, meaning of a row, CSV (gzip, base64; empty if too large)."""
+
+    name: str
+    rows: int
+    row: str
+    packed: str
+
+
+def table_downloads(tables: Mapping[str, pl.DataFrame]) -> list[Download]:
+    """Every table with its data, in their order."""
+    return [Download(name, frame.height, TABLES[name].row, _packed(frame)) for name, frame in tables.items()]
+
+
+def _packed(frame: pl.DataFrame) -> str:
+    packed = gzip.compress(frame.write_csv().encode(), 9, mtime=0)  # the same tables give the same page
+    return base64.b64encode(packed).decode() if len(packed) <= MOST_BYTES else ""

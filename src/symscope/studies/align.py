@@ -1,6 +1,7 @@
-"""The second stage of a study: look for an algorithm's variables in one trained network, beside their controls."""
+"""The search stage: searches variables of an algorithm in one trained network, with controls."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,172 +10,195 @@ import torch
 
 from symscope.algorithms import Algorithm, Integer, Real
 from symscope.alignment import (
-    Evidence,
-    SearchOptions,
-    find,
+    AlignmentResult,
+    FittedAlignments,
+    Results,
+    Untrained,
+    evaluate,
+    fit,
     follows_swap,
     principal_components,
-    save_evidence,
-    save_functions,
+    save_alignments,
 )
+from symscope.alignment.controls import Control
+from symscope.alignment.rows import score_rows, value_rows
 from symscope.errors import NonFiniteError
-from symscope.interventions import draw_interventions, prepare
+from symscope.interchange import CounterfactualData, cache_states, counterfactuals, draw_interventions
 from symscope.networks import Network
-from symscope.runner import Member, Progress
+from symscope.runner import Progress
 from symscope.seeds import generator
-from symscope.studies.common import Subject, save_part
-from symscope.studies.declaration import InterventionCounts, Search, build_algorithm
+from symscope.studies.arguments import AlignArguments
+from symscope.studies.choices import build_algorithm, make_control
+from symscope.studies.observe import labelled_states
+from symscope.studies.options import InterventionCounts
+from symscope.studies.subject import Subject, save_part
 
 Row = dict[str, Any]
 ALIGNMENT = "alignment.safetensors"
 
 
 def align_stage(
-    members: Sequence[Member], needs: Mapping[str, Path], report: Callable[[Progress], None]
-) -> list[Mapping[str, Any] | Exception]:
-    """Searches in one network and tests, as one batch as far as may be.
+    arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
+) -> Mapping[str, Any]:
+    """Searches all variables and subspace sizes of a job in one batch, and evaluates them.
 
-    Each member leaves its alignment, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`.
+    Stores the results, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`. An error in one
+    of the last three does not lose the search: the facts then have a note.
+
+    Raises:
+        NonFiniteError: a loss or state is not finite; the best alignments before it are in `folder / "scratch"`.
     """
-    arguments = members[0].arguments  # all members have the same but for `asked`
-    subject = Subject.of(arguments)
-    network = subject.trained_network(needs)
-    untrained = [subject.fresh_network("untrained"), subject.fresh_network("untrained, another")]
-    options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
-    asked = [Search.model_validate(member.arguments["asked"]) for member in members]
-    told: dict[int, Mapping[str, Any] | Exception] = {}
-    for batch in _batches(asked):
-        first = asked[batch[0]]
-        first.function.check()
-        algorithm = build_algorithm(first.algorithm, subject.task)
-        try:
-            found = find(
-                network,
-                algorithm,
-                list(dict.fromkeys(asked[place].variable for place in batch)),
-                list(dict.fromkeys(asked[place].k for place in batch)),
-                function=first.function.name,
-                function_options=first.function.options,
-                seed=subject.seed,
-                site=first.site,
-                untrained=untrained,
-                counts=(counts.train, counts.validation, counts.test),
-                options=options,
-                on_validation=lambda on, step, best: report(_progress(on, step, best, options)),
-            )
-        except NonFiniteError as error:
-            told |= dict.fromkeys(batch, error)
-            for place, one in zip(batch, error.best, strict=False):
-                save_functions(members[place].folder / "scratch" / ALIGNMENT, {"alignment": one.function})
-            continue
-        tables = {
-            "scores": (
-                {**row, "restarts": options.starts if row["control"] == "none" else None}
-                for one in found
-                for row in one.rows()
-            ),
-            "values": _value_rows(found),
-            "gradience": _gradience_rows(network, algorithm, found, counts, subject),
-            "aligned_states": _state_rows(network, algorithm, found, subject),
+    job = AlignArguments.read(arguments)
+    subject = Subject.of(job)
+    network, algorithm = subject.trained_network(needs), build_algorithm(job.request.algorithm, subject.task)
+    data = draw_data(algorithm, job.request.variables, job.interventions, subject.seed)
+    try:
+        fitted = fit_request(network, data, job, _controls(job, subject), report)
+    except NonFiniteError as error:
+        best = {
+            f"{variable}.{alignment.k}": alignment
+            for result in error.best
+            for variable, alignment in result.alignments.items()
         }
-        for name, rows in tables.items():
-            by_question: dict[tuple[str, int], list[Row]] = {}
-            for row in rows:
-                by_question.setdefault((row["variable"], row["k"]), []).append({**subject.columns, **row})
-            for place in batch:
-                save_part(name, by_question.get((asked[place].variable, asked[place].k), []), members[place].folder)
-        for place, evidence in zip(batch, found, strict=True):
-            save_evidence(members[place].folder / ALIGNMENT, [evidence])
-            told[place] = subject.facts
-    return [told[place] for place in range(len(members))]
+        save_alignments(folder / "scratch" / ALIGNMENT, best)
+        raise
+    results = evaluate(fitted)
+    results.save(folder / ALIGNMENT)
+    save_part("scores", (subject.columns | row for row in _score_rows(results, job.search.restarts)), folder)
+    further: dict[str, Callable[[], Iterable[Row]]] = {
+        "values": lambda: (row for result in results.all for row in value_rows(result)),
+        "gradience": lambda: _gradience_rows(network, algorithm, results.all, job.interventions, subject.seed),
+        "aligned_states": lambda: _state_rows(network, algorithm, results.all, subject),
+    }
+    notes = [note for name, rows in further.items() if (note := _save_further(name, rows, subject, folder))]
+    facts = {**subject.facts, "trial_accuracy": fitted.trial_accuracy}
+    return {**facts, "notes": notes} if notes else facts
 
 
-def _batches(asked: Sequence[Search]) -> Iterator[list[int]]:
-    """Places of the searches that share an algorithm, site and function, so that variables × sizes is all of them.
-
-    Usually that is one batch for each; fewer where some are done already, as after a k was added to a study.
-    """
-    alike: dict[str, dict[str, dict[int, int]]] = {}
-    for place, search in enumerate(asked):
-        kind = f"{search.algorithm} {search.site} {search.function.model_dump_json()}"
-        alike.setdefault(kind, {}).setdefault(search.variable, {})[search.k] = place
-    for variables in alike.values():
-        by_sizes: dict[tuple[int, ...], list[int]] = {}
-        for sizes in variables.values():
-            by_sizes.setdefault(tuple(sizes), []).extend(sizes.values())
-        yield from by_sizes.values()
-
-
-def _progress(on: str, step: int, best: Sequence[float], options: SearchOptions) -> Progress:
-    return Progress(step, options.steps, f"search: {on}", {"worst IIA": min(best), "best IIA": max(best)})
+def draw_data(
+    algorithm: Algorithm, variables: Sequence[str], counts: InterventionCounts, seed: int
+) -> CounterfactualData:
+    """The interventions of a search, from their declared numbers."""
+    return counterfactuals(
+        algorithm,
+        variables,
+        n_train=counts.train,
+        n_validation=counts.validation,
+        n_test=counts.test,
+        seed=seed,
+        protocol=counts.protocol.protocol(),
+    )
 
 
-def _names(evidence: Evidence) -> Row:
+def fit_request(
+    network: Network,
+    data: CounterfactualData,
+    job: AlignArguments,
+    controls: Sequence[Control],
+    report: Callable[[Progress], None],
+) -> FittedAlignments:
+    """The alignments of a declared search, with all its variables and subspace sizes in one batch."""
+    request, options = job.request, job.search.options()
+    return fit(
+        network,
+        data,
+        request.k,
+        function=request.function.make(),
+        site=request.site,
+        joint=request.joint,
+        mask=None if request.mask is None else request.mask.mask(),
+        controls=controls,
+        options=options,
+        on_validation=show_progress(report, options.steps),
+    )
+
+
+def show_progress(report: Callable[[Progress], None], steps: int) -> Callable[[str, int, list[float]], None]:
+    """The callback of a search that reports its progress."""
+
+    def show(name: str, step: int, best: list[float]) -> None:
+        report(Progress(step, steps, f"search: {name}", {"worst IIA": min(best), "best IIA": max(best)}))
+
+    return show
+
+
+def _controls(job: AlignArguments, subject: Subject) -> list[Control]:
+    """The declared controls; two untrained networks where untrained networks can be built."""
+    names = job.request.controls
+    controls = [make_control(name) for name in names if name != Untrained.name]
+    fresh = subject.untrained_networks() if Untrained.name in names else []
+    return [*controls, Untrained(fresh)] if fresh else controls
+
+
+def _score_rows(results: Results, restarts: int) -> Iterator[Row]:
+    for result in results.all:
+        for row in score_rows(result):
+            yield {**row, "restarts": restarts if row["control"] == "none" else None}
+
+
+def _save_further(name: str, rows: Callable[[], Iterable[Row]], subject: Subject, folder: Path) -> str:
+    """Stores a table that the search does not depend on; returns what went wrong, or an empty text."""
+    try:
+        save_part(name, (subject.columns | row for row in rows()), folder)
+    except OSError:
+        raise  # a full disk: the job is repeated
+    except Exception as error:
+        logging.getLogger(__name__).exception("table %s", name)
+        return f"the table {name} could not be made: {type(error).__name__}: {error}"
+    return ""
+
+
+def _identity(result: AlignmentResult) -> Row:
     return {
-        "algorithm": evidence.algorithm,
-        "variable": evidence.variable,
-        "site": evidence.site,
-        "function": evidence.function.name,
-        "k": evidence.k,
+        "algorithm": result.hypothesis,
+        "variable": result.variable,
+        "site": result.site,
+        "function": result.function,
+        "k": result.k,
     }
 
 
-def _value_rows(found: Sequence[Evidence]) -> Iterator[Row]:
-    """IIA by the value that is put in."""
-    for evidence in found:
-        for value, score in evidence.examined.by_value.items():
-            yield {**_names(evidence), "value": value, **score.figures()}
-
-
 def _gradience_rows(
-    network: Network, algorithm: Algorithm, found: Sequence[Evidence], counts: InterventionCounts, subject: Subject
+    network: Network,
+    algorithm: Algorithm,
+    results: Sequence[AlignmentResult],
+    counts: InterventionCounts,
+    seed: int,
 ) -> Iterator[Row]:
-    """IIA by the variable's value in base and source, for variables that are numbers, on a set of its own."""
+    """IIA by base and source value, for variables that are whole numbers, on further interventions."""
     numbers = {variable.name for variable in algorithm.variables if isinstance(variable, Integer)}
-    for variable in dict.fromkeys(e.variable for e in found if e.variable in numbers and counts.gradience):
-        draws = generator(subject.seed, "interventions", algorithm.name, variable, "gradience")
-        drawn = draw_interventions(algorithm, [variable], counts.gradience, draws)
-        prepared = prepare(network, drawn, found[0].site)
+    searched = dict.fromkeys(result.variable for result in results if result.variable in numbers)
+    for variable in searched if counts.gradience else ():
+        draws = generator(seed, "interventions", algorithm.name, variable, "gradience")
+        drawn = draw_interventions(algorithm, [variable], counts.gradience, draws, counts.protocol.protocol())
+        cached = cache_states(network, drawn, results[0].site)
         values = {
-            "base_value": drawn.base_values[variable].numpy(),
-            "source_value": drawn.source_values[variable].numpy(),
+            "base_value": drawn.base.values[variable].numpy(),
+            "source_value": drawn.sources[0].values[variable].numpy(),
         }
-        for evidence in (e for e in found if e.variable == variable):
-            correct = follows_swap(network, evidence.function, prepared).numpy()
+        for result in (result for result in results if result.variable == variable):
+            correct = follows_swap(network, result.alignments, cached).numpy()
             cells = pl.DataFrame({**values, "correct": correct}).group_by(
                 "base_value", "source_value", maintain_order=True
             )
             for row in cells.agg(pl.col("correct").mean().alias("iia"), pl.len().alias("n")).iter_rows(named=True):
-                yield {**_names(evidence), **row}
+                yield {**_identity(result), **row}
 
 
 @torch.no_grad()
-def _state_rows(network: Network, algorithm: Algorithm, found: Sequence[Evidence], subject: Subject) -> Iterator[Row]:
-    """Natural states in aligned coordinates (their two leading components), one sequence a quantity."""
+def _state_rows(
+    network: Network, algorithm: Algorithm, results: Sequence[AlignmentResult], subject: Subject
+) -> Iterator[Row]:
+    """Natural states in aligned coordinates (their two leading components), one sequence for each quantity."""
     if not {"count", "phase"} <= {v.name for v in algorithm.variables if not isinstance(v, Real)}:
         return
-    task = subject.task
-    sequences = task.draw(torch.tensor(task.quantities), generator(subject.seed, "aligned states"))
-    values = algorithm.run(sequences.tokens)
-    states = network.states(sequences.tokens.to(subject.device), found[0].site)
-    sequence, step = (torch.arange(sequences.tokens.shape[1]) < sequences.lengths[:, None]).nonzero(as_tuple=True)
-    natural = states[sequence, step]
-    for evidence in found:
-        coordinates = evidence.function.coordinates(natural)
-        shown = coordinates - coordinates.mean(0)
-        if evidence.k > 1:
-            shown = principal_components(coordinates, 2).coordinates(shown)
-        names = {name: value for name, value in _names(evidence).items() if name != "site"}
-        places = zip(sequence.tolist(), step.tolist(), shown.cpu().tolist(), strict=True)
-        for row, at, (c1, *c2) in places:
-            yield {
-                **names,
-                "quantity": int(sequences.quantities[row]),
-                "sequence": row,
-                "step": at,
-                "token": task.vocabulary.names[sequences.tokens[row, at]],
-                "count": int(values["count"][row, at]),
-                "phase": ("demo", "resp")[int(values["phase"][row, at])],
-                "c1": c1,
-                "c2": c2[0] if c2 else None,
-            }
+    sequences = subject.task.draw(torch.tensor(subject.task.quantities), generator(subject.seed, "aligned states"))
+    natural, rows = labelled_states(network, algorithm, sequences, results[0].site, subject.device)
+    for result in results:
+        coordinates = result.alignment.read(natural)
+        centred = coordinates - coordinates.mean(0)
+        if result.alignment.k > 1:
+            centred = principal_components(coordinates, 2).read(centred)
+        identity = {name: value for name, value in _identity(result).items() if name != "site"}
+        for row, (c1, *c2) in zip(rows, centred.cpu().tolist(), strict=True):
+            yield {**identity, **row, "c1": c1, "c2": c2[0] if c2 else None}

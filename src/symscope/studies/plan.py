@@ -1,163 +1,229 @@
-"""From a declared study to the jobs that it takes: train a network, then look for each variable in it."""
+"""From a declared study to its jobs: train each network, search variables in it, and measure it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import yaml
 
 from symscope.imports import is_import_path, source_digest
 from symscope.runner import Job, Plan
-from symscope.seeds import generator
-from symscope.studies.declaration import FunctionChoice, NetworkChoice, Search, Study, TaskChoice
+from symscope.studies.arguments import (
+    AlignArguments,
+    AttentionArguments,
+    CalibrateArguments,
+    CeilingArguments,
+    ChangeOfBasisArguments,
+    DevelopArguments,
+    MeasureArguments,
+    NetworkArguments,
+    ReachArguments,
+    StageArguments,
+    StatesArguments,
+    StrengthArguments,
+    SwapArguments,
+    TrainArguments,
+)
+from symscope.studies.choices import NetworkChoice, TaskChoice
+from symscope.studies.declaration import Search, Study
 
 RESULT_VERSION = "1"
-"""Raise this when the code gives other results for the same arguments; stored results are then done again."""
+"""Raise this when the code gives other results for the same arguments; stored results are then computed again."""
 
-_STAGES = "symscope.studies"
-TRAIN, ALIGN = f"{_STAGES}.train:train_stage", f"{_STAGES}.align:align_stage"
-CEILING, SWAP = f"{_STAGES}.swap:ceiling_stage", f"{_STAGES}.swap:swap_stage"
-CALIBRATE = f"{_STAGES}.calibrate:calibrate_stage"
-DISGUISE, REACH = f"{_STAGES}.theory:disguise_stage", f"{_STAGES}.theory:reach_stage"
-DEVELOP, STRENGTH = f"{_STAGES}.develop:develop_stage", f"{_STAGES}.observe:strength_stage"
-STATES, ATTENTION = f"{_STAGES}.observe:states_stage", f"{_STAGES}.observe:attention_stage"
-
+_STAGES: Mapping[type[StageArguments], str] = {
+    TrainArguments: "train:train_stage",
+    MeasureArguments: "train:measure_stage",
+    AlignArguments: "align:align_stage",
+    CeilingArguments: "swap:ceiling_stage",
+    SwapArguments: "swap:swap_stage",
+    DevelopArguments: "develop:develop_stage",
+    StatesArguments: "observe:states_stage",
+    AttentionArguments: "observe:attention_stage",
+    StrengthArguments: "observe:strength_stage",
+    CalibrateArguments: "calibrate:calibrate_stage",
+    ChangeOfBasisArguments: "theory:change_of_basis_stage",
+    ReachArguments: "theory:reach_stage",
+}
 
 EQUAL_TASKS = ("multi-object", "single-object", "same-object")
-"""Tasks that answer n demo tokens with n responses."""
+"""Tasks in which n demo tokens are followed by n responses."""
 
 COUNTED_TASKS = (*EQUAL_TASKS, "modulo", "rounding", "square")
 """Tasks with a trigger, whose algorithms have a count and a phase."""
 
 
 def plan_study(study: Study) -> Plan:
-    """The jobs of a study, with the keys of their results: for each network train, then search, and swap.
+    """The jobs of a study, with the keys of their results.
 
-    Each search is a job; those on one network are a group, since they share the network and so a batch.
+    Each network has a job that trains it, and a job for each search: one algorithm, site and alignment function, with
+    all variables and subspace sizes.
     """
-    declared = study.model_dump(mode="json")
-    jobs: list[Job] = list(_theory_jobs(study, declared))
+    jobs: list[Job] = list(_theory_jobs(study))
     for network in study.networks:
         for d in network.sizes:
-            made = network.make(d, 4, generator(0))
-            for task in study.tasks:
-                searches = [
-                    search for grid in study.alignments for search in grid.searches(task, made.sites, made.default_site)
-                ]
-                subject = _Subject(study, declared, task, network, d, searches)
+            for choice in study.tasks:
+                subject = _Subject.of(study, choice, network, d)
                 for seed in study.seeds:
                     jobs += subject.jobs(seed)
-    jobs += _calibration(study, declared)
+    jobs += _calibration_jobs(study)
     return Plan(jobs, result_version=RESULT_VERSION)
 
 
-def _calibration(study: Study, declared: Mapping[str, Any]) -> Iterator[Job]:
-    """One job a question to a network whose answer is known."""
-    task = TaskChoice(name="multi-object").model_dump(mode="json")
+def declared_text(study: Study) -> str:
+    """A study as YAML with every default: the same for two declarations that mean the same."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _job(name: str, arguments: StageArguments, needs: tuple[str, ...] = ()) -> Job:
+    stage = f"symscope.studies.{_STAGES[type(arguments)]}"
+    return Job(name, stage, arguments.model_dump(mode="json"), needs)
+
+
+def _calibration_jobs(study: Study) -> Iterator[Job]:
     for seed in study.seeds:
-        for asked in study.calibration.questions() if study.calibration else ():
-            function = FunctionChoice(**asked["function"])
-            hidden = [str(asked[name]) for name in ("disguise", "latent_weight", "view") if name in asked]
-            label = "-".join([asked["network"], *hidden, f"d{asked['d']}", f"k{asked['k']}", function.label])
-            network = {"kind": asked["network"], "options": {}, "label": asked["network"], "d": asked["d"]}
-            common = {"task": task, "network": network, "seed": seed, "device": study.device}
-            options = {"search": declared["search"], "interventions": declared["interventions"]}
-            code = _own_code(function.name)
-            name = f"calibrate/{asked['part']}/{label}-seed{seed}"
-            yield Job(name, CALIBRATE, {**common, **code, **options, "asked": asked})
+        for question in study.calibration.questions() if study.calibration else ():
+            arguments = CalibrateArguments(
+                seed=seed,
+                code=_source_digests(question.function.name),
+                question=question,
+                device=study.device,
+                search=study.search,
+                interventions=study.interventions,
+            )
+            yield _job(f"calibrate/{question.part}/{question.label}-seed{seed}", arguments)
 
 
-def _theory_jobs(study: Study, declared: Mapping[str, Any]) -> Iterator[Job]:
-    """Each disguise with all functions, and the reach of each depth."""
+def _theory_jobs(study: Study) -> Iterator[Job]:
+    """A job for each state size after a change of basis, and for each depth of a transformer."""
     if study.theory is None:
         return
-    options = {"search": declared["search"], "interventions": declared["interventions"]}
+    options = {"search": study.search, "interventions": study.interventions}
     for d in study.theory.sizes:
         for seed in study.seeds:
-            yield Job(f"disguise/d{d}-seed{seed}", DISGUISE, {"d": d, "seed": seed, **options})
+            yield _job(f"change-of-basis/d{d}-seed{seed}", ChangeOfBasisArguments(seed=seed, d=d, **options))
     for layers in study.theory.layers:
-        yield Job(f"reach/layers{layers}", REACH, {"layers": layers, "seed": study.seeds[0]})
-
-
-def declared_text(study: Study) -> str:
-    """A study as YAML, with every default written out: the same for two declarations that mean the same."""
-    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        yield _job(f"reach/layers{layers}", ReachArguments(seed=study.seeds[0], layers=layers))
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """Networks of one kind and size on one task, which differ only in their seed."""
+    """The networks of one kind and size on one task, which differ in their seeds only."""
 
     study: Study
-    declared: Mapping[str, Any]
     task: TaskChoice
     network: NetworkChoice
     d: int
     searches: Sequence[Search]
+    digest: str
+    """Hash of the weights of a trained network of the user."""
+
+    @classmethod
+    def of(cls, study: Study, task: TaskChoice, network: NetworkChoice, d: int) -> "_Subject":
+        tokens = len(task.make().vocabulary)
+        shape = network.shape(d, tokens)
+        searches = [
+            search for grid in study.alignments for search in grid.searches(task, shape.sites, shape.default_site)
+        ]
+        digest = "" if network.needs_training else network.weights_digest(d, tokens)
+        return cls(study, task, network, d, searches, digest)
 
     def jobs(self, seed: int) -> Iterator[Job]:
-        """All jobs about one network: each gets only what determines its result."""
+        """All jobs of one network. Each has only the arguments that determine its result."""
         name = f"{self.task.label}-{self.network.label}-d{self.d}-seed{seed}"
-        built = {"kind": self.network.kind, "options": self.network.options, "label": self.network.label, "d": self.d}
-        task = self.task.model_dump(mode="json")
-        common = {"task": task, "network": built, "seed": seed, "device": self.study.device}
-        own = (self.task.name, self.network.kind)
-        training = {"training": self.declared["training"], "behaviour": self.declared["behaviour"]}
-        yield Job(f"train/{name}", TRAIN, {**common, **_own_code(*own), **training})
-        needs = (f"train/{name}",)
-        options = {"search": self.declared["search"], "interventions": self.declared["interventions"]}
+        first = self._first_job(name, seed)
+        yield first
+        needs, study = (first.name,), self.study
         for search in self.searches:
-            code = _own_code(*own, search.algorithm, search.function.name)
-            asked = {"asked": search.model_dump(mode="json"), **options}
-            yield Job(f"align/{name}/{search.label}", ALIGN, {**common, **code, **asked}, needs)
+            arguments = AlignArguments(
+                **self._common(seed, search.algorithm, search.function.name, *search.controls),
+                request=search,
+                search=study.search,
+                interventions=study.interventions,
+            )
+            yield _job(f"align/{name}/{search.label}", arguments, needs)
         for algorithm, site in dict.fromkeys((search.algorithm, search.site) for search in self.searches):
-            asked = {"algorithm": algorithm, "site": site, "test": self.study.interventions.test}
-            label = f"{algorithm.rpartition(':')[2]}-{site}"
-            yield Job(f"ceiling/{name}/{label}", CEILING, {**common, **_own_code(*own, algorithm), **asked}, needs)
-        if self.study.whole_state_swaps:
-            swaps: dict[str, Any] = {"swaps": self.study.whole_state_swaps}
-            if is_import_path(self.task.name):
-                swaps["algorithm"] = self.searches[0].algorithm
-            code = _own_code(*own, swaps.get("algorithm", ""))
-            yield Job(f"swap/{name}", SWAP, {**common, **code, **swaps}, needs)
-        if self.study.development and self.searches:
-            yield from self._development(name, needs, common)
-        yield from self._observations(name, needs, {**common, **_own_code(*own)})
+            arguments = CeilingArguments(
+                **self._common(seed, algorithm),
+                algorithm=algorithm,
+                site=site,
+                test=study.interventions.test,
+                protocol=study.interventions.protocol,
+            )
+            yield _job(f"ceiling/{name}/{algorithm.rpartition(':')[2]}-{site}", arguments, needs)
+        if study.whole_state_swaps:
+            algorithm = self.searches[0].algorithm if is_import_path(self.task.name) else None
+            common = self._common(seed, algorithm or "")
+            arguments = SwapArguments(**common, algorithm=algorithm, swaps=study.whole_state_swaps)
+            yield _job(f"swap/{name}", arguments, needs)
+        if self.network.needs_training:
+            yield from self._development(name, needs, seed)
+        yield from self._observations(name, needs, seed)
 
-    def _development(self, name: str, needs: tuple[str, ...], common: Mapping[str, Any]) -> Iterator[Job]:
-        """One job a search and moment of training."""
-        wanted = self.study.development
-        assert wanted is not None
-        options = {
-            "search": {**self.declared["search"], "starts": wanted.starts, "steps": wanted.steps},
-            "interventions": self.declared["interventions"],
-            "behaviour": {"each": self.study.behaviour.each},
-            "moments": wanted.moments,
-        }
-        for search, moment in product(self.searches, range(wanted.moments)):
-            code = _own_code(self.task.name, self.network.kind, search.algorithm, search.function.name)
-            asked = {"asked": search.model_dump(mode="json"), "moment": moment, **options}
-            yield Job(f"develop/{name}/{search.label}/{moment}", DEVELOP, {**common, **code, **asked}, needs)
+    def _first_job(self, name: str, seed: int) -> Job:
+        """The job that stores the weights of the network."""
+        training, counts = self.study.training, self.study.trial_accuracy
+        common = self._common(seed)
+        if self.network.needs_training:
+            return _job(f"train/{name}", TrainArguments(**common, training=training, trial_accuracy=counts))
+        arguments = MeasureArguments(
+            **common,
+            weights=self.network.weights,
+            digest=self.digest,
+            target_accuracy=training.target_accuracy,
+            trial_accuracy=counts,
+        )
+        return _job(f"measure/{name}", arguments)
 
-    def _observations(self, name: str, needs: tuple[str, ...], common: Mapping[str, Any]) -> Iterator[Job]:
-        """What is looked at without any search, as far as this kind of network has it."""
-        wanted = self.study.observe
+    def _development(self, name: str, needs: tuple[str, ...], seed: int) -> Iterator[Job]:
+        """A job for each search and checkpoint."""
+        declared = self.study.development
+        if declared is None:
+            return
+        options = self.study.search.model_copy(update={"restarts": declared.restarts, "steps": declared.steps})
+        for search in self.searches:
+            for checkpoint in range(declared.checkpoints):
+                arguments = DevelopArguments(
+                    **self._common(seed, search.algorithm, search.function.name),
+                    request=search,
+                    search=options,
+                    interventions=self.study.interventions,
+                    checkpoint=checkpoint,
+                    checkpoints=declared.checkpoints,
+                    each=self.study.trial_accuracy.each,
+                )
+                yield _job(f"develop/{name}/{search.label}/{checkpoint}", arguments, needs)
+
+    def _observations(self, name: str, needs: tuple[str, ...], seed: int) -> Iterator[Job]:
+        """The measurements without a search, where this kind of network allows them."""
+        declared, common = self.study.observe, self._common(seed)
         counted = self.task.name.removesuffix("-void") in COUNTED_TASKS
-        if wanted.states and counted:
-            yield Job(f"states/{name}", STATES, {**common, "each": wanted.states}, needs)
-        if wanted.attention and counted and self.network.kind.startswith("transformer"):
-            yield Job(f"attention/{name}", ATTENTION, {**common, "sequences": wanted.attention}, needs)
-        if wanted.strength and self._has_strength_values():
-            yield Job(f"strength/{name}", STRENGTH, {**common, "trials": wanted.strength}, needs)
+        if declared.states and counted:
+            yield _job(f"states/{name}", StatesArguments(**common, each=declared.states), needs)
+        if declared.attention and counted and self.network.kind.startswith("transformer"):
+            yield _job(f"attention/{name}", AttentionArguments(**common, sequences=declared.attention), needs)
+        if declared.strength and self._has_strength_values():
+            yield _job(f"strength/{name}", StrengthArguments(**common, trials=declared.strength), needs)
+
+    def _common(self, seed: int, *names: str) -> dict[str, Any]:
+        """The arguments that identify the network, with digests of the user's modules among `names`."""
+        choice = self.network
+        network = NetworkArguments(
+            kind=choice.kind,
+            options=choice.options,
+            label=choice.label,
+            d=self.d,
+            trained=choice.trained,
+            fresh=choice.fresh,
+        )
+        code = _source_digests(self.task.name, choice.kind, choice.fresh or "", *names)
+        return {"seed": seed, "code": code, "task": self.task, "network": network, "device": self.study.device}
 
     def _has_strength_values(self) -> bool:
-        """Whether it is a one-layer NoPE transformer of a task that answers a quantity with itself."""
+        """Whether it is a one-layer NoPE transformer on a task whose response equals the quantity."""
         one_layer = self.network.kind == "transformer-nope" and self.network.options.get("layers", 2) == 1
         return one_layer and self.task.name.removesuffix("-void") in EQUAL_TASKS
 
 
-def _own_code(*names: str) -> dict[str, dict[str, str]]:
-    """What of the user's own code a result depends on, so that a change of it makes the result another one."""
-    own = {name: source_digest(name) for name in names if is_import_path(name)}
-    return {"own_code": own} if own else {}
+def _source_digests(*names: str) -> dict[str, str]:
+    """Digests of the user's modules that a result depends on, so that changed code gives another key."""
+    return {name: source_digest(name) for name in names if is_import_path(name)}

@@ -1,4 +1,4 @@
-"""From the store of a study to what its report shows."""
+"""From the store of a study to the contents of its report."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -12,51 +12,57 @@ from symscope.errors import UnknownNameError
 from symscope.report import ReportInputs
 from symscope.runner import Manifest, Outcome, Plan, Store, existing_store
 from symscope.runner.query import list_results, read_rows
-from symscope.studies.common import part_file, read_parts
 from symscope.studies.declaration import Study
+from symscope.studies.subject import part_file, read_parts
 
-VERSIONS_SHOWN = ("symscope", "torch", "numpy", "polars")
+REPORTED_PACKAGES = ("symscope", "torch", "numpy", "polars")
 
 
 def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: str) -> ReportInputs:
-    """All tables of a study, with what a reader must know of the runs behind them.
+    """All tables of a study, with the facts about its runs that a report needs.
 
     Args:
         study: the study.
         plan: its jobs.
-        store: where their results are.
-        outcome: how the run ended; jobs that failed are left out and noted.
-        command: how to run the study again.
+        store: the store of their results.
+        outcome: how the run ended; failed jobs are left out and noted.
+        command: the command that runs the study again.
 
     Raises:
-        InvalidArgumentError: no job has left a table.
+        InvalidArgumentError: no job has stored a table.
     """
-    there = [job.name for job in plan if job.name in {*outcome.done, *outcome.cached}]
-    manifests = {name: store.manifest(plan.location(name)) for name in there}
-    folders = [store.fetch(plan.location(name)) for name in there]
-    shown = {name: _chosen(folders) if name == "aligned_states" else folders for name in TABLES}
-    tables = {name: table for name in TABLES if (table := read_parts(name, shown[name])) is not None}
-    told = claims(tables)
-    if told.get_column("value").count():  # what the paper claims is no matter of every study
-        tables["claims"] = told
-    notes = [
-        _unsolved(name, manifest) for name, manifest in manifests.items() if not manifest.facts.get("solved", True)
-    ]
+    finished = {*outcome.done, *outcome.cached}
+    names = [job.name for job in plan if job.name in finished]
+    manifests = {name: store.manifest(plan.location(name)) for name in names}
+    folders = [store.fetch(plan.location(name)) for name in names]
+    tables = {name: table for name in TABLES if (table := read_parts(name, folders)) is not None}
+    if "aligned_states" in tables:
+        tables["aligned_states"] = _of_best_alignments(folders)
+    decided = claims(tables)
+    if decided.get_column("value").count():  # not every study measures what the paper claims
+        tables["claims"] = decided
+    notes = [note for name, manifest in manifests.items() for note in _notes(name, manifest)]
     notes += [f"The job {name} failed; its results are missing." for name in outcome.failed]
     return ReportInputs(study.title, tables, command=command, notes=tuple(notes), facts=_facts(study, manifests))
 
 
-def _chosen(folders: Sequence[Path]) -> list[Path]:
-    """Of the searches for one variable in one network, the one that is best on validation: its states are shown."""
-    best: dict[tuple[object, ...], tuple[float, Path]] = {}
-    for folder in folders:
-        scores = read_parts("scores", [folder])
-        if scores is None or (row := scores.row(0, named=True))["validation_iia"] is None:
+def _of_best_alignments(folders: Sequence[Path]) -> pl.DataFrame:
+    """The aligned states of the alignment of each variable in each network that is best on validation."""
+    variable = ["task", "network", "d", "seed", "algorithm", "variable"]
+    alignment = [*variable, "function", "k"]
+    best: dict[tuple[object, ...], tuple[float, int, pl.DataFrame]] = {}
+    states: dict[int, pl.DataFrame] = {}
+    for number, folder in enumerate(folders):
+        table, scores = read_parts("aligned_states", [folder]), read_parts("scores", [folder])
+        if table is None or scores is None:
             continue
-        question = tuple(row[name] for name in ("task", "network", "d", "seed", "algorithm", "variable"))
-        if question not in best or row["validation_iia"] > best[question][0]:
-            best[question] = row["validation_iia"], folder
-    return [folder for _, folder in best.values()]
+        states[number] = table
+        for row in scores.filter(pl.col("validation_iia").is_not_null()).iter_rows(named=True):
+            key, iia = tuple(row[name] for name in variable), row["validation_iia"]
+            if key not in best or iia > best[key][0]:
+                best[key] = iia, number, pl.DataFrame([{name: row[name] for name in alignment}])
+    parts = [states[number].join(chosen, on=alignment, how="semi") for _, number, chosen in best.values()]
+    return pl.concat(parts) if parts else pl.concat(states.values()).clear()
 
 
 def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
@@ -64,8 +70,8 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
 
     Args:
         address: the folder of a study, or the URL of its store.
-        table: one of `symscope.analysis.TABLES`, `scores` for example: its rows over all whole results, each with the
-            `location` of its result. None: one row a result, with what is known of it.
+        table: one of `symscope.analysis.TABLES`, such as `scores`: its rows from all complete results, each with the
+            `location` of its result. None: one row for each result, with its manifest.
 
     Raises:
         StoreError: there is no store.
@@ -79,11 +85,18 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
     return read_rows(store, part_file(table))
 
 
-def _unsolved(name: str, manifest: Manifest) -> str:
-    return (
-        f"The network of {name} did not reach the wanted trial accuracy within {manifest.facts['updates']} updates; "
-        "what was found in it is shown all the same."
-    )
+def _notes(name: str, manifest: Manifest) -> list[str]:
+    """What a reader must know about one job."""
+    facts = manifest.facts
+    notes = [f"In the job {name}, {note}." for note in facts.get("notes", ())]
+    if not facts.get("solved", True):
+        reached = (
+            f"did not reach the target trial accuracy within {facts['updates']} updates"
+            if "updates" in facts
+            else f"has trial accuracy {facts['trial_accuracy']:.3f}, below the target {facts['target_accuracy']:g}"
+        )
+        notes.append(f"The network of {name} {reached}; its results are reported all the same.")
+    return notes
 
 
 def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, str]]:
@@ -95,17 +108,17 @@ def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapp
         declared["networks"] = "; ".join(
             f"{network.label}, d = {', '.join(map(str, network.sizes))}" for network in study.networks
         )
-        declared["training"] = _listed(vars(study.training))
+        declared["training"] = _listed(study.training.model_dump())
     if study.calibration:
         declared["calibration"] = _listed(study.calibration.model_dump(mode="json"))
     if study.alignments or study.calibration:
-        declared["search"] = _listed(vars(study.search))
+        declared["search"] = _listed(study.search.model_dump())
         declared["interventions"] = _listed(study.interventions.model_dump())
     return {
         "Study": declared,
         "Where": {"device": "; ".join(where), "machine": f"{platform.system()} {platform.machine()}"},
         "Versions": {"python": any_manifest.python}
-        | {name: any_manifest.packages[name] for name in VERSIONS_SHOWN if name in any_manifest.packages},
+        | {name: any_manifest.packages[name] for name in REPORTED_PACKAGES if name in any_manifest.packages},
         "Duration": {name: f"{manifest.seconds:.0f} s" for name, manifest in manifests.items()},
     }
 

@@ -1,4 +1,4 @@
-"""Where in a declaration's text each value stands, so that a fault can be told with its line."""
+"""The lines of the values in the text of a declaration, for messages about faults."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 import yaml
 
-Place = tuple[str | int, ...]
-"""Keys and indices from the whole down to a value: `("tasks", 0, "name")`."""
+Location = tuple[str | int, ...]
+"""Keys and indices from the whole declaration down to a value: `("tasks", 0, "name")`."""
 
-MOST_VALUES = 100_000
-"""More than any study declares; aliases of aliases reach it quickly, and would fill the memory."""
+MAX_VALUES = 100_000
+"""More values than any study declares. Aliases of aliases exceed it, which would fill the memory."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a declaration, and where."""
+    """A fault of a declaration, and its location."""
 
-    place: Place
+    location: Location
     text: str
 
 
@@ -26,76 +26,78 @@ class Fault:
 class Source:
     """The lines (from 1) of all values of a text; empty for a declaration that was made in Python."""
 
-    lines: Mapping[Place, int] = field(default_factory=dict)
+    lines: Mapping[Location, int] = field(default_factory=dict)
 
-    def told(self, faults: list[Fault]) -> list[str]:
+    def messages(self, faults: list[Fault]) -> list[str]:
         """The faults as text, in the order of their lines: `line 4, tasks[0].name: ...`."""
-        placed = sorted(
-            ((self._line(fault.place), fault) for fault in dict.fromkeys(faults)), key=lambda pair: pair[0] or 0
+        lines = sorted(
+            ((self._line(fault.location), fault) for fault in dict.fromkeys(faults)), key=lambda pair: pair[0] or 0
         )
-        return [f"{f'line {line}, ' if line else ''}{_shown(fault.place)}: {fault.text}" for line, fault in placed]
+        return [
+            f"{f'line {line}, ' if line else ''}{_location_text(fault.location)}: {fault.text}" for line, fault in lines
+        ]
 
-    def _line(self, place: Place) -> int | None:
-        """The line of a value, or of the nearest thing around it that is written out."""
-        for depth in range(len(place), -1, -1):
-            if place[:depth] in self.lines:
-                return self.lines[place[:depth]]
+    def _line(self, location: Location) -> int | None:
+        """The line of a value, or of the nearest enclosing value that is in the text."""
+        for depth in range(len(location), -1, -1):
+            if location[:depth] in self.lines:
+                return self.lines[location[:depth]]
         return None
 
 
 def read_source(text: str) -> tuple[object, Source, list[Fault]]:
-    """The values of a YAML text, their lines, and what is wrong with it as a text; with a fault, values are None."""
+    """The values of a YAML text, their lines, and faults of its syntax; with a fault, the values are None."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        return None, Source({(): line}), [Fault((), f"no valid YAML: {error.problem or error.context}")]
+        return None, Source({(): line}), [Fault((), f"not valid YAML: {error.problem or error.context}")]
     except yaml.YAMLError as error:
-        return None, Source(), [Fault((), f"no valid YAML: {error}")]
+        return None, Source(), [Fault((), f"not valid YAML: {error}")]
     if root is None:
         return None, Source(), []
-    lines: dict[Place, int] = {}
+    lines: dict[Location, int] = {}
     faults = []
-    for place, line, fault in _walk(root, (), ()):
-        lines.setdefault(place, line)
+    for location, line, fault in _walk(root, (), ()):
+        lines.setdefault(location, line)
         if fault:
-            faults.append(Fault(place, fault))
-            lines[place] = line
-        if len(lines) > MOST_VALUES:
-            faults.append(Fault((), f"more than {MOST_VALUES:,} values, most of them aliases of aliases"))
+            faults.append(Fault(location, fault))
+            lines[location] = line
+        if len(lines) > MAX_VALUES:
+            faults.append(Fault((), f"more than {MAX_VALUES:,} values, most of them aliases of aliases"))
             break
     source = Source(lines)
     if faults:
         return None, source, faults
     try:
         return yaml.safe_load(text), source, []
-    except (yaml.YAMLError, ValueError) as error:  # a key that is a list, or a date that is none
-        told = getattr(error, "problem", None) or str(error)
-        return None, source, [Fault((), f"no valid YAML: {told}")]
+    except (yaml.YAMLError, ValueError) as error:  # a key that is a list, or an impossible date
+        problem = getattr(error, "problem", None) or str(error)
+        return None, source, [Fault((), f"not valid YAML: {problem}")]
 
 
-def _walk(node: yaml.Node, place: Place, around: tuple[yaml.Node, ...]) -> Iterator[tuple[Place, int, str]]:
-    """Place, line and fault of a node and of all below it."""
+def _walk(node: yaml.Node, location: Location, outer: tuple[yaml.Node, ...]) -> Iterator[tuple[Location, int, str]]:
+    """Location, line and fault of a node and of all nodes in it; the fault is empty where there is none."""
     line = node.start_mark.line + 1
-    if any(node is outer for outer in around):
-        yield place, line, "this contains itself (a cycle of aliases)"
+    if any(node is above for above in outer):
+        yield location, line, "this contains itself (a cycle of aliases)"
         return
-    yield place, line, ""
+    yield location, line, ""
     if isinstance(node, yaml.SequenceNode):
         for index, entry in enumerate(node.value):
-            yield from _walk(entry, (*place, index), (*around, node))
+            yield from _walk(entry, (*location, index), (*outer, node))
     elif isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
+        first_lines: dict[str, int] = {}
         for key, value in node.value:
-            name, at = str(key.value), key.start_mark.line + 1
-            if name in first and name != "<<":
-                yield (*place, name), at, f"{name!r} is there twice, first on line {first[name]}"
-            first.setdefault(name, at)
-            yield (*place, name), at, ""
-            yield from _walk(value, (*place, name), (*around, node))
+            name, key_line = str(key.value), key.start_mark.line + 1
+            if name in first_lines and name != "<<":
+                yield (*location, name), key_line, f"{name!r} is given twice, first on line {first_lines[name]}"
+            first_lines.setdefault(name, key_line)
+            yield (*location, name), key_line, ""
+            yield from _walk(value, (*location, name), (*outer, node))
 
 
-def _shown(place: Place) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    return "".join(parts).lstrip(".") or "the whole"
+def _location_text(location: Location) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).lstrip(".") or "the declaration"

@@ -1,4 +1,4 @@
-"""The whole-state stages of a study: does a trained network follow a swapped state, at each of its sites?"""
+"""Stages that swap whole states of a trained network: the ceiling of IIA, and swaps within one phase."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,23 +6,26 @@ from typing import Any
 
 from symscope.algorithms import algorithms_for
 from symscope.alignment import whole_state_score, whole_state_test
+from symscope.alignment.rows import figures
 from symscope.analysis.schemas import ALL_VARIABLES, WHOLE_STATE
 from symscope.runner import Progress
-from symscope.studies.common import Subject, save_part
-from symscope.studies.declaration import build_algorithm
+from symscope.studies.arguments import CeilingArguments, SwapArguments
+from symscope.studies.choices import build_algorithm
+from symscope.studies.subject import Subject, save_part
 
 
 def ceiling_stage(
     arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    """Swaps whole states at any two positions, for what an alignment can reach at most: rows of the table `scores`."""
-    subject = Subject.of(arguments)
-    network = subject.trained_network(needs)
-    algorithm, site = build_algorithm(arguments["algorithm"], subject.task), arguments["site"]
-    report(Progress(0, 1, f"whole-state swaps at {site}"))
-    reached = whole_state_score(network, algorithm, arguments["test"], site=site, seed=subject.seed)
-    named = {"algorithm": algorithm.name, "variable": ALL_VARIABLES, "site": site, "function": WHOLE_STATE}
-    row = {**subject.columns, **named, "k": network.sites[site], "control": "none", **reached.figures()}
+    """Swaps whole states at any two positions, an upper bound of every alignment; stores a row of `scores`."""
+    job = CeilingArguments.read(arguments)
+    subject = Subject.of(job)
+    network, algorithm = subject.trained_network(needs), build_algorithm(job.algorithm, subject.task)
+    report(Progress(0, 1, f"whole-state swaps at {job.site}"))
+    protocol = job.protocol.protocol()
+    score = whole_state_score(network, algorithm, job.test, site=job.site, seed=subject.seed, protocol=protocol)
+    identity = {"algorithm": algorithm.name, "variable": ALL_VARIABLES, "site": job.site, "function": WHOLE_STATE}
+    row = {**subject.columns, **identity, "k": network.sites[job.site], "control": "none", **figures(score)}
     save_part("scores", [row], folder)
     return subject.facts
 
@@ -30,22 +33,23 @@ def ceiling_stage(
 def swap_stage(
     arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    """Swaps whole states within one phase; leaves a part of the table `whole_state`.
+    """Swaps whole states within one phase; stores a part of the table `whole_state`.
 
-    What must follow is told by the first algorithm that solves the task (for a task of the user's own, the first that
-    the study names): it accumulates, so its state is Markov. At the
-    sites `h` and `c` of an LSTM only half of its state is swapped.
+    The expected continuation is that of the first algorithm that solves the task (for a task of the user, the first
+    algorithm that the study names). Its state is Markov, since it accumulates. At the sites `h` and `c` of an LSTM
+    only half of the state is swapped.
     """
-    subject = Subject.of(arguments)
+    job = SwapArguments.read(arguments)
+    subject = Subject.of(job)
     network = subject.trained_network(needs)
-    algorithm = build_algorithm(arguments.get("algorithm") or algorithms_for(subject.task)[0], subject.task)
+    algorithm = build_algorithm(job.algorithm or algorithms_for(subject.task)[0], subject.task)
     rows = []
     for done, site in enumerate(network.sites):
         report(Progress(done, len(network.sites), f"whole-state swaps at {site}"))
-        outcomes = whole_state_test(network, algorithm, arguments["swaps"], site=site, seed=subject.seed)
-        named = {**subject.columns, "algorithm": algorithm.name, "site": site}
-        for outcome, seen in outcomes.items():
-            figures = {"share": seen.iia, "low": seen.low, "high": seen.high, "n": seen.n}
-            rows.append({**named, "outcome": outcome, **figures})
+        outcomes = whole_state_test(network, algorithm, job.swaps, site=site, seed=subject.seed)
+        identity = {**subject.columns, "algorithm": algorithm.name, "site": site}
+        for outcome, score in outcomes.items():
+            share = {"share": score.iia, "low": score.low, "high": score.high, "n": score.n}
+            rows.append({**identity, "outcome": outcome, **share})
     save_part("whole_state", rows, folder)
     return subject.facts

@@ -1,8 +1,8 @@
-"""Stages that show what theory says, in networks written by hand or fresh: nothing is trained.
+"""Stages that measure what theory predicts, in constructed or fresh networks: nothing is trained.
 
-*Disguise*: a network that is known to hold its variables, behind a linear change of basis. Without spare dimensions no
-orthogonal projector isolates a variable; with spare ones it does, by writing into directions that no natural state
-uses. So IIA is shown against divergence. *Reach*: which activation of a transformer can reach which.
+*Change of basis*: a network whose variables are known, after a linear change of basis. Without spare dimensions no
+orthogonal projector isolates a variable. With spare dimensions it does, by writing into directions that no natural
+state uses. So IIA is measured together with divergence. *Reach*: which activation of a transformer affects which.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,109 +11,95 @@ from pathlib import Path
 from typing import Any
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Blocks, Evidence, Question, SearchOptions, search
-from symscope.alignment.unseen import Unseen, draw_unseen
+from symscope.alignment import LinearAlignment, Oblique, Orthogonal, evaluate, fit
+from symscope.alignment.rows import alignment_row
 from symscope.analysis import table_schema
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED, Constructed, change_basis, make_network, random_invertible
 from symscope.networks.reach import causal_reach, measured_reach
 from symscope.networks.transformer import Transformer
 from symscope.runner import Progress
 from symscope.seeds import generator
-from symscope.studies.calibrate import COORDINATES
-from symscope.studies.common import save_part
-from symscope.studies.declaration import InterventionCounts
+from symscope.studies.align import draw_data, show_progress
+from symscope.studies.arguments import ChangeOfBasisArguments, ReachArguments
+from symscope.studies.subject import device_facts, save_part
 from symscope.tasks import NumericTask, multi_object
 
 Row = dict[str, Any]
 
 NEEDED = 2
-"""Dimensions of the magnitude network that are not spare: count and phase have an axis each."""
+"""Dimensions that the magnitude network needs: an axis for the count and an axis for the phase."""
 CONDITION = 5.0
-"""Of the disguises."""
-SEARCHES = (("orthogonal", "none"), ("linear", "none"), ("oblique", "none"), ("oblique", "spanned"))
-"""Functions, and what each looks through."""
+"""Condition number of the changes of basis."""
+FUNCTIONS = (Orthogonal(), LinearAlignment(), Oblique(), Oblique(coordinates="natural-span"))
+"""The alignment functions that are searched."""
 REACH_TIME = 7
-"""Positions of the sequences whose reach is shown."""
+"""Positions of the sequences whose reach is measured."""
 
 
-def disguise_stage(
+def change_of_basis_stage(
     arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    """Searches in the magnitude network in a linear disguise with each function; leaves a part of `theory`."""
-    save_part("theory", _disguise_rows(arguments, report), folder)
-    return {"device": "cpu", "threads": 1}
+    """Searches the magnitude network after a change of basis, with each function; stores a part of `theory`."""
+    del needs  # it reads no result
+    save_part("theory", _change_of_basis_rows(ChangeOfBasisArguments.read(arguments), report), folder)
+    return device_facts("cpu")
 
 
-def disguised(task: NumericTask, d: int, seed: int) -> Constructed:
-    """The magnitude network behind a random invertible matrix."""
+def network_in_new_basis(task: NumericTask, d: int, seed: int) -> Constructed:
+    """The magnitude network, whose states are multiplied by a random invertible matrix."""
     constructed = CONSTRUCTED["magnitude"](**task.roles, d=d)
     return change_basis(constructed, random_invertible(d, CONDITION, generator(seed, "theory", "disguise", d)))
 
 
-def _disguise_rows(arguments: Mapping[str, Any], report: Callable[[Progress], None]) -> Iterator[Row]:
-    d, seed = arguments["d"], arguments["seed"]
-    options, counts = SearchOptions(**arguments["search"]), InterventionCounts(**arguments["interventions"])
+def _change_of_basis_rows(job: ChangeOfBasisArguments, report: Callable[[Progress], None]) -> Iterator[Row]:
+    d, seed, options = job.d, job.seed, job.search.options()
     task = multi_object()
-    algorithm, hidden = make_algorithm("up-down", task), disguised(task, d, seed)
-    asked, questions, tests = [], [], {}
-    for variable in ("count", "phase"):
-        sets = []
-        for purpose, count in (("train", counts.train), ("validation", counts.validation)):
-            chance = generator(seed, "interventions", algorithm.name, variable, purpose)
-            sets.append(prepare(hidden.network, draw_interventions(algorithm, [variable], count, chance), hidden.site))
-        tests[variable] = Unseen(hidden.network, draw_unseen(algorithm, variable, counts.test, seed), hidden.site)
-        for function, view in SEARCHES:
-            seen = {} if view == "none" else {"view": view}
-            train, validation = ({variable: one} for one in sets)
-            questions.append(Question(train, validation, Blocks({variable: 1}), seed, function, seen))
-            asked.append((variable, function, view))
-
-    def tell(step: int, best: list[float]) -> None:
-        report(Progress(step, options.steps, f"disguise, d = {d}", {"worst IIA": min(best), "best IIA": max(best)}))
-
-    columns = table_schema("theory").dtypes
+    algorithm, constructed = make_algorithm("up-down", task), network_in_new_basis(task, d, seed)
+    data = draw_data(algorithm, ["count", "phase"], job.interventions, seed)
     where = {"network": "magnitude", "change_of_basis": "invertible", "d": d, "spare": d - NEEDED, "seed": seed}
-    found = search(hidden.network, questions, options, tell)
-    for (variable, function, view), one in zip(asked, found, strict=True):
-        examined = tests[variable].examine(f"{function}, {view}", one.function)
-        evidence = Evidence(
-            algorithm.name, variable, hidden.site, one.function, one.start, one.steps, one.validation_iia, 0.0, examined
+    columns = table_schema("theory").dtypes
+    for function in FUNCTIONS:
+        fitted = fit(
+            constructed.network,
+            data,
+            1,
+            function=function,
+            site=constructed.site,
+            controls=(),
+            options=options,
+            on_validation=show_progress(report, options.steps),
         )
-        named = {
-            "algorithm": algorithm.name,
-            "variable": variable,
-            "function": function,
-            "coordinates": COORDINATES[view],
-            "k": 1,
-        }
-        yield {**where, **named, **{name: value for name, value in evidence.row().items() if name in columns}}
+        identity = {"function": function.name, "coordinates": function.coordinates}
+        for result in evaluate(fitted).all:
+            row = {name: value for name, value in alignment_row(result).items() if name in columns}
+            yield {**row, **where, **identity}
 
 
 def reach_stage(
     arguments: Mapping[str, Any], needs: Mapping[str, Path], folder: Path, report: Callable[[Progress], None]
 ) -> Mapping[str, Any]:
-    """Which activation of a fresh transformer reaches which, by structure and by trial; leaves a part of `reach`."""
-    layers = arguments["layers"]
-    report(Progress(0, 1, f"reach, {layers} layers"))
-    draws = generator(arguments["seed"], "theory", "reach", layers)
-    network = make_network("transformer-rope", 16, 8, draws, layers=layers)
+    """Which activation of a fresh transformer affects which, by structure and by trial; stores a part of `reach`."""
+    del needs
+    job = ReachArguments.read(arguments)
+    report(Progress(0, 1, f"reach, {job.layers} layers"))
+    draws = generator(job.seed, "theory", "reach", job.layers)
+    network = make_network("transformer-rope", 16, 8, draws, layers=job.layers)
     assert isinstance(network, Transformer)
-    structure, change = causal_reach(layers, REACH_TIME), measured_reach(network, REACH_TIME, draws)
-    places = list(product(range(layers + 1), range(REACH_TIME)))
+    structure, change = causal_reach(job.layers, REACH_TIME), measured_reach(network, REACH_TIME, draws)
+    activations = list(product(range(job.layers + 1), range(REACH_TIME)))
     rows = (
         {
             "network": "transformer-rope",
-            "layers": layers,
+            "layers": job.layers,
             "from_layer": first[0],
             "from_position": first[1],
-            "layer": other[0],
-            "position": other[1],
+            "layer": second[0],
+            "position": second[1],
             "reaches": bool(structure.reaches[i, j]),
             "change": float(change[i, j]),
             "updates": int(structure.updates[j]),
         }
-        for (i, first), (j, other) in product(enumerate(places), repeat=2)
+        for (i, first), (j, second) in product(enumerate(activations), repeat=2)
     )
     save_part("reach", rows, folder)
-    return {"device": "cpu", "threads": 1}
+    return device_facts("cpu")

@@ -1,4 +1,4 @@
-"""What a calibration shows: IIA of right and wrong questions, of networks that hold nothing, and against divergence."""
+"""Calibration: IIA on networks whose answer is known, on untrained networks, and against divergence."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.panels import block_title
 from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
 
 PARTS = {
     "known": "Is the variable held by the network?",
-    "null": "Untrained GRUs, which hold nothing (k = d/2)",
-    "curve": "Pulled to natural states, so much",
+    "null": "Untrained GRUs, which hold no variable (k = d/2)",
+    "curve": "Rising weight of the latent loss",
 }
 _HEIGHT = 220
 
 
 def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """One panel for each part of the table `calibration` that is there; `width` is in px."""
+    """One panel for each part in the table `calibration`; `width` is in px."""
     frame = table.with_columns(
         answer=pl.when("held").then(pl.lit("held")).otherwise(pl.lit("not held")),
         question=pl.concat_str(
@@ -27,12 +28,15 @@ def calibration(table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     inner = width - 90
     draw = {"known": _known, "null": _null, "curve": _curve}
     present = [part for part in PARTS if frame.filter(pl.col("part") == part).height]
-    panels = [draw[part](frame.filter(pl.col("part") == part), inner).properties(title=PARTS[part]) for part in present]
+    panels = [
+        draw[part](frame.filter(pl.col("part") == part), inner).properties(title=block_title(PARTS[part]))
+        for part in present
+    ]
     functions = ", ".join(frame.get_column("function").unique(maintain_order=True))
     return themed(
         alt.vconcat(*panels, spacing=28).resolve_scale(color="shared"),
-        title="Where the answer is known",
-        subtitle=f"One point: one search ({functions}) for one variable; line: its 95% interval over interventions.",
+        title="IIA on networks with a known answer",
+        subtitle=f"Point: one search ({functions}) for one variable; line: its 95% interval over interventions.",
         description=_spoken(frame),
         width=width,
     )
@@ -44,23 +48,23 @@ def _color(width: int) -> alt.Color:
 
 def _tooltip() -> list[alt.Tooltip]:
     return [
-        alt.Tooltip("question:N", title="what"),
+        alt.Tooltip("question:N", title="question"),
         alt.Tooltip("function:N"),
         alt.Tooltip("iia:Q", title="IIA", format=".3f"),
-        alt.Tooltip("off_span_share:Q", title="norm outside natural span", format=".0%"),
-        alt.Tooltip("dormant_share:Q", title="dormant_share", format=".0%"),
+        alt.Tooltip("off_span_share:Q", title="off span", format=".0%"),
+        alt.Tooltip("dormant_share:Q", title="dormant", format=".0%"),
     ]
 
 
 def _known(frame: pl.DataFrame, width: int) -> ChartType:
-    columns = ["answer", "place", "question", "function", "iia", "low", "high", "off_span_share", "dormant_share"]
-    placed = frame.with_columns(place=pl.concat_str("function", pl.lit(" "), "question"))  # functions in bands
+    columns = ["answer", "band", "question", "function", "iia", "low", "high", "off_span_share", "dormant_share"]
+    placed = frame.with_columns(band=pl.concat_str("function", pl.lit(" "), "question"))
     base = alt.Chart(inline_data(placed.select(columns)))
     x = alt.X(
         "iia:Q", title="IIA (share of interventions)", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(values=SHARES)
     )
     y = alt.Y("answer:N", title=None, sort=["held", "not held"])
-    offset = alt.YOffset("place:N")
+    offset = alt.YOffset("band:N")
     points = base.mark_circle(size=28, opacity=0.9).encode(
         x=x, y=y, yOffset=offset, color=_color(width), tooltip=_tooltip()
     )
@@ -102,19 +106,19 @@ def _curve(frame: pl.DataFrame, width: int) -> ChartType:
     base = alt.Chart(inline_data(frame.sort("latent_weight").select(columns)))
     x = alt.X(
         "off_span_share:Q",
-        title="norm outside the span of natural states",
+        title="off-span share",
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(values=SHARES, format=".0%"),
     )
     encoded = base.encode(x=x, y=share_axis("iia:Q", "IIA"), color=_color(width))
-    told = [
+    search = [
         alt.Tooltip("k:Q"),
         alt.Tooltip("latent_weight:Q", title="weight of the latent loss"),
         alt.Tooltip("coordinates:N"),
     ]
     points = encoded.mark_point(filled=True, size=60).encode(
-        shape=alt.Shape("coordinates:N", title="search", legend=top_legend(width, title="searched through")),
-        tooltip=[*told, *_tooltip()],
+        shape=alt.Shape("coordinates:N", legend=top_legend(width, title="coordinates")),
+        tooltip=[*search, *_tooltip()],
     )
     pulls = encoded.mark_text(dx=7, dy=-7, align="left", fontSize=10).encode(text=alt.Text("latent_weight:Q"))
     return alt.layer(points, pulls).properties(width=width, height=_HEIGHT)
@@ -123,10 +127,10 @@ def _curve(frame: pl.DataFrame, width: int) -> ChartType:
 def _spoken(frame: pl.DataFrame) -> str:
     known = frame.filter(pl.col("part") == "known")
     parts = [
-        _told(str(answer), rows.get_column("iia")) for (answer,), rows in known.group_by("answer", maintain_order=True)
+        _range(str(answer), rows.get_column("iia")) for (answer,), rows in known.group_by("answer", maintain_order=True)
     ]
-    return f"Dots of interchange intervention accuracy where the answer is known. {'; '.join(parts)}."
+    return f"Points of interchange intervention accuracy on networks with a known answer. {'; '.join(parts)}."
 
 
-def _told(answer: str, iia: pl.Series) -> str:
+def _range(answer: str, iia: pl.Series) -> str:
     return f"{answer}: {len(iia)} questions, IIA from {iia.min():.2f} to {iia.max():.2f}"

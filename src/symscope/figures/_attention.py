@@ -1,4 +1,4 @@
-"""Attention maps: who attends to whom, counted from the trigger, in every layer and head."""
+"""Attention maps of every layer and head, by the positions of query and key counted from the trigger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LARGEST = 230
 
 
 def attention(attention_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Heat maps from the table of attention, one for each layer and head of a kind of network, its seeds averaged.
+    """Heat maps from the table of attention, one for each layer and head of a kind of network, averaged over seeds.
 
     At most `MANY` kinds of network, in their order. `width` is in px.
     """
@@ -34,20 +34,21 @@ def attention(attention_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType
     after = mean.filter(pl.col("query") > 0)
     demo = after.filter(pl.col("key") < 0).group_by(where, maintain_order=True).agg(pl.col("weight").sum())
     queries = after.group_by(where, maintain_order=True).agg(pl.col("query").n_unique())
-    spoken = demo.join(queries, on=where, maintain_order="left")
+    to_demo = demo.join(queries, on=where, maintain_order="left")
     return themed(
         in_panels(_map(frame, inner), panels, columns),
         title="Attention, counted from the trigger",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(attention_table)} averaged, sequences of "
-        f"{' or '.join(map(str, mean.get_column('quantity').unique().sort()))} demo tokens. A row is a position that "
-        "attends; 0 is the trigger, what is before it is the demo phase, after it come the responses. Weights of a row "
-        "sum to 1." + (f" {left_out} more kinds of network are in the table." if left_out > 0 else ""),
+        f"{' or '.join(map(str, mean.get_column('quantity').unique().sort()))} demo tokens. Row: position of the "
+        "query; column: position of the key. 0 is the trigger, negative positions are the demo phase, positive ones "
+        "the responses. The weights of a row sum to 1."
+        + (f" {left_out} more kinds of network are in the table." if left_out > 0 else ""),
         description="Heat maps of attention weights by query and key. Share of the attention in the resp phase "
         "that goes to the demo phase: "
         + "; ".join(
             f"{row['network']} on {row['task']}, layer {row['layer']}, head {row['head']}: "
             f"{row['weight'] / row['query']:.2f}"
-            for row in spoken.iter_rows(named=True)
+            for row in to_demo.iter_rows(named=True)
         )
         + ".",
         width=width,
@@ -55,8 +56,8 @@ def attention(attention_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType
 
 
 def _map(frame: pl.DataFrame, inner: int) -> ChartType:
-    shown = frame.select("panel", "query", "key", pl.col("weight").round(4), "n")
-    queries = sorted(shown.get_column("query").unique().to_list())
+    cells = frame.select("panel", "query", "key", pl.col("weight").round(4), "n")
+    queries = sorted(cells.get_column("query").unique().to_list())
     every = max(1, len(queries) // 8)
     labels = alt.Axis(
         labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False
@@ -64,15 +65,15 @@ def _map(frame: pl.DataFrame, inner: int) -> ChartType:
     bar = alt.Legend(title="weight", orient="top", gradientLength=160, gradientThickness=10, format=".2~f")
     scale = alt.Scale(domain=queries, padding=0.04)
     return (
-        alt.Chart(inline_data(shown))
+        alt.Chart(inline_data(cells))
         .mark_rect()
         .encode(
-            x=alt.X("key:O", title="attended to", scale=scale, axis=labels),
-            y=alt.Y("query:O", title="attends", scale=scale, axis=labels),
+            x=alt.X("key:O", title="key", scale=scale, axis=labels),
+            y=alt.Y("query:O", title="query", scale=scale, axis=labels),
             color=alt.Color("weight:Q", scale=alt.Scale(domainMin=0), legend=bar),
             tooltip=[
-                alt.Tooltip("query:O", title="attends"),
-                alt.Tooltip("key:O", title="to"),
+                alt.Tooltip("query:O", title="query"),
+                alt.Tooltip("key:O", title="key"),
                 alt.Tooltip("weight:Q", format=".3f"),
                 alt.Tooltip("n:Q", title="sequences", format=","),
             ],

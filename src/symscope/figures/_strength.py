@@ -14,7 +14,7 @@ _LABELS_WIDTH = 130
 
 
 def strength(strength_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Bars from the table of strength values, one a token and change, each seed a dot; one panel a kind of network.
+    """Bars from the table of strength values by token and change, with a dot a seed and a panel a kind of network.
 
     `width` is in px.
     """
@@ -28,7 +28,7 @@ def strength(strength_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         in_panels(_bars(frame, names, inner), panels, columns),
         title="Strength values",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Share of trials in which EOS moved by "
-        "exactly the one step that +1 for a demo token and -1 for a response foretell. Bar: mean over seeds; dot and "
+        "exactly the one step that +1 for a demo token and -1 for a response predict. Bar: mean over seeds; dot and "
         "line: one seed with its 95% interval over trials.",
         description="Bar chart of the share of trials in which one contribution to the attention sum moved EOS by "
         "exactly one step. "
@@ -46,11 +46,11 @@ def _bars(frame: pl.DataFrame, names: list[str], inner: int) -> ChartType:
     )
     bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.85, color=CYAN).encode(x=alt.X("mean(exact):Q", stack=None))
     tooltip = [
-        alt.Tooltip("name:N", title="what"),
+        alt.Tooltip("name:N", title="change"),
         alt.Tooltip("seed:Q"),
         alt.Tooltip("exact:Q", title="exactly one step", format=".3f"),
         alt.Tooltip("moved:Q", title="mean shift", format="+.3f"),
-        alt.Tooltip("ended:Q", title="EOS came", format=".1%"),
+        alt.Tooltip("ended:Q", title="with EOS", format=".1%"),
         alt.Tooltip("n:Q", title="trials", format=","),
     ]
     offset = base.encode(yOffset=alt.YOffset("seed:N", scale=alt.Scale(paddingOuter=0.3)))

@@ -20,15 +20,14 @@ from symscope.figures.theme import CATEGORIES, WIDTH, inline_data, share_axis, t
 
 _KINDS = {"trained_accuracy": "trained", "held_out_accuracy": "held out"}
 _DASHES = alt.Scale(domain=list(_KINDS.values()), range=[[1, 0], [4, 3]])
-_POINTS_AN_OCTAVE = 12  # of the curves of many networks: as many as a panel can show
+_POINTS_AN_OCTAVE = 12  # the resolution of a panel
 
 
 def training(training_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     """Two line charts for each network from the table of training: loss, and trial accuracy.
 
-    Accuracy is that on trained quantities (solid) and held-out ones (dashed). One colour for each seed; a click on a
-    seed in the legend keeps that one in full ink. Of many networks, those of one task share a panel, with one colour
-    for each. `width` is in px.
+    Accuracy is on trained quantities (solid) and on held-out quantities (dashed). A click on a seed in the legend fades
+    the others. Many networks of one task share a panel, with a colour for each. `width` is in px.
     """
     if are_many(training_table):
         return _many(training_table, width)
@@ -40,20 +39,20 @@ def training(training_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     for (panel,), part in frame.group_by("panel", maintain_order=True):
         plots = [_loss(part, inner, width, chosen), _accuracy(part, inner, width, chosen)]
         if not rows:
-            plots[0] = plots[0].add_params(chosen)  # one selection rules all plots
+            plots[0] = plots[0].add_params(chosen)  # one selection for all plots
         row = alt.vconcat(*plots, spacing=16) if stacked else alt.hconcat(*plots, spacing=28)
         rows.append(row.properties(title=block_title(str(panel))) if panel else row)
     return themed(
         alt.vconcat(*rows, spacing=24),
         title="Training",
-        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Trial accuracy is measured on sequences "
-        "drawn apart; held-out quantities are never trained.",
-        description=_spoken(training_table),
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Trial accuracy is measured on new "
+        "sequences; held-out quantities are absent from training.",
+        description=_description(training_table),
         width=width,
     )
 
 
-def _spoken(table: pl.DataFrame) -> str:
+def _description(table: pl.DataFrame) -> str:
     updates = table.group_by("task", "network", "d", "seed").agg(pl.col("update").max()).get_column("update")
     return (
         f"Line charts of training loss and trial accuracy over updates; {len(updates)} networks, "
@@ -62,9 +61,9 @@ def _spoken(table: pl.DataFrame) -> str:
 
 
 def _many(table: pl.DataFrame, width: int) -> ChartType:
-    """Two blocks of panels, one panel a task: trial accuracy, and loss; one colour a network."""
+    """Two blocks of panels, trial accuracy and loss, with a panel for each task and a colour for each network."""
     frame, constant = with_task_panels(table)
-    if frame.get_column("kind_of").n_unique() > len(CATEGORIES):  # no colours left: each its own panel
+    if frame.get_column("kind_of").n_unique() > len(CATEGORIES):  # more series than colours: a panel for each
         frame, constant = with_panels(table, ("task", "network", "d"))
         frame = frame.with_columns(kind_of=pl.lit("network"))
     panels = panel_names(frame)
@@ -78,25 +77,24 @@ def _many(table: pl.DataFrame, width: int) -> ChartType:
     blocks = []
     for title, chart in (
         ("Trial accuracy", _accuracy_of_many(thinned, color, chosen)),
-        ("Training loss (nats a token)", _loss_of_many(thinned, color, chosen)),
+        ("Training loss (nats per token)", _loss_of_many(thinned, color, chosen)),
     ):
         drawn = in_panels(chart.properties(width=inner, height=110), panels, columns)
         blocks.append(drawn.properties(title=block_title(title)))
-    blocks[0] = blocks[0].add_params(chosen)  # one selection rules all panels
+    blocks[0] = blocks[0].add_params(chosen)  # one selection for all panels
     return themed(
         alt.vconcat(*blocks, spacing=32),
         title="Training",
-        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Trial accuracy is measured on sequences "
-        "drawn apart: of trained quantities (solid) and of held-out ones (dashed), which are never trained. A line "
-        "ends where training ended. Updates on a logarithmic axis, with at most "
-        f"{_POINTS_AN_OCTAVE} of the measurements of each doubling.",
-        description=_spoken(table),
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. Trial accuracy is measured on new "
+        "sequences of trained (solid) and held-out quantities (dashed). A line ends where training ended. "
+        f"The axis of updates is logarithmic, with at most {_POINTS_AN_OCTAVE} measurements in each doubling.",
+        description=_description(table),
         width=width,
     )
 
 
 def _thinned(frame: pl.DataFrame) -> pl.DataFrame:
-    """The first row of each step on a logarithmic scale of updates, and the last row, of each network."""
+    """The first row of each step on a logarithmic scale of updates, and the last row, for each network."""
     network = ("task", "network", "d", "seed")
     frame = frame.filter(pl.col("update") > 0).sort("update", maintain_order=True)
     step = (pl.col("update").log(2) * _POINTS_AN_OCTAVE).floor()
@@ -117,13 +115,13 @@ def _log_x(frame: pl.DataFrame) -> alt.X:
 
 def _accuracy_of_many(frame: pl.DataFrame, color: alt.Color, chosen: alt.Parameter) -> alt.Chart:
     where = ["panel", "kind_of", "d", "seed", "update"]
-    shown = (
+    curves = (
         frame.select(*where, *_KINDS)
         .unpivot(index=where, on=list(_KINDS), variable_name="kind", value_name="accuracy")
         .with_columns(pl.col("kind").replace(_KINDS))
         .drop_nulls("accuracy")
     )
-    return _lines_of_many(shown, color, chosen).encode(
+    return _lines_of_many(curves, color, chosen).encode(
         x=_log_x(frame),
         y=share_axis("accuracy:Q", None, format="%"),
         strokeDash=alt.StrokeDash("kind:N", scale=_DASHES, legend=None),
@@ -136,8 +134,8 @@ def _accuracy_of_many(frame: pl.DataFrame, color: alt.Color, chosen: alt.Paramet
 
 
 def _loss_of_many(frame: pl.DataFrame, color: alt.Color, chosen: alt.Parameter) -> alt.Chart:
-    shown = frame.select("panel", "kind_of", "d", "seed", "update", "loss", "seconds").drop_nulls("loss")
-    return _lines_of_many(shown, color, chosen).encode(
+    curves = frame.select("panel", "kind_of", "d", "seed", "update", "loss", "seconds").drop_nulls("loss")
+    return _lines_of_many(curves, color, chosen).encode(
         x=_log_x(frame),
         y=alt.Y("loss:Q", title=None, axis=alt.Axis(tickCount=4)),
         tooltip=[
@@ -148,9 +146,9 @@ def _loss_of_many(frame: pl.DataFrame, color: alt.Color, chosen: alt.Parameter) 
     )
 
 
-def _lines_of_many(shown: pl.DataFrame, color: alt.Color, chosen: alt.Parameter) -> alt.Chart:
+def _lines_of_many(curves: pl.DataFrame, color: alt.Color, chosen: alt.Parameter) -> alt.Chart:
     return (
-        alt.Chart(inline_data(shown))
+        alt.Chart(inline_data(curves))
         .mark_line(strokeWidth=1.6)
         .encode(color=color, detail="seed:N", opacity=alt.condition(chosen, alt.value(0.9), alt.value(0.12)))
     )
@@ -177,13 +175,13 @@ def _x() -> alt.X:
 
 
 def _loss(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> alt.Chart:
-    shown = part.select("panel", "seed", "update", "epoch", "loss", "learning_rate", "seconds").drop_nulls("loss")
+    curves = part.select("panel", "seed", "update", "epoch", "loss", "learning_rate", "seconds").drop_nulls("loss")
     return (
-        alt.Chart(inline_data(shown))
+        alt.Chart(inline_data(curves))
         .mark_line(strokeWidth=1.6)
         .encode(
             x=_x(),
-            y=alt.Y("loss:Q", title="training loss (nats a token)", axis=alt.Axis(tickCount=5)),
+            y=alt.Y("loss:Q", title="training loss (nats per token)", axis=alt.Axis(tickCount=5)),
             color=_seed_color(part, width),
             opacity=alt.condition(chosen, alt.value(1), alt.value(0.15)),
             tooltip=[
@@ -200,14 +198,14 @@ def _loss(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> 
 
 
 def _accuracy(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> alt.Chart:
-    shown = (
+    curves = (
         part.select("panel", "seed", "update", *_KINDS)
         .unpivot(index=["panel", "seed", "update"], on=list(_KINDS), variable_name="kind", value_name="accuracy")
         .with_columns(pl.col("kind").replace(_KINDS))
         .drop_nulls("accuracy")
     )
     return (
-        alt.Chart(inline_data(shown))
+        alt.Chart(inline_data(curves))
         .mark_line(strokeWidth=1.6)
         .encode(
             x=_x(),

@@ -1,4 +1,4 @@
-"""Reach: which activation of a transformer can reach which, and how often a carried state can have been updated."""
+"""Reach: the activations that depend on an activation of a transformer, and the updates that a state can have had."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _FROM = ("from_layer", "from_position")
 def reach(reach_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     """A grid of layers and positions for each depth, from the table of reach.
 
-    The number in a cell, and its colour, is the most updates that a state carried from token to token can have had
-    there. A click on a cell frames those that it can reach; the embedding at position 2 is chosen at first.
+    Number and colour of a cell: the largest number of updates of a state that is carried from token to token up to
+    there. A click on a cell frames the cells that depend on it; at first the embedding at position 2 is selected.
     `width` is in px.
     """
     frame = reach_table.with_columns(panel=_panel("layers"))
@@ -27,10 +27,10 @@ def reach(reach_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     positions = frame.get_column("position").max()
     return themed(
         in_panels(_grid(frame, inner), panels, columns),
-        title="What can reach what in a transformer",
-        subtitle="Number: how often a state that is carried from token to token can have been updated at most; it "
-        "climbs a layer each time, so a count updated at every token does not fit. Frame: what the chosen activation "
-        "reaches (choose another with a click). Checked by changing each activation of a fresh network at random.",
+        title="Reach of activations in a transformer",
+        subtitle="Number: the most updates of a state that is carried from token to token. Each update needs a further "
+        "layer, so a count that every token updates does not fit. Frame: activations that depend on the selected one "
+        "(a click selects another). Confirmed by random changes of each activation of an untrained network.",
         description="Grids of layers by positions with the most updates a carried state can have had. "
         + "; ".join(f"{panel}: at most {updates} updates" for panel, updates in deepest.iter_rows())
         + f", with {positions} needed at the last position.",
@@ -48,25 +48,25 @@ def _grid(frame: pl.DataFrame, inner: int) -> ChartType:
         fields=[*_FROM], name="from", value=[{"from_layer": 0, "from_position": 2}], toggle=False, empty=False
     )
     names = "datum.value == 0 ? 'embedding' : 'layer ' + datum.value"
-    own = (pl.col("from_layer") == pl.col("layer")) & (pl.col("from_position") == pl.col("position"))
-    shown = frame.filter(own | pl.col("reaches")).drop("network", "layers")
+    itself = (pl.col("from_layer") == pl.col("layer")) & (pl.col("from_position") == pl.col("position"))
+    cells = frame.filter(itself | pl.col("reaches")).drop("network", "layers")
     layers = sorted(frame.get_column("layer").unique().to_list(), reverse=True)
     x = alt.X("position:O", title="position", axis=alt.Axis(labelAngle=0, ticks=False, domain=False))
     y = alt.Y(
         "layer:O", sort=layers, title=None, axis=alt.Axis(labelExpr=names, ticks=False, domain=False),
         scale=alt.Scale(domain=layers, padding=0.06),
     )  # fmt: skip
-    told = [alt.Tooltip("layer:O"), alt.Tooltip("position:O"), alt.Tooltip("updates:Q", title="most updates")]
-    every = alt.Chart(inline_data(shown)).encode(x=x, y=y)
+    tooltip = [alt.Tooltip("layer:O"), alt.Tooltip("position:O"), alt.Tooltip("updates:Q", title="most updates")]
+    every = alt.Chart(inline_data(cells)).encode(x=x, y=y)
     base = every.transform_filter("!datum.reaches")  # each activation once
     legend = alt.Legend(title="updates", orient="top", gradientLength=120, gradientThickness=10, tickMinStep=1)
-    grid = base.mark_rect().encode(color=alt.Color("updates:Q", legend=legend), tooltip=told).add_params(chosen)
+    grid = base.mark_rect().encode(color=alt.Color("updates:Q", legend=legend), tooltip=tooltip).add_params(chosen)
     numbers = base.mark_text(fontSize=11, fontWeight=600, color="white", stroke="#00000055", strokeWidth=0.4)
     reached = (
         every.transform_filter("datum.reaches")
         .transform_filter(chosen)
         .mark_rect(fillOpacity=0, stroke=VERMILLION, strokeWidth=2.5)
-        .encode(tooltip=[*told[:2], alt.Tooltip("change:Q", title="measured change", format=".3f")])
+        .encode(tooltip=[*tooltip[:2], alt.Tooltip("change:Q", title="measured change", format=".3f")])
     )
     height = _CELL * len(layers)
     return alt.layer(grid, numbers.encode(text="updates:Q"), reached).properties(width=inner, height=height)

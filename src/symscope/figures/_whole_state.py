@@ -1,4 +1,4 @@
-"""Whole-state swaps: the share after which a network goes on as the source, and the share after which as the base."""
+"""Whole-state swaps: the shares after which a network continues as the source and as the base."""
 
 from __future__ import annotations
 
@@ -16,48 +16,51 @@ _NUMBERS_WIDTH = 40  # px for the value at the right end of each line
 
 
 def whole_state(whole_state_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Points with intervals from the table of whole-state swaps: a row a network and site, one point an outcome.
+    """Points with intervals from the table of whole-state swaps: a row for each network and site, a point an outcome.
 
-    Sites go from the embedding upwards. Several networks of several tasks have one panel a task. `width` is in px.
+    Sites are in the order of a forward pass. Several networks of several tasks have a panel for each task. `width` is
+    in px.
     """
     frame, constant = _rows(whole_state_table)
     panels, names = panel_names(frame), _names(frame)
-    room = min(170, 24 + 6 * max(map(len, names)))  # px for the names on the left
-    columns, inner = panel_width(width, len(panels), least=200, margin=room, gap=24)
+    labels = min(170, 24 + 6 * max(map(len, names)))  # px for the names on the left
+    columns, inner = panel_width(width, len(panels), least=200, margin=labels, gap=24)
     several = whole_state_table.get_column("seed").n_unique() > 1
     return themed(
         in_panels(_points(frame, names, inner, width), panels, columns),
         title="Whole-state swap",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(whole_state_table)}. Share of swaps of the whole "
-        "state, within one phase, after which the network goes on as the source or as the base. Line: 95% interval"
+        "state, within one phase, after which the network continues as the source or as the base. Line: 95% interval"
         + ("; small mark: one seed." if several else "."),
-        description="Share of whole-state swaps by site and outcome. " + _spoken(frame),
+        description="Share of whole-state swaps by site and outcome. " + _description(frame),
         width=width,
     )
 
 
 def _rows(table: pl.DataFrame) -> tuple[pl.DataFrame, str]:
-    """Pooled rows and one row a seed, with `panel`, `kind_of` and `name`; and the text of what is the same in all."""
+    """Pooled rows and rows of each seed, with `panel`, `kind_of`, `name`; and the text of shared values."""
     pooled = pooled_whole_state(table).with_columns(kind=pl.lit("pooled"), seed=pl.lit(None, dtype=pl.Int64))
     single = table.with_columns(kind=pl.lit("seed"), seeds=pl.lit(1, dtype=pl.UInt32))
     frame, constant = with_task_panels(pl.concat([pooled, single.select(pooled.columns)]))
     algorithms = table.group_by("task").agg(pl.col("algorithm").n_unique()).get_column("algorithm").to_list()
     if table.get_column("algorithm").n_unique() == 1:
         constant = ", ".join(text for text in (constant, str(table.get_column("algorithm")[0])) if text)
-    elif max(algorithms) > 1:  # else an algorithm goes with its task
+    elif max(algorithms) > 1:  # otherwise the algorithm follows from the task
         frame = frame.with_columns(panel=pl.concat_str("panel", "algorithm", separator=" ").str.strip_chars())
     network = pl.when(pl.col("kind_of") == "").then(pl.lit("at")).otherwise(pl.col("kind_of"))
     return frame.with_columns(name=pl.concat_str(network, "site", separator=" ")), constant
 
 
 def _names(frame: pl.DataFrame) -> list[str]:
-    """The rows of every panel: networks in order of appearance, each with its sites from the embedding upwards."""
-    order = frame.with_row_index("place").with_columns(first=pl.col("place").min().over("kind_of"), depth=site_depth())
-    return order.sort("first", "depth", "place").get_column("name").unique(maintain_order=True).to_list()
+    """The rows of every panel: networks in order of appearance, each with its sites in the order of a forward pass."""
+    order = frame.with_row_index("position").with_columns(
+        first=pl.col("position").min().over("kind_of"), depth=site_depth()
+    )
+    return order.sort("first", "depth", "position").get_column("name").unique(maintain_order=True).to_list()
 
 
 def _points(frame: pl.DataFrame, names: list[str], inner: int, width: int) -> ChartType:
-    shown = frame.select(
+    rows = frame.select(
         "panel",
         "name",
         "network",
@@ -72,13 +75,13 @@ def _points(frame: pl.DataFrame, names: list[str], inner: int, width: int) -> Ch
     )
     outcomes = [label for name, label in WHOLE_STATE_OUTCOMES.items() if name in frame.get_column("outcome")]
     styles = [_STYLES[name] for name in WHOLE_STATE_OUTCOMES if name in frame.get_column("outcome")]
-    numbers = frame.get_column("panel").n_unique() == 1  # else there is no room for them
+    numbers = frame.get_column("panel").n_unique() == 1  # several panels have no space for them
     length = inner - _NUMBERS_WIDTH if numbers else inner
     legend = alt.Legend(title=None, orient="top", direction="vertical", labelLimit=width, symbolOpacity=1)
     color = alt.Color("outcome:N", scale=alt.Scale(domain=outcomes, range=[c for c, _ in styles]), legend=legend)
     shape = alt.Shape("outcome:N", scale=alt.Scale(domain=outcomes, range=[s for _, s in styles]), legend=legend)
     lines = alt.Axis(domain=False, ticks=False, labelLimit=170)
-    base = alt.Chart(inline_data(shown)).encode(
+    base = alt.Chart(inline_data(rows)).encode(
         x=alt.X(
             "share:Q",
             title="share of swaps",
@@ -109,7 +112,7 @@ def _tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("d:Q"),
         alt.Tooltip("site:N"),
         alt.Tooltip("algorithm:N"),
-        alt.Tooltip("outcome:N", title="the network"),
+        alt.Tooltip("outcome:N", title="outcome"),
         alt.Tooltip("share:Q", title="share of swaps", format=".3f"),
         alt.Tooltip("low:Q", title="95% from", format=".3f"),
         alt.Tooltip("high:Q", title="95% to", format=".3f"),
@@ -117,7 +120,7 @@ def _tooltip() -> list[alt.Tooltip]:
     ]
 
 
-def _spoken(frame: pl.DataFrame) -> str:
+def _description(frame: pl.DataFrame) -> str:
     pooled = frame.filter(pl.col("kind") == "pooled").select("name", "panel", "outcome", "share")
     return (
         "; ".join(f"{name}{panel and f' ({panel})'}, {o}: {share:.3f}" for name, panel, o, share in pooled.rows()) + "."

@@ -1,4 +1,4 @@
-"""Trial accuracy by quantity, with held-out and extrapolated quantities marked."""
+"""Trial accuracy by quantity, with marks for held-out and extrapolated quantities."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from symscope.figures.theme import (
 KINDS = {"trained": (INDIGO, "circle"), "held out": (ROSE, "diamond"), "extrapolated": (OLIVE, "triangle-up")}
 """Colour and shape of each kind of quantity."""
 
-_NAMES_WIDTH = 104  # px for the names of the networks beside a heat map
+_NAMES_WIDTH = 104  # px for the names of the networks on the left of a heat map
 _CELL_HEIGHT = 17
 
 
 def trial_accuracy(trial_accuracy_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Points from the table of trial accuracies: one for each seed, and a line through the mean over seeds.
+    """Points from the table of trial accuracies, one for each seed, and a line through the mean over seeds.
 
-    Quantities that were not trained stand on a band. Of many networks a line would hide the other, so each has a row
-    of a heat map instead, and each task a panel. `width` is in px.
+    A band marks quantities that are absent from training. Lines of many networks would hide each other, so there each
+    network is a row of a heat map, and each task a panel. `width` is in px.
     """
     if are_many(trial_accuracy_table):
         return _heat_map(trial_accuracy_table, width)
@@ -50,20 +50,20 @@ def trial_accuracy(trial_accuracy_table: pl.DataFrame, *, width: int = WIDTH) ->
     return themed(
         in_panels(_points(frame, inner, width), panels, columns),
         title="Trial accuracy by quantity",
-        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is right when every determined "
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is correct when every determined "
         "token is predicted. Point: one seed; line: mean over seeds; band: quantity absent from training.",
-        description="Trial accuracy by quantity. " + _spoken(trial_accuracy_table),
+        description="Trial accuracy by quantity. " + _description(trial_accuracy_table),
         width=width,
     )
 
 
 def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
     present = [kind for kind in KINDS if kind in frame.get_column("kind").to_list()]
-    shown = frame.select(
+    points = frame.select(
         "panel", "seed", "quantity", "kind", accuracy="trial_accuracy", n="n", left=pl.col("quantity") - 0.5
     ).with_columns(right=pl.col("left") + 1)
-    base = alt.Chart(inline_data(shown))
-    lowest, highest = shown.get_column("quantity").min(), shown.get_column("quantity").max()
+    base = alt.Chart(inline_data(points))
+    lowest, highest = points.get_column("quantity").min(), points.get_column("quantity").max()
     span = alt.Scale(domain=[float(str(lowest)) - 0.5, float(str(highest)) + 0.5], nice=False)
     x = alt.X("quantity:Q", title="quantity (demo tokens)", scale=span, axis=alt.Axis(tickMinStep=1, tickCount=10))
     y = share_axis("accuracy:Q", "trial accuracy", format="%")
@@ -78,7 +78,7 @@ def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
         shape=alt.Shape("kind:N", scale=shapes, legend=legend),
         tooltip=[
             alt.Tooltip("quantity:Q"),
-            alt.Tooltip("kind:N", title="quantity was"),
+            alt.Tooltip("kind:N", title="kind of quantity"),
             alt.Tooltip("seed:Q"),
             alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
             alt.Tooltip("n:Q", title="trials"),
@@ -92,16 +92,16 @@ def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
 
 
 def _heat_map(table: pl.DataFrame, width: int) -> ChartType:
-    """Accuracy by colour: a row a network, a column a quantity, a panel a task; a strip says which were trained."""
+    """Heat map: a row for each network, a column for each quantity, a panel for each task, a strip for the kinds."""
     frame, constant = with_task_panels(quantity_kinds(table))
     panels = panel_names(frame)
     columns, inner = panel_width(width, len(panels), least=240, margin=_NAMES_WIDTH + 16)
     return themed(
         in_panels(_cells(frame, inner, width), panels, columns),
         title="Trial accuracy by quantity",
-        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is right when every determined "
-        "token is predicted; colour: share of right trials. Strip above a panel: was the quantity trained?",
-        description=f"Heat map of trial accuracy by quantity, {len(panels)} panels. {_spoken(table)}",
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}. A trial is correct when every determined "
+        "token is predicted. Colour: share of correct trials. Strip above a panel: kind of quantity.",
+        description=f"Heat map of trial accuracy by quantity, {len(panels)} panels. {_description(table)}",
         width=width,
     )
 
@@ -109,14 +109,14 @@ def _heat_map(table: pl.DataFrame, width: int) -> ChartType:
 def _cells(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
     names = frame.get_column("kind_of").unique(maintain_order=True).to_list()
     present = [kind for kind in KINDS if kind in frame.get_column("kind").to_list()]
-    shown = frame.group_by("panel", "kind_of", "network", "d", "quantity", "kind", maintain_order=True).agg(
+    cells = frame.group_by("panel", "kind_of", "network", "d", "quantity", "kind", maintain_order=True).agg(
         accuracy=((pl.col("trial_accuracy") * pl.col("n")).sum() / pl.col("n").sum()).round(4),
         seeds=pl.col("seed").n_unique(),
         n=pl.col("n").sum(),
     )
-    shown = shown.with_columns(first=pl.struct("panel", "quantity").is_first_distinct())
-    base = alt.Chart(inline_data(shown))
-    quantities = shown.get_column("quantity").unique().sort().to_list()
+    cells = cells.with_columns(first=pl.struct("panel", "quantity").is_first_distinct())
+    base = alt.Chart(inline_data(cells))
+    quantities = cells.get_column("quantity").unique().sort().to_list()
     labels = alt.Axis(
         labelExpr="datum.value % 5 == 0 ? datum.label : ''",
         labelAngle=0,
@@ -140,14 +140,14 @@ def _cells(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
             alt.Tooltip("network:N"),
             alt.Tooltip("d:Q"),
             alt.Tooltip("quantity:Q"),
-            alt.Tooltip("kind:N", title="quantity was"),
+            alt.Tooltip("kind:N", title="kind of quantity"),
             alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
             alt.Tooltip("n:Q", title="trials"),
             alt.Tooltip("seeds:Q"),
         ],
     )
     colours = alt.Scale(domain=present, range=[KINDS[kind][0] for kind in present])
-    # Beside the ramp where there is room for it, else below the panels.
+    # Next to the ramp on wide figures, otherwise below the panels.
     legend = alt.Legend(title=None, symbolType="square", orient="top" if width > NARROW else "bottom")
     kinds = (
         base.transform_filter("datum.first")
@@ -157,7 +157,7 @@ def _cells(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
     return alt.layer(cells, kinds).properties(width=inner, height=_CELL_HEIGHT * len(names))
 
 
-def _spoken(table: pl.DataFrame) -> str:
+def _description(table: pl.DataFrame) -> str:
     rows = (
         trial_accuracies(table)
         .group_by("kind", maintain_order=True)
@@ -165,7 +165,7 @@ def _spoken(table: pl.DataFrame) -> str:
     )
     return (
         "; ".join(
-            f"{kind}: {mean:.2%} of trials right, {worst:.2%} at the worst quantity"
+            f"{kind}: {mean:.2%} of trials correct, {worst:.2%} at the worst quantity"
             for kind, mean, worst in rows.iter_rows()
         )
         + "."

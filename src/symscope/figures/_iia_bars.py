@@ -90,7 +90,7 @@ def iia_bars(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         title="IIA by variable, against its controls",
         subtitle=f"{constant}. Bar: interchange intervention accuracy (IIA), {seeds_text(scores)}; "
         f"line: its 95% interval; dot: one seed.{search_text(scores.filter(pl.col('control') == 'none'))}",
-        description="Bar chart of interchange intervention accuracy. " + _spoken(frame),
+        description="Bar chart of interchange intervention accuracy. " + _description(frame),
         width=width,
     )
 
@@ -180,7 +180,7 @@ def _tooltip() -> list[alt.Tooltip]:
     ]
 
 
-def _spoken(frame: pl.DataFrame) -> str:
+def _description(frame: pl.DataFrame) -> str:
     pooled = frame.filter(pl.col("kind") == "pooled").select("name", "panel", "series", "iia")
     texts = [f"{name}{panel and f' ({panel})'}, {series}: {iia:.3f}" for name, panel, series, iia in pooled.iter_rows()]
     return "; ".join(texts) + "."

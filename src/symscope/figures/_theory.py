@@ -1,4 +1,4 @@
-"""Theory: IIA against divergence for each alignment function, in a linear disguise, with spare dimensions and none."""
+"""Theory: IIA against divergence for each alignment function after a linear change of basis."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.figures.iia_by_size import function_colours
+from symscope.figures._iia_by_size import function_colours
 from symscope.figures.panels import block_title, in_panels, panel_names, panel_width, seeds_text, with_panels
 from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
 
-_AXES = {"off_span_share": "By norm outside the natural span", "dormant_share": "By dormant share of the effect"}
+_AXES = {"off_span_share": "By off-span share", "dormant_share": "By dormant share"}
+_TITLES = {"off_span_share": "off-span share", "dormant_share": "dormant share"}
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 
 
 def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Two blocks of scatter plots from the table of theory: IIA against either divergence, one panel a number of spare
-    dimensions, one point a variable and seed. `width` is in px.
+    """Scatter plots from the table of theory: IIA against off-span share and against dormant share.
+
+    One panel for each number of spare dimensions, one point for each variable and seed. `width` is in px.
     """
     spare = theory_table.select(pl.concat_str("spare", pl.lit(" spare dimensions")).alias("panel"))
     frame, constant = with_panels(theory_table.drop("spare"), ("network", "change_of_basis"))
@@ -32,16 +34,17 @@ def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     )
     return themed(
         alt.vconcat(*blocks, spacing=28),
-        title="IIA against divergence in a linear disguise",
-        subtitle=f"{constant}, {seeds_text(theory_table)}. The variables are there, behind a random invertible matrix. "
-        "Point: one search, random starts; best at the upper left. Outside: share of the rewritten states' norm "
-        "outside the span of natural ones; dormant: share of the effect that is lost when only that span is written "
-        "(none where nothing was followed). Spanned: the projector stays within that span.",
+        title="IIA against divergence after a linear change of basis",
+        subtitle=f"{constant}, {seeds_text(theory_table)}. The network holds the variables, "
+        "in a state space multiplied by a random invertible matrix. Point: one search with random initialisation; best "
+        "at the upper left. Off-span share: share of the rewritten states' norm outside the span of natural states. "
+        "Dormant share: share of the effect that is lost when only that span is written (unknown without an effect). "
+        "Natural-span: the projector stays within that span.",
         description="Scatter plots of interchange intervention accuracy against the divergence of rewritten states. "
         + "; ".join(
-            f"{series}, {panel}: IIA {iia:.3f}, outside {outside:.3f}"
-            + ("" if dormant is None else f", dormant {dormant:.3f}")
-            for series, panel, iia, outside, dormant in means.iter_rows()
+            f"{series}, {panel}: IIA {iia:.3f}, off-span share {off_span:.3f}"
+            + ("" if dormant is None else f", dormant share {dormant:.3f}")
+            for series, panel, iia, off_span, dormant in means.iter_rows()
         )
         + ".",
         width=width,
@@ -49,8 +52,8 @@ def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
 
 
 def _series(frame: pl.DataFrame) -> pl.Series:
-    view = pl.when(pl.col("coordinates") == "state").then(pl.col("function"))
-    return frame.select(view.otherwise(pl.concat_str("function", "coordinates", separator=", "))).to_series()
+    plain = pl.when(pl.col("coordinates") == "state").then(pl.col("function"))
+    return frame.select(plain.otherwise(pl.concat_str("function", "coordinates", separator=", "))).to_series()
 
 
 def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType:
@@ -62,7 +65,7 @@ def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType
     return (
         base.mark_point(size=70, strokeWidth=2, filled=False)
         .encode(
-            x=alt.X(f"{axis}:Q", title=axis, scale=alt.Scale(domain=[-0.03, 1.03], nice=False), axis=_axis()),
+            x=alt.X(f"{axis}:Q", title=_TITLES[axis], scale=alt.Scale(domain=[-0.03, 1.03], nice=False), axis=_axis()),
             y=share_axis("iia:Q", "IIA"),
             color=alt.Color("series:N", scale=alt.Scale(domain=names, range=list(colours.values())), legend=legend),
             shape=alt.Shape(
@@ -75,8 +78,8 @@ def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType
                 alt.Tooltip("iia:Q", title="IIA", format=".3f"),
                 alt.Tooltip("low:Q", title="95% from", format=".3f"),
                 alt.Tooltip("high:Q", title="95% to", format=".3f"),
-                alt.Tooltip("off_span_share:Q", format=".3f"),
-                alt.Tooltip("dormant_share:Q", format=".3f"),
+                alt.Tooltip("off_span_share:Q", title="off span", format=".3f"),
+                alt.Tooltip("dormant_share:Q", title="dormant", format=".3f"),
             ],
         )
         .properties(width=inner, height=190)
