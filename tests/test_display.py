@@ -1,12 +1,12 @@
 from types import SimpleNamespace
 
 import torch
-
-from symscope.alignment import Evidence, neurons
 from symscope.alignment.compare import Comparison, Rival
 from symscope.alignment.divergence import Divergence
-from symscope.alignment.score import share
 from symscope.alignment.unseen import Examined
+
+from symscope.alignment import Evidence, neurons
+from symscope.alignment.score import share
 from symscope.analysis import make_table
 from symscope.display import Bar, card
 from symscope.report import ReportInputs

@@ -5,12 +5,12 @@ import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import UpDown
 from symscope.alignment import Subspace, score
 from symscope.alignment.baseline_directions import diff_means, lda, leace, linear_probe, logistic_weights
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import change_basis, magnitude_network, random_invertible
 from symscope.seeds import generator
 from symscope.tasks import multi_object

@@ -1,10 +1,10 @@
 """Competing algorithms on networks that hold one of them."""
 
 import pytest
+from symscope.alignment.compare import told_apart
 
 from symscope.algorithms import CtxDistr, Increment, UpDown, UpUp, make_algorithm
 from symscope.alignment import SearchOptions, compare
-from symscope.alignment.compare import told_apart
 from symscope.errors import InvalidArgumentError
 from symscope.networks import change_basis, magnitude_network, random_orthogonal, two_counts_network
 from symscope.seeds import generator

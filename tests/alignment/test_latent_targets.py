@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from symscope.alignment.latent_targets import StandardisedSpan, counterfactual_means
+
 from symscope.alignment.least_squares import InterventionStates
 from symscope.alignment.state_classes import NEVER_OCCURS
 from symscope.seeds import generator

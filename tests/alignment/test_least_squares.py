@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from symscope.alignment.divergence import NaturalStates, divergence
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment import GeneralLinear, Subspace, score
-from symscope.alignment.divergence import NaturalStates, divergence
 from symscope.alignment.least_squares import (
     RIDGE,
     InterventionStates,
@@ -19,7 +20,6 @@ from symscope.alignment.least_squares import (
 )
 from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, class_ids
 from symscope.errors import InvalidArgumentError, UnknownNameError
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED, change_basis, random_invertible, random_orthogonal
 from symscope.seeds import generator
 from symscope.tasks import multi_object

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
+from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
 from symscope.alignment import Subspace
 from symscope.alignment.naturalness import far_out_share, nearest_of_class, within_class_distance
 from symscope.alignment.state_classes import class_ids
 from symscope.errors import InvalidArgumentError
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import CONSTRUCTED, change_basis, random_invertible
 from symscope.seeds import generator
 from symscope.tasks import multi_object

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
+from symscope.alignment.batches import Pool, losses
+from symscope.alignment.program import Alignment, Program, full_precision
+from symscope.alignment.starts import Starts
+from symscope.interventions import draw_interventions, prepare
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from symscope.algorithms import UpDown
 from symscope.alignment import FUNCTIONS, Blocks, Learned, Question, SearchOptions
-from symscope.alignment.batches import Pool, losses
 from symscope.alignment.masks import Mask
-from symscope.alignment.program import Alignment, Program, full_precision
-from symscope.alignment.starts import Starts
 from symscope.errors import InvalidArgumentError, UnknownNameError
-from symscope.interventions import draw_interventions, prepare
 from symscope.networks import make_network
 from symscope.seeds import generator
 from symscope.tasks import multi_object

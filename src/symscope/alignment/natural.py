@@ -60,7 +60,7 @@ class NaturalStates:
         """Coordinates of these states, and the states in them."""
         if name not in self._coordinates:
             encode, decode, mean = coordinates_of(name, self._given)
-            encoded = NaturalStates((self._given - mean) @ encode.T)
+            encoded = self if name == "state" else NaturalStates((self._given - mean) @ encode.T)
             self._coordinates[name] = ((encode, decode, mean), encoded)
         return self._coordinates[name]
 
