@@ -111,7 +111,7 @@ class ClosedForms:
         return candidates[number]
 
     def start(self, form: str, k: int) -> LeastSquaresFit:
-        """The projector to start a search from: of the largest rank up to k, and the target that is better on validation.
+        """The projector to start a search from: the largest rank up to k, and the better target on validation.
 
         A start of lower rank filled up with other directions is worse: they are swapped at full strength.
         """

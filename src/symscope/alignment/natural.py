@@ -117,8 +117,9 @@ class Divergence:
 
     def __str__(self) -> str:
         return (
-            f"Mahalanobis {self.mahalanobis:.2f} (natural 1), nearest natural state at {self.nearest:.2f} of their spacing, earth mover's distance "
-            f"{self.earth_mover:.3f} (among natural states {self.earth_mover_natural:.3f})"
+            f"Mahalanobis {self.mahalanobis:.2f} (natural 1), nearest natural state at {self.nearest:.2f} of their "
+            f"spacing, earth mover's distance {self.earth_mover:.3f} (among natural states "
+            f"{self.earth_mover_natural:.3f})"
         )
 
 
