@@ -224,7 +224,7 @@ def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
 
 def calibration() -> pl.DataFrame:
     """A right and a wrong question to a constructed network, an untrained one, and one under a pull."""
-    asked = {
+    question = {
         "network": "magnitude",
         "change_of_basis": "orthogonal",
         "d": 16,
@@ -240,7 +240,9 @@ def calibration() -> pl.DataFrame:
     ]
     more = {"latent_weight": 0.0, "coordinates": "state", "n": 500, "off_span_share": 0.2}
     bounds = ({"low": row["iia"] - 0.01, "high": row["iia"] + 0.01} for row in rows)
-    return make_table("calibration", ({**asked, **more, **row, **ends} for row, ends in zip(rows, bounds, strict=True)))
+    return make_table(
+        "calibration", ({**question, **more, **row, **ends} for row, ends in zip(rows, bounds, strict=True))
+    )
 
 
 def _share(name, level, n=1000):
@@ -257,11 +259,11 @@ def development(seeds=(0, 1), sizes=(48,)) -> pl.DataFrame:
             for epoch in range(0, 201, 20):
                 learned = 1 / (1 + math.exp(-(epoch - 90 - 10 * seed + d / 4) / 16))
                 for variable, level in (("Count", 0.05 + 0.9 * learned**1.5), ("Phase", 0.4 + 0.59 * learned)):
-                    found = {"variable": variable, "site": "h", "function": "orthogonal", "k": d // 2}
+                    searched = {"variable": variable, "site": "h", "function": "orthogonal", "k": d // 2}
                     rows.append(
                         {
                             **where,
-                            **found,
+                            **searched,
                             "epoch": epoch,
                             "trial_accuracy": round(learned, 3),
                             "trials": 300,
@@ -296,14 +298,16 @@ def theory(seeds=(0, 1, 2)) -> pl.DataFrame:
                 ("oblique", "natural-span", 0.99, 0.0),
             ):
                 where = {"network": "magnitude", "change_of_basis": "invertible", "d": d, "spare": spare, "seed": seed}
-                asked = {
+                question = {
                     "algorithm": "up-down",
                     "variable": "count",
                     "function": function,
                     "coordinates": coordinates,
                     "k": 1,
                 }
-                rows.append(where | asked | _share("iia", round(level - 0.01 * seed, 3)) | {"off_span_share": off_span})
+                rows.append(
+                    where | question | _share("iia", round(level - 0.01 * seed, 3)) | {"off_span_share": off_span}
+                )
     return make_table("theory", rows)
 
 
@@ -312,11 +316,11 @@ def reach(layers=(1, 2), time=4) -> pl.DataFrame:
     for most in layers:
         places = [(layer, position) for layer in range(most + 1) for position in range(time)]
         for first in places:
-            for other in places:
-                reaches = first[0] < other[0] and first[1] <= other[1]
-                named = {"from_layer": first[0], "from_position": first[1], "layer": other[0], "position": other[1]}
-                found = {"reaches": reaches, "change": 0.3 * reaches, "updates": min(other)}
-                rows.append({"network": "transformer-rope", "layers": most, **named, **found})
+            for second in places:
+                reaches = first[0] < second[0] and first[1] <= second[1]
+                named = {"from_layer": first[0], "from_position": first[1], "layer": second[0], "position": second[1]}
+                searched = {"reaches": reaches, "change": 0.3 * reaches, "updates": min(second)}
+                rows.append({"network": "transformer-rope", "layers": most, **named, **searched})
     return make_table("reach", rows)
 
 

@@ -8,9 +8,9 @@ from symscope.statistics import wilson
 
 
 def test_rates_count_what_each_rule_gets_wrong(synthetic):
-    one = synthetic.calibration()
-    held = one.filter(pl.col("part") == "known", "held")
-    more = pl.concat([one, held.with_columns(variable=pl.lit("phase"), iia=0.7, low=0.65, high=0.75)])
+    rows = synthetic.calibration()
+    held = rows.filter(pl.col("part") == "known", "held")
+    more = pl.concat([rows, held.with_columns(variable=pl.lit("phase"), iia=0.7, low=0.65, high=0.75)])
     rates = error_rates(more)
     assert rates["function"].unique(maintain_order=True).to_list() == ["all", "orthogonal"]
     assert rates.height == 2 * len(RULES)

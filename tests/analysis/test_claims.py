@@ -45,9 +45,9 @@ def scores(seeds, good):
             continue
         large, same = at["d"] == 32, at["task"] == "same-object"
         high = 0.55 + 0.1 * large - 0.35 * same if good else 0.3 - 0.1 * large + 0.3 * same
-        asked = [("up-down", "count", high), ("up-down", "phase", high)]
-        asked += [("up-up", v, 0.1 if good else 0.95) for v in ("demo_count", "resp_count", "phase")]
-        for algorithm, variable, level in asked:
+        questions = [("up-down", "count", high), ("up-down", "phase", high)]
+        questions += [("up-up", v, 0.1 if good else 0.95) for v in ("demo_count", "resp_count", "phase")]
+        for algorithm, variable, level in questions:
             for function, more in (("orthogonal", 0.0), ("linear", 0.2 if good else -0.05)):
                 share = shares(level + more, at["seed"])
                 rows.append({**at, "algorithm": algorithm, "variable": variable, "site": "h", "function": function,
@@ -154,17 +154,17 @@ def test_each_claim_holds_where_the_tables_show_it_and_fails_where_they_do_not(c
 
 
 def test_effects_are_the_ones_that_went_into_the_tables(decided):
-    found = {name: row["value"] for name, row in decided[True].items()}
+    effects = {name: row["value"] for name, row in decided[True].items()}
     # LAF is chosen (better on validation), 0.2 above OAF. Up-Down: the mean of 0.75, 0.85, 0.4, 0.5; Up-Up: 0.3.
-    assert found["recurrent-prefer-up-down"] == pytest.approx(0.625 - 0.3)
-    assert found["not-in-same-object"] == pytest.approx(0.35)
-    assert found["bigger-align-better"] == pytest.approx(0.1)  # from 16 to 32 is one doubling
-    assert found["bigger-less-graded"] == pytest.approx(0.1)
-    assert found["larger-differences-worse"] == pytest.approx(0.15)  # the mean of both sizes, for ten
-    assert found["larger-quantities-worse"] == pytest.approx(0.1)
-    assert found["rises-with-accuracy"] == pytest.approx(0.8)
-    assert found["recurrent-follow-swaps"] == pytest.approx(0.88)
-    assert found["linear-reaches-further"] == pytest.approx(0.2)
+    assert effects["recurrent-prefer-up-down"] == pytest.approx(0.625 - 0.3)
+    assert effects["not-in-same-object"] == pytest.approx(0.35)
+    assert effects["bigger-align-better"] == pytest.approx(0.1)  # from 16 to 32 is one doubling
+    assert effects["bigger-less-graded"] == pytest.approx(0.1)
+    assert effects["larger-differences-worse"] == pytest.approx(0.15)  # the mean of both sizes, for ten
+    assert effects["larger-quantities-worse"] == pytest.approx(0.1)
+    assert effects["rises-with-accuracy"] == pytest.approx(0.8)
+    assert effects["recurrent-follow-swaps"] == pytest.approx(0.88)
+    assert effects["linear-reaches-further"] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ def verdict(scores, variable="Count"):
 
 def test_every_seed_weighs_the_same(synthetic):
     scores = synthetic.scores().with_columns(n=pl.when(pl.col("seed") == 0).then(30_000).otherwise(10_000))
-    found = (pl.col("variable") == "Count") & (pl.col("control") == "none")
-    first, second = scores.filter(found).sort("seed")["iia"]
-    row = pooled_scores(scores).filter(found).row(0, named=True)
+    alignment = (pl.col("variable") == "Count") & (pl.col("control") == "none")
+    first, second = scores.filter(alignment).sort("seed")["iia"]
+    row = pooled_scores(scores).filter(alignment).row(0, named=True)
     assert row["iia"] == pytest.approx((first + second) / 2)
     assert row["low"] < row["iia"] < row["high"]
     assert (row["seeds"], row["n"], row["seed_low"], row["seed_high"]) == (
@@ -43,8 +43,8 @@ def test_every_seed_weighs_the_same(synthetic):
 
 
 def test_the_interval_is_over_seeds_and_interventions(synthetic):
-    found = (pl.col("variable") == "Count") & (pl.col("control") == "none")
-    scores = synthetic.scores(seeds=(0, 1, 2)).filter(found)
+    alignment = (pl.col("variable") == "Count") & (pl.col("control") == "none")
+    scores = synthetic.scores(seeds=(0, 1, 2)).filter(alignment)
     spread = scores.with_columns(iia=pl.Series([0.70, 0.80, 0.99]))
     row = pooled_scores(spread).row(0, named=True)
     trials = [np.random.default_rng(0).permutation(np.arange(10_000) < hits) for hits in (7000, 8000, 9900)]
@@ -89,11 +89,11 @@ def test_the_answer_is_in_the_span_where_one_is_high_and_the_best_are_reported_w
 
 
 def natural(scores, off_span, dormant=0.0):
-    """The scores with how far their found alignments lie from natural states."""
-    found = pl.col("control") == "none"
+    """The scores with these shares for their alignments."""
+    alignment = pl.col("control") == "none"
     values = {"off_span_share": off_span, "dormant_share": dormant}
     return scores.with_columns(
-        pl.when(found).then(pl.lit(v, dtype=pl.Float64)).otherwise(pl.col(c)).alias(c) for c, v in values.items()
+        pl.when(alignment).then(pl.lit(v, dtype=pl.Float64)).otherwise(pl.col(c)).alias(c) for c, v in values.items()
     )
 
 
@@ -196,13 +196,13 @@ def test_the_sites_of_whole_state_swaps_go_from_the_embedding_upwards(synthetic)
 def test_claims_are_corrected_for_their_number_and_the_worst_seed_speaks(synthetic):
     scores = synthetic.scores()
     p = {("Count", 0): 0.001, ("Count", 1): 0.02, ("Phase", 0): 0.03, ("Phase", 1): 0.004}
-    found = (pl.col("control") == "none") & (pl.col("variable") != "all")
+    alignment = (pl.col("control") == "none") & (pl.col("variable") != "all")
     of = pl.concat_str("variable", pl.lit("/"), "seed").replace_strict(
         {f"{variable}/{seed}": value for (variable, seed), value in p.items()}, default=None, return_dtype=pl.Float64
     )
     scores = scores.with_columns(
-        selectivity_p=pl.when(found).then(of),
-        off_span_share=pl.when(found).then(pl.col("seed") * 0.25),
+        selectivity_p=pl.when(alignment).then(of),
+        off_span_share=pl.when(alignment).then(pl.col("seed") * 0.25),
         dormant_share=None,
     )
     rows = answers(scores)
@@ -220,9 +220,11 @@ def test_gradience_along_an_axis_counts_every_intervention_once(synthetic):
         for kind in ("pooled", "seed"):
             rows = along.filter((pl.col("axis") == axis) & (pl.col("kind") == kind))
             assert rows["n"].sum() == cells["n"].sum()
-    mine = cells.filter(variable="Count", seed=1).filter((pl.col("base_value") - pl.col("source_value")).abs() == 3)
-    told = along.filter(variable="Count", axis="difference", at=3, seed=1).row(0, named=True)
-    assert told["iia"] == pytest.approx((mine["iia"] * mine["n"]).sum() / mine["n"].sum())
+    cells_of_seed = cells.filter(variable="Count", seed=1).filter(
+        (pl.col("base_value") - pl.col("source_value")).abs() == 3
+    )
+    row = along.filter(variable="Count", axis="difference", at=3, seed=1).row(0, named=True)
+    assert row["iia"] == pytest.approx((cells_of_seed["iia"] * cells_of_seed["n"]).sum() / cells_of_seed["n"].sum())
     pooled = along.filter(variable="Count", axis="difference", at=3, kind="pooled").row(0, named=True)
     of_seeds = along.filter(variable="Count", axis="difference", at=3, kind="seed")["iia"]
     assert pooled["iia"] == pytest.approx(of_seeds.mean())

@@ -219,8 +219,8 @@ def test_captions_name_the_length_of_the_searches(synthetic):
 
 
 def test_controls_have_one_order(synthetic):
-    found = synthetic.scores().filter(control="none", variable="Count", seed=0)
-    scores = pl.concat([found.with_columns(control=pl.lit(name)) for name in reversed(CONTROLS)])
+    alignment = synthetic.scores().filter(control="none", variable="Count", seed=0)
+    scores = pl.concat([alignment.with_columns(control=pl.lit(name)) for name in reversed(CONTROLS)])
     (order,) = {
         tuple(node["sort"]) for node in walk(chart_spec(iia_bars(scores))) if isinstance(node.get("sort"), list)
     }

@@ -188,9 +188,9 @@ def test_one_network_of_several_is_shown_alone(reader):
 
 def test_a_pointer_is_told_the_value_and_its_interval(reader):
     reader.value("""touch(figure("iia_bars").querySelector(".mark-rect.role-mark path"), "pointermove", "mousemove")""")
-    told = reader.value("""document.querySelector("#vg-tooltip-element").innerText""")
-    assert "IIA" in told
-    assert "95% from" in told
+    tooltip = reader.value("""document.querySelector("#vg-tooltip-element").innerText""")
+    assert "IIA" in tooltip
+    assert "95% from" in tooltip
 
 
 def test_everything_can_be_reached_by_keyboard_and_has_a_name(reader):

@@ -1,7 +1,7 @@
 """Alignment search in one call: where in a network are the variables of an algorithm, and do swaps work?"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 from symscope.algorithms import Algorithm
 from symscope.alignment._evaluate import evaluate
@@ -18,7 +18,7 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
     network: Network,
     algorithm: Algorithm,
     variables: str | Sequence[str],
-    k: int | Sequence[int],
+    k: SupportsIndex | Sequence[SupportsIndex],
     *,
     function: AlignmentFunction | Sequence[AlignmentFunction] | None = None,
     n_train: int = 10_000,

@@ -8,7 +8,7 @@ share of interventions on which they lead to different continuations.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, SupportsIndex
 
 from symscope.algorithms import Algorithm
 from symscope.alignment._align import align
@@ -97,7 +97,12 @@ class Comparison:
 
 
 def compare(
-    network: Network, algorithms: Sequence[Algorithm], k: int | Sequence[int], *, seed: int = 0, **options: Any
+    network: Network,
+    algorithms: Sequence[Algorithm],
+    k: SupportsIndex | Sequence[SupportsIndex],
+    *,
+    seed: int = 0,
+    **options: Any,
 ) -> Comparison:
     """Searches all variables of several algorithms in one network, with the same budget for each.
 

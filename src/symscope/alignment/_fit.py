@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -74,7 +75,7 @@ class FittedAlignments:
 def fit(  # noqa: PLR0913  (all but three have a default)
     network: Network,
     data: CounterfactualData,
-    k: int | Sequence[int],
+    k: SupportsIndex | Sequence[SupportsIndex],
     *,
     function: AlignmentFunction | None = None,
     site: str | None = None,
@@ -112,7 +113,8 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     network = require_network(network, data.vocabulary)
     function, options = function or Orthogonal(), options or SearchOptions()
     site = network.default_site if site is None else site
-    sizes = [integer(size, "k", 1) for size in (k if isinstance(k, Iterable) else [k])]
+    several = k if isinstance(k, Iterable) and getattr(k, "ndim", 1) > 0 else [k]  # a tensor of one number is no list
+    sizes = [integer(size, "k", 1) for size in several]
     _check(network, data, site, sizes, function)
     accuracy = uncut_accuracy(network, data, site)
     run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)

@@ -89,10 +89,10 @@ def _questions(scores: pl.DataFrame) -> list[list[dict[str, Any]]]:
     alignments = scores.filter(pl.col("variable") != ALL_VARIABLES)
     null = alignments.filter(pl.col("control").is_in(NULL_CONTROLS)).group_by(ALIGNMENT)
     null_high = null.agg(null_high=pl.col("high").max())
-    found = alignments.filter(pl.col("control") == "none")
-    found = found.join(null_high, on=ALIGNMENT, how="left", maintain_order="left")
+    scored = alignments.filter(pl.col("control") == "none")
+    scored = scored.join(null_high, on=ALIGNMENT, how="left", maintain_order="left")
     questions: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for key, seeds in found.group_by(ALIGNMENT, maintain_order=True):
+    for key, seeds in scored.group_by(ALIGNMENT, maintain_order=True):
         named = dict(zip(ALIGNMENT, key, strict=True))
         questions.setdefault(key[: len(GROUP)], []).append({**named, "seeds": seeds.to_dicts()})
     return list(questions.values())
@@ -125,7 +125,7 @@ def _answer_schema(scores: pl.DataFrame) -> dict[str, Any]:
 
 
 def _answer(alignments: list[dict[str, Any]]) -> dict[str, Any]:
-    """What `answers` reports of one question, apart from the columns of `pooled_margin`."""
+    """What `answers` reports of one question, without the columns of `pooled_margin`."""
     candidates = _candidates(alignments)
     chosen, best = alignments[choose(candidates)], best_by_naturalness(candidates)
     measurements, seeds = _measurements(chosen), chosen["seeds"]

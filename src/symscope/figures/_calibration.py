@@ -11,7 +11,7 @@ from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, theme
 
 PARTS = {
     "known": "Is the variable held by the network?",
-    "null": "Untrained GRUs, which hold no variable (k = d/2)",
+    "null": "Untrained GRUs (k = d/2)",
     "curve": "Rising weight of the latent loss",
 }
 _HEIGHT = 220
@@ -61,7 +61,10 @@ def _known(frame: pl.DataFrame, width: int) -> ChartType:
     placed = frame.with_columns(band=pl.concat_str("function", pl.lit(" "), "question"))
     base = alt.Chart(inline_data(placed.select(columns)))
     x = alt.X(
-        "iia:Q", title="IIA (share of interventions)", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(values=SHARES)
+        "iia:Q",
+        title="IIA (share of interventions)",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(values=SHARES, format=".2~f"),
     )
     y = alt.Y("answer:N", title=None, sort=["held", "not held"])
     offset = alt.YOffset("band:N")

@@ -1,4 +1,4 @@
-"""Development: IIA along training, beside trial accuracy."""
+"""Development: IIA and trial accuracy over training."""
 
 from __future__ import annotations
 

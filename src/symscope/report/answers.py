@@ -80,16 +80,16 @@ def questions(scores: pl.DataFrame, trials: pl.DataFrame | None) -> list[Questio
 
 @dataclass(frozen=True)
 class Overview:
-    """The answers to many questions: a row a network, a column a variable; `None` where a question was not asked."""
+    """The answers to many questions: a row a network, a column a variable; `None` where there is no such question."""
 
     summary: str
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, tuple[Answer | None, ...]], ...]
 
 
-def overview(asked: Sequence[Question]) -> Overview:
+def overview(several: Sequence[Question]) -> Overview:
     """The answers to several questions as one table."""
-    given = {(*question.subject, answer.variable): answer for question in asked for answer in question.answers}
+    given = {(*question.subject, answer.variable): answer for question in several for answer in question.answers}
     columns = tuple(dict.fromkeys(key[3:] for key in given))
     networks = tuple(dict.fromkeys(key[:3] for key in given))
     counts = Counter(answer.verdict for answer in given.values())

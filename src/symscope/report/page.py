@@ -76,17 +76,17 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, Drawable], images: Ma
     )
     scores = inputs.tables.get("scores", make_table("scores", []))
     trials = inputs.tables.get("trial_accuracy")
-    asked = questions(scores, trials) if len(scores) else []
+    all_questions = questions(scores, trials) if len(scores) else []
     learned = learning_of(trials, inputs.tables.get("training"))
     claims = inputs.tables.get("claims")
     return templates.get_template("report.html").render(
         title=inputs.title,
-        questions=asked,
-        overview=overview(asked) if len(asked) > MOST_OPEN else None,
+        questions=all_questions,
+        overview=overview(all_questions) if len(all_questions) > MOST_OPEN else None,
         learned=learned,
         # The first answer where no variable was searched; otherwise part of the section on trial accuracy.
-        learned_first=not asked and "calibration" not in inputs.tables,
-        learned_in_section=bool(asked) and len(learned.table.rows) > 1,
+        learned_first=not all_questions and "calibration" not in inputs.tables,
+        learned_in_section=bool(all_questions) and len(learned.table.rows) > 1,
         claims=None if claims is None else page_claims(claims),
         explanations=explanations(inputs.tables),
         notes=inputs.notes,
