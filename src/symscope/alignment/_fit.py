@@ -15,7 +15,7 @@ from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
 from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl, Subject
-from symscope.alignment.functions import Alignment, AlignmentFunction, Orthogonal, check_coordinates
+from symscope.alignment.functions import Alignment, AlignmentFunction, Oblique, check_coordinates
 from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
 from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError, NonFiniteError
@@ -96,7 +96,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         network: the trained network; its weights are not changed.
         data: the interventions.
         k: dimensions given to a variable; each of several is searched.
-        function: the alignment function; default: `Orthogonal()`.
+        function: the alignment function; default: `Oblique(coordinates="natural-span")`.
         site: where in the network; default: its `default_site`.
         joint: search all variables in one map, each in its own block of k dimensions; default: each in its own map.
         mask: learn the size of each subspace, of at most k dimensions; default: exactly k.
@@ -111,7 +111,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         NonFiniteError: a loss or state is not finite; its `best` holds the best alignments up to there.
     """
     network = require_network(network, data.vocabulary)
-    function, options = function or Orthogonal(), options or SearchOptions()
+    function, options = function or Oblique(coordinates="natural-span"), options or SearchOptions()
     site = network.default_site if site is None else site
     several = k if isinstance(k, Iterable) and getattr(k, "ndim", 1) > 0 else [k]  # a tensor of one number is no list
     sizes = [integer(size, "k", 1) for size in several]
