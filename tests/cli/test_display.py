@@ -105,7 +105,7 @@ def test_a_narrow_terminal_shows_the_names_of_jobs_completely() -> None:
     plan = Plan([Job(name, "module:align", {"name": name}) for name in names], result_version="1")
     console = Console(file=io.StringIO(), force_terminal=True, width=60, highlight=False)
     display = Display(console, plan)
-    figures = {"worst IIA": 0.123, "best IIA": 0.987, "loss": 0.5}
+    figures = {"lowest IIA": 0.123, "highest IIA": 0.987, "loss": 0.5}
     for name in names:
         display.show(Event("started", name, total=3))
         display.show(Event("progress", name, Progress(100, 2000, "search: shuffled labels", figures), total=3))

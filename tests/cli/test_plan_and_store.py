@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from symscope.cli import app
 from symscope.runner import existing_store
-from symscope.studies import preset_names, query
+from symscope.studies import query
 
 SMALL = """\
 name: small
@@ -64,13 +64,6 @@ def test_a_plan_without_results_lists_all_jobs(declaration) -> None:
     ]
     assert "3 of 3 jobs to do. No job of these kinds has finished" in output
     assert "Memory, roughly: up to 0.4 GB for each job" in output
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_every_preset_has_a_plan(name) -> None:
-    code, output, _ = symscope("study", "plan", name, "--workers", 2)
-    assert code == 0
-    assert "jobs to do" in output
 
 
 @pytest.mark.slow

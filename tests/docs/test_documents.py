@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from symscope.studies import read_study
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
@@ -84,6 +86,16 @@ def test_the_readme_shows_the_output_of_its_example() -> None:
     ((_, shown, _),) = blocks(TEXTS["README.md"])
     assert shown is not None
     assert "IIA" in shown
+
+
+STUDIES = [
+    (page, block) for page, text in TEXTS.items() for block in re.findall(r"```yaml\n(name: .*?)```", text, re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("page", "block"), STUDIES, ids=[page for page, _ in STUDIES])
+def test_declarations_of_studies_are_valid(page: str, block: str) -> None:
+    read_study(block, page)
 
 
 def test_shapes_in_comments_of_the_networks_page_are_the_printed_shapes() -> None:

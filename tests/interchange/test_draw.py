@@ -139,5 +139,5 @@ def test_protocols_that_are_not_possible_are_refused() -> None:
         draw_interventions(total, ["total"], 10, generator(0), AT_TRIGGER)
     with pytest.raises(InvalidArgumentError, match="at least one variable, got none"):
         counterfactuals(ALGORITHM, [])
-    with pytest.raises(InvalidArgumentError, match="count of 0"):
+    with pytest.raises(InvalidArgumentError, match="n_train must be at least 1, got 0"):
         counterfactuals(ALGORITHM, "count", n_train=0)

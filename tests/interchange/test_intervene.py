@@ -107,6 +107,31 @@ def test_losses_and_gradients_by_blocks_agree_with_one_pass(network, drawn, rows
         torch.testing.assert_close(by_blocks, in_one_pass, atol=1e-5, rtol=1e-4)
 
 
+def test_interventions_run_in_evaluation_mode(network, drawn) -> None:
+    noisy = RecurrentNetwork(network.cell, DroppedOut(network.output)).train()
+    outcomes = []
+    for some_network in (network.eval(), noisy):
+        cached = cache_states(some_network, drawn, "h")
+        states = cached.source_states[0].clone().requires_grad_()
+        losses = counterfactual_losses(some_network, cached, states)
+        matches = matches_counterfactual(some_network, cached, states.detach())
+        outcomes.append((losses.detach(), *torch.autograd.grad(losses.sum(), states), matches))
+    assert all(map(torch.equal, *outcomes))
+    assert noisy.training
+    assert noisy.output.dropout.training
+
+
+class DroppedOut(nn.Module):
+    """An output layer behind torch's dropout."""
+
+    def __init__(self, readout: nn.Module) -> None:
+        super().__init__()
+        self.readout, self.dropout = readout, nn.Dropout(0.5)
+
+    def forward(self, features, dropout=None):
+        return self.readout(self.dropout(features))
+
+
 def test_the_blocks_of_cached_states_change_nothing(network, drawn, monkeypatch) -> None:
     whole = cache_states(network, drawn, "h")
     monkeypatch.setattr("symscope.interchange.cache.ROWS_AT_ONCE", 13)

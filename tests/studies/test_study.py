@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from symscope.analysis import CONTROLS
+from symscope.runner import Progress
+from symscope.studies.align import show_progress
 
 SMALL = """
 name: small
@@ -140,3 +142,15 @@ def test_help_and_list_teach() -> None:
     assert "quick" in listed
     assert "tmlr-gru" in listed
     assert symscope("study", "show", "quick").stdout.startswith("# Minutes on a laptop")
+
+
+def test_the_progress_of_a_control_has_no_lowest_iia() -> None:
+    """An IIA of a control near 0 is right, and must not look like a failed search."""
+    reports: list[Progress] = []
+    show = show_progress(reports.append, 2000)
+    show("alignment", 100, [0.5, 0.9])
+    show("alignment", 100, [0.5])
+    show("untrained", 100, [0.0, 0.01])
+    assert [report.text for report in reports] == ["search", "search", "control: untrained"]
+    fields = [{"lowest IIA": 0.5, "highest IIA": 0.9}, {"IIA": 0.5}, {"control IIA": 0.01}]
+    assert [report.fields for report in reports] == fields

@@ -72,6 +72,7 @@ class FittedAlignments:
         return f"FittedAlignments({self.function} at {self.site}: {names}; controls: {controls or 'none'})"
 
 
+@torch.inference_mode(False)
 def fit(  # noqa: PLR0913  (all but three have a default)
     network: Network,
     data: CounterfactualData,
@@ -149,6 +150,11 @@ def _check(
 ) -> None:
     network.check_site(site)
     check_coordinates(function.coordinates)
+    if any(parameter.is_inference() for parameter in network.parameters()):
+        raise InvalidArgumentError(
+            "the network was made in torch.inference_mode(), so no gradient passes through it; make it outside, or use "
+            "torch.no_grad() instead"
+        )
     if not data.variables or not sizes:
         raise InvalidArgumentError("nothing to search: name at least one variable and one k")
 

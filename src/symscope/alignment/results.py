@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, SupportsIndex, final
 
 from symscope.alignment._files import save_results
 from symscope.alignment._text import result_card
@@ -31,7 +31,7 @@ class Results(Mapping[str, AlignmentResult]):
             raise InvalidArgumentError("there are no results")
         self.all = tuple(results)
 
-    def __getitem__(self, key: str | tuple[str, int]) -> AlignmentResult:
+    def __getitem__(self, key: str | tuple[str, SupportsIndex]) -> AlignmentResult:
         """The result of a variable that answers the question (see `best`), or the one of a variable and k.
 
         Raises:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import SupportsIndex
 
 import torch
 
 from symscope.algorithms import Algorithm, Category, Integer
+from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError
 from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs
 from symscope.interchange.draw import (
@@ -23,14 +25,15 @@ UNCUT_SEQUENCES = 300
 """Sequences without any intervention, for the accuracy of the network itself."""
 
 
+@torch.inference_mode(False)  # a fit cannot differentiate through tensors that are made in inference mode
 def counterfactuals(
     algorithm: Algorithm,
     variables: str | Sequence[str],
     *,
-    n_train: int = 2_000,
-    n_validation: int = 1_000,
-    n_test: int = 1_000,
-    seed: int = 0,
+    n_train: SupportsIndex = 2_000,
+    n_validation: SupportsIndex = 1_000,
+    n_test: SupportsIndex = 1_000,
+    seed: SupportsIndex = 0,
     protocol: InterventionProtocol = PAPER_PROTOCOL,
 ) -> CounterfactualData:
     """Draws interventions on each of some variables of an algorithm.
@@ -51,7 +54,12 @@ def counterfactuals(
     names = algorithm.check_variables([variables] if isinstance(variables, str) else variables)
     if not names:
         raise InvalidArgumentError("name at least one variable, got none")
-    counts = {"train": n_train, "validation": n_validation, "test": n_test}
+    seed, n_test = integer(seed, "seed"), integer(n_test, "n_test", 1)
+    counts = {
+        "train": integer(n_train, "n_train", 1),
+        "validation": integer(n_validation, "n_validation", 1),
+        "test": n_test,
+    }
 
     def draw(name: str, split: str) -> Interventions:
         draws = generator(seed, "interventions", algorithm.name, name, split)

@@ -53,7 +53,7 @@ def align_stage(
     network, algorithm = subject.trained_network(needs), build_algorithm(job.request.algorithm, subject.task)
     data = draw_data(algorithm, job.request.variables, job.interventions, subject.seed)
     try:
-        fitted = fit_request(network, data, job, _controls(job, subject), report)
+        fitted = fit_request(network, data, job.request.k, job, _controls(job, subject), report)
     except NonFiniteError as error:
         best = {
             f"{variable}.{alignment.k}": alignment
@@ -93,16 +93,17 @@ def draw_data(
 def fit_request(
     network: Network,
     data: CounterfactualData,
+    k: Sequence[int],
     job: AlignArguments,
     controls: Sequence[Control],
     report: Callable[[Progress], None],
 ) -> FittedAlignments:
-    """The alignments of a declared search, with all its variables and subspace sizes in one batch."""
+    """The alignments of a declared search of all variables of the data, in one batch."""
     request, options = job.request, job.search.options()
     return fit(
         network,
         data,
-        request.k,
+        k,
         function=request.function.make(),
         site=request.site,
         joint=request.joint,
@@ -114,20 +115,28 @@ def fit_request(
 
 
 def show_progress(report: Callable[[Progress], None], steps: int) -> Callable[[str, int, list[float]], None]:
-    """The callback of a search that reports its progress."""
+    """The callback of a search that reports its progress: the range of validation IIAs, or the highest of a control."""
 
     def show(name: str, step: int, best: list[float]) -> None:
-        report(Progress(step, steps, f"search: {name}", {"worst IIA": min(best), "best IIA": max(best)}))
+        if name != "alignment":
+            report(Progress(step, steps, f"control: {name}", {"control IIA": max(best)}))
+        elif len(best) == 1:
+            report(Progress(step, steps, "search", {"IIA": best[0]}))
+        else:
+            report(Progress(step, steps, "search", {"lowest IIA": min(best), "highest IIA": max(best)}))
 
     return show
 
 
 def _controls(job: AlignArguments, subject: Subject) -> list[Control]:
-    """The declared controls; two untrained networks where untrained networks can be built."""
-    names = job.request.controls
-    controls = [make_control(name) for name in names if name != Untrained.name]
-    fresh = subject.untrained_networks() if Untrained.name in names else []
-    return [*controls, Untrained(fresh)] if fresh else controls
+    """The declared controls; two untrained networks, where untrained networks can be built."""
+    controls: list[Control] = []
+    for name in job.request.controls:
+        if name != Untrained.name:
+            controls.append(make_control(name))
+        elif fresh := subject.untrained_networks():
+            controls.append(Untrained(fresh))
+    return controls
 
 
 def _score_rows(results: Results, restarts: int) -> Iterator[Row]:

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from symscope.alignment import CONTROLS
 from symscope.errors import InvalidArgumentError
 from symscope.studies.choices import FunctionChoice, NetworkChoice, TaskChoice
 from symscope.studies.options import (
@@ -31,6 +30,15 @@ from symscope.studies.options import (
 StateSize = Annotated[int, Field(ge=3, le=4096)]
 ConstructedNetwork = Literal["magnitude", "two-counts", "angle"]
 Coordinates = Literal["state", "natural-span"]
+DEFAULT_CONTROLS = (
+    "shuffled_labels",
+    "untrained",
+    "random_subspace",
+    "principal_components",
+    "neurons",
+    "whole_state",
+)
+"""All controls of symscope. Of null controls with equal scores, the first is reported as the nearest control."""
 ChangeOfBasis = Literal["none", "orthogonal", "invertible"]
 
 
@@ -69,7 +77,7 @@ class AlignmentGrid(Section):
     joint: bool = Field(default=False, description="search all variables in one map; default: each in its own map")
     mask: MaskSection | None = Field(default=None, description="learn the size of each subspace, of at most k")
     controls: Values[str] = Field(
-        default=tuple(CONTROLS), description="controls of symscope, or import paths of classes, package.module:Class"
+        default=DEFAULT_CONTROLS, description="controls of symscope, or import paths of classes, package.module:Class"
     )
 
     @model_validator(mode="after")

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from symscope.alignment import TestSet
+from symscope.alignment import FittedAlignments, TestSet
 from symscope.alignment.rows import figures
 from symscope.analysis.tables import read_parquet
+from symscope.interchange import CounterfactualData
 from symscope.networks import Network
 from symscope.runner import Progress
 from symscope.seeds import generator
@@ -58,12 +59,24 @@ def _rows(
     checkpoint = {"epoch": epoch, "trial_accuracy": correct / trials, "trials": trials}
     request, algorithm = job.request, build_algorithm(job.request.algorithm, subject.task)
     data = draw_data(algorithm, request.variables, job.interventions, subject.seed)
-    fitted = fit_request(network, data, job, (), report)
     where = {"algorithm": algorithm.name, "site": request.site, "function": request.function.label}
-    for variable in request.variables:
-        test = TestSet(network, data, variable, request.site)
-        for k in request.k:
-            score = test.score(f"alignment, k = {k}", fitted.alignments[variable, k])
+    tests = {variable: TestSet(network, data, variable, request.site) for variable in request.variables}
+    for fitted in _fits(network, data, job, report):
+        for (variable, k), alignments in fitted.alignments.items():
+            score = tests[variable].score(f"alignment, k = {k}", alignments)
             steps = fitted.searches[variable, k].total_steps
             search = {"variable": variable, "k": k, "restarts": job.search.restarts, "total_steps": steps}
             yield {**subject.columns, **checkpoint, **where, **search, **figures(score)}
+
+
+def _fits(
+    network: Network, data: CounterfactualData, job: DevelopArguments, report: Callable[[Progress], None]
+) -> Iterator[FittedAlignments]:
+    """The alignments of one variable and size after the other; of all variables of a joint map together.
+
+    A batch of fewer fits sums in a different order, so searches that are made one by one do not depend on what else a
+    study declares.
+    """
+    for variables in [data] if job.request.joint else [data[name] for name in job.request.variables]:
+        for k in job.request.k:
+            yield fit_request(network, variables, [k], job, (), report)

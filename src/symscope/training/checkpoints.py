@@ -180,8 +180,8 @@ def _rebuild(path: FilePath, facts: Mapping[str, Any], tensors: Mapping[str, Ten
 
 
 def _memory(name: str, tensor: Tensor) -> Hashable:
-    """A key that is equal for tensors with the same memory and layout; an empty tensor is equal to none."""
-    if tensor.numel() == 0:
+    """A key that is equal for tensors with the same memory and layout; a tensor without memory is equal to none."""
+    if tensor.numel() == 0 or tensor.is_meta:
         return name
     start = tensor.untyped_storage().data_ptr()
     return tensor.device, start, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype

@@ -25,10 +25,10 @@ DEFAULT_CONTROLS: tuple[Control, ...] = (
 CONTROLS: Mapping[str, type[Control]] = {
     kind.name: kind
     for kind in (
+        ShuffledLabels,
         Untrained,
         RandomSubspace,
         PrincipalComponents,
-        ShuffledLabels,
         SingleNeurons,
         WholeState,
         LeastSquares,

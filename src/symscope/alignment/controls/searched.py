@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from torch import nn
+
 from symscope.alignment.controls.base import SearchedControl, Subject
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import CounterfactualData
-from symscope.networks import Network
+from symscope.networks import Network, require_network
 
 
 @final
@@ -36,8 +38,9 @@ class Untrained(SearchedControl):
 
     name = "untrained"
 
-    def __init__(self, networks: Network | Sequence[Network]) -> None:
-        self.networks = (networks,) if isinstance(networks, Network) else tuple(networks)
+    def __init__(self, networks: nn.Module | Sequence[nn.Module]) -> None:
+        several = networks if isinstance(networks, Sequence) else [networks]
+        self.networks = tuple(require_network(network) for network in several)
 
     def subjects(self, network: Network, data: CounterfactualData) -> Mapping[str, Subject]:
         for fresh in self.networks:
