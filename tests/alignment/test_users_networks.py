@@ -174,7 +174,7 @@ def test_gradients_may_be_switched_off_around_align(context):
     with context():
         assert_same(expected, brief(network))
         if context is torch.inference_mode:
-            with pytest.raises(InvalidArgumentError, match="the network was made in torch.inference_mode"):
+            with pytest.raises(InvalidArgumentError, match=r"the network was made in torch\.inference_mode"):
                 brief(hidden().network)
 
 
