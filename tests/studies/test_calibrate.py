@@ -69,8 +69,8 @@ def test_a_calibration_is_a_study_that_continues_and_reports(tmp_path):
     assert "held: 3 questions" in spec["description"]
     page = write_report(inputs, tmp_path).page.read_text("utf-8")
     assert "false positive" in page
-    assert "Untrained networks, which hold nothing, reach at most" in page
-    assert "What learned what?" not in page
+    assert "Highest IIA of untrained networks" in page
+    assert "Which networks learned their tasks?" not in page
 
 
 def test_the_preset_is_the_whole_grid():
@@ -85,11 +85,11 @@ def test_faults_of_a_calibration_are_reported():
     assert "calibration.networks[0]: input should be 'magnitude', 'two-counts' or 'angle'" in str(error.value)
     with pytest.raises(ConfigurationError) as error:
         check_study({**wrong, "calibration": {**wrong["calibration"], "networks": ["magnitude"]}}, "a test")
-    for told in (
+    for message in (
         "unknown alignment function 'orthogonl': did you mean 'orthogonal'",
         "calibration.k: a variable takes 1 to d = 8 dimensions",
         "calibration.curve_k: a variable takes 1 to d = 16 dimensions",
     ):
-        assert told in str(error.value)
+        assert message in str(error.value)
     with pytest.raises(ConfigurationError, match="nothing to do: name at least one task and one network, or add"):
         check_study({"name": "empty", "title": "?", "seeds": [0]}, "a test")

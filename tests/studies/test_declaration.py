@@ -1,4 +1,4 @@
-"""Declarations: the presets are right, and all faults of a wrong one are told together."""
+"""Declarations: presets are valid, and all faults of a declaration are reported together."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from symscope.studies.declaration import subspace_size
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_presets_are_right_and_planned(name: str) -> None:
+def test_presets_are_valid_and_have_a_plan(name: str) -> None:
     study = preset(name)
     assert study.name == name
     plan = plan_study(study)
@@ -32,7 +32,7 @@ def test_quick_and_tmlr_have_the_sizes_that_they_claim() -> None:
     assert (min(tmlr.alignments[0].k), max(tmlr.alignments[0].k)) == (1, 64)
 
 
-def test_all_faults_are_told_together() -> None:
+def test_all_faults_are_reported_together() -> None:
     text = preset_text("quick")
     for right, wrong in (
         ("name: multi-object", "name: multi-objects"),
@@ -45,15 +45,15 @@ def test_all_faults_are_told_together() -> None:
         text = text.replace(right, wrong)
     with pytest.raises(ConfigurationError) as caught:
         read_study(text.replace("multi-objects", "multi-object"), "mine.yaml")
-    told = str(caught.value)
+    message = str(caught.value)
     for part in ("did you mean 'gru'", "did you mean 'count'", "k = 0", "k = 99", "'half'", "seeds: each once"):
-        assert part in told
+        assert part in message
     with pytest.raises(ConfigurationError, match="unknown task 'multi-objects': did you mean 'multi-object'"):
         read_study(text, "mine.yaml")
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "told"),
+    ("right", "wrong", "message"),
     [
         ("seeds:", "seed:", "line 9, seed: unknown key: did you mean 'seeds'?"),
         ("epochs: 600", "epochs: -1", "input should be greater than or equal to 1"),
@@ -82,10 +82,10 @@ def test_all_faults_are_told_together() -> None:
         ("name: quick", "name: quick\ndevice: abacus", "'abacus' cannot be used here"),
     ],
 )
-def test_single_faults(right: str, wrong: str, told: str) -> None:
+def test_single_faults(right: str, wrong: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_study(preset_text("quick").replace(right, wrong, 1), "mine.yaml")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_subspace_sizes() -> None:
@@ -100,7 +100,7 @@ def test_unknown_preset_names_the_nearest() -> None:
         preset("quik")
 
 
-def test_a_declaration_is_written_out_the_same_however_it_is_declared() -> None:
+def test_equal_declarations_have_equal_texts() -> None:
     quick = preset("quick")
     written = declared_text(quick)
     assert read_study(written, "copy") == quick
@@ -114,7 +114,7 @@ def faults(text: str) -> list[str]:
     return caught.value.faults
 
 
-def test_every_fault_has_its_line_and_all_kinds_are_told_together() -> None:
+def test_every_fault_has_its_line_and_all_kinds_are_reported_together() -> None:
     text = """\
 name: Mine
 title: Wrong in many ways
@@ -136,7 +136,7 @@ alignments:
     variables: [count, fase]
     k: [99]
 """
-    told = faults(text)
+    message = faults(text)
     begun = [
         "line 1, name: string should match",
         "line 5, tasks[1]: unknown task 'single-objects': did you mean 'single-object'",
@@ -146,11 +146,11 @@ alignments:
         "line 15, training.learning_rates: unknown key: did you mean 'learning_rate'?",
         "line 18, alignments[0].variables: unknown variable of up-down 'fase'",
     ]
-    for fault, expected in zip(told, begun, strict=True):
+    for fault, expected in zip(message, begun, strict=True):
         assert fault.startswith(expected)
 
 
-def test_a_key_that_is_there_twice_is_a_fault_and_not_the_last_one() -> None:
+def test_a_repeated_key_is_a_fault() -> None:
     text = preset_text("quick") + "seeds: [7]\n"
     (fault,) = faults(text)
     assert "seeds: 'seeds' is given twice, first on line" in fault
@@ -158,7 +158,7 @@ def test_a_key_that_is_there_twice_is_a_fault_and_not_the_last_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("name: x\ntasks: &a [*a]\n", "line 2, tasks[0]: this contains itself"),
         ("name: x\ntitle: &a {b: *a}\n", "line 2, title.b: this contains itself"),
@@ -172,8 +172,8 @@ def test_a_key_that_is_there_twice_is_a_fault_and_not_the_last_one() -> None:
         ("", "is empty"),
     ],
 )
-def test_texts_that_are_no_declaration(text: str, told: str) -> None:
-    assert any(told in fault for fault in faults(text)), faults(text)
+def test_texts_that_are_not_a_declaration(text: str, message: str) -> None:
+    assert any(message in fault for fault in faults(text)), faults(text)
 
 
 def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
@@ -202,9 +202,9 @@ alignments:
         "modulo-transformer-rope-d8-seed0/up-down-modulo-layer1-orthogonal",
     ]
     wrong = text.replace("tasks: [modulo]", "tasks: [modula]").replace("layer2", "layer9")
-    told = faults(wrong)
-    assert any("line 7, alignments[0].sites: unknown site 'layer9'" in fault for fault in told)
-    assert any("line 8, alignments[1].tasks: 'modula' is not a task of this study" in fault for fault in told)
+    message = faults(wrong)
+    assert any("line 7, alignments[0].sites: unknown site 'layer9'" in fault for fault in message)
+    assert any("line 8, alignments[1].tasks: 'modula' is not a task of this study" in fault for fault in message)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_the_papers_presets_have_its_values(name: str, networks: int, size: int,
     assert len(study.seeds) == (5 if name == "tmlr" else 6)
     assert all(task.held_out == (4, 9, 14, 17) and task.quantities == (1, 20) for task in study.tasks)
     searched = {job.needs[0] for job in plan if job.name.startswith("align/")}
-    assert len(searched) == networks  # every network is asked for some variable
+    assert len(searched) == networks  # every network is searched
 
 
 def test_a_job_searches_all_variables_and_sizes_with_one_function() -> None:

@@ -1,4 +1,4 @@
-"""What is looked at without a search: states against another library's components, attention where it is known."""
+"""Measurements without a search: principal components against scikit-learn, attention of a constructed network."""
 
 import numpy as np
 import polars as pl
@@ -18,10 +18,10 @@ WHERE = {"task": "x", "network": "averaging", "d": 16, "seed": 0, "quantity": 5}
 def test_coordinates_are_those_of_scikit_learn_but_for_signs():
     states = torch.randn(200, 6, generator=generator(0)) @ torch.randn(6, 6, generator=generator(1))
     ours, variance = principal_coordinates(states, 3)
-    theirs = PCA(3).fit(states.double().numpy())
-    expected = theirs.transform(states.double().numpy())
+    reference = PCA(3).fit(states.double().numpy())
+    expected = reference.transform(states.double().numpy())
     assert np.allclose(np.abs(ours.numpy()), np.abs(expected), atol=1e-8)
-    assert np.isclose(variance, theirs.explained_variance_ratio_.sum())
+    assert np.isclose(variance, reference.explained_variance_ratio_.sum())
 
 
 def test_the_averaging_transformer_attends_evenly_wherever_the_trigger_is():
@@ -42,7 +42,7 @@ def test_the_averaging_transformer_attends_evenly_wherever_the_trigger_is():
     assert first["n"] == int((trigger == trigger.max()).sum())
 
 
-def test_what_is_asked_for_is_looked_at_where_a_network_has_it():
+def test_declared_measurements_are_made_where_a_network_has_them():
     text = (
         "{name: x, title: What, tasks: [{name: multi-object}, {name: modulo}, {name: arithmetic}], seeds: [0], "
         "networks: [{kind: gru, sizes: [8]}, {kind: transformer-nope, sizes: [8], options: {layers: 1}}, "

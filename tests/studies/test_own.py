@@ -1,4 +1,4 @@
-"""A task, an algorithm and a network of the user's own, named by import path, go through a whole study."""
+"""A study of a task, an algorithm and a network of the user, named by import paths."""
 
 import shutil
 import sys
@@ -65,7 +65,7 @@ def broken(d, vocabulary, generator):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A folder with the user's modules, first on the path."""
+    """A folder with modules of the user, first on the path."""
     shutil.copy(ROOT / "examples" / "own_task.py", tmp_path / "my_task.py")
     (tmp_path / "my_network.py").write_text(NETWORK)
     (tmp_path / "broken_module.py").write_text("1 / 0\n")
@@ -75,7 +75,7 @@ def own(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_what_is_the_users_own_goes_through_a_whole_study(own) -> None:
+def test_a_study_of_the_users_classes_runs(own) -> None:
     plan = plan_study(read_study(OWN.format(task="my_task"), "own.yaml"))
     name = "LargerGroup-plain-d12-seed0"
     search = f"align/{name}/CountBoth-h-orthogonal"
@@ -89,10 +89,10 @@ def test_what_is_the_users_own_goes_through_a_whole_study(own) -> None:
     assert set(scores["task"]) == {"LargerGroup"}
     assert query(own / "out", "trial_accuracy")["quantity"].unique().sort().to_list() == list(
         range(1, 9)
-    )  # the task's own
+    )  # the quantities of the class
 
 
-def test_other_code_of_the_users_makes_another_result(own) -> None:
+def test_changed_code_of_the_user_gives_other_keys(own) -> None:
     study = read_study(OWN.format(task="my_task"), "own.yaml")
     before = plan_study(study)
     assert plan_study(study).key("train/LargerGroup-plain-d12-seed0") == before.key("train/LargerGroup-plain-d12-seed0")
@@ -103,7 +103,7 @@ def test_other_code_of_the_users_makes_another_result(own) -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "told"),
+    ("right", "wrong", "message"),
     [
         ("my_task:LargerGroup", "my_tusk:LargerGroup", "No module named 'my_tusk' (the folder in which you call"),
         ("my_task:LargerGroup", "my_task:LargerGroups", "did you mean 'LargerGroup'"),
@@ -115,13 +115,13 @@ def test_other_code_of_the_users_makes_another_result(own) -> None:
         ("my_task:CountBoth", "up-down", "does not solve task"),
     ],
 )
-def test_what_is_wrong_with_it_is_told_with_its_line(own, right: str, wrong: str, told: str) -> None:
+def test_faults_of_the_users_classes_have_lines(own, right: str, wrong: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_study(OWN.format(task="my_task").replace(right, wrong), "own.yaml")
-    assert any(told in fault and fault.startswith("line ") for fault in caught.value.faults), caught.value.faults
+    assert any(message in fault and fault.startswith("line ") for fault in caught.value.faults), caught.value.faults
 
 
-def test_swaps_of_a_task_that_no_algorithm_of_ours_solves_need_one(own) -> None:
+def test_swaps_in_a_task_of_the_user_need_an_algorithm(own) -> None:
     text = "\n".join(
         line for line in OWN.format(task="my_task").splitlines() if "align" not in line and "alg" not in line
     )

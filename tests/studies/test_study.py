@@ -49,7 +49,7 @@ def finished(declaration, tmp_path_factory) -> tuple[Path, subprocess.CompletedP
     return folder, symscope("study", "run", str(declaration), "--out", str(folder))
 
 
-def test_a_study_leaves_its_tables_figures_and_report(finished) -> None:
+def test_a_study_writes_tables_figures_and_a_report(finished) -> None:
     folder, ended = finished
     assert ended.returncode == 0, ended.stderr
     assert str(folder / "report.html") in ended.stdout
@@ -59,7 +59,7 @@ def test_a_study_leaves_its_tables_figures_and_report(finished) -> None:
     assert scores.height == pl.read_csv(folder / "tables" / "scores.csv").height == 2 * (2 * 2 * len(CONTROLS) + 1)
     assert set(scores["control"]) == set(CONTROLS)
     found = scores.filter((pl.col("control") == "none") & (pl.col("variable") != "all"))
-    company = [
+    diagnostics = [
         "selectivity",
         "selectivity_p",
         "nearest_control",
@@ -68,7 +68,7 @@ def test_a_study_leaves_its_tables_figures_and_report(finished) -> None:
         "off_span_share",
         "nearest",
     ]
-    assert sum(found.select(company).null_count().row(0)) == 0
+    assert sum(found.select(diagnostics).null_count().row(0)) == 0
     assert scores.filter((pl.col("low") > pl.col("iia")) | (pl.col("iia") > pl.col("high"))).is_empty()
     behaviour = pl.read_parquet(folder / "tables" / "trial_accuracy.parquet")
     assert set(behaviour.columns) == {"task", "network", "d", "seed", "quantity", "held_out", "trial_accuracy", "n"}
@@ -78,7 +78,7 @@ def test_a_study_leaves_its_tables_figures_and_report(finished) -> None:
     assert {path.suffix for path in (folder / "figures").iterdir()} >= {".svg", ".png"}
 
 
-def test_a_finished_study_does_no_work_and_its_report_is_written_again(declaration, finished) -> None:
+def test_a_finished_study_runs_no_job_and_its_report_can_be_written_again(declaration, finished) -> None:
     folder, _ = finished
     again = symscope("study", "run", str(declaration), "--out", str(folder))
     assert again.returncode == 0, again.stderr
@@ -89,7 +89,7 @@ def test_a_finished_study_does_no_work_and_its_report_is_written_again(declarati
     assert (folder / "report.html").is_file()
 
 
-def test_an_interrupted_study_goes_on_to_the_same_end(declaration, finished, tmp_path) -> None:
+def test_an_interrupted_study_continues_to_the_same_results(declaration, finished, tmp_path) -> None:
     reference, _ = finished
     command = [
         sys.executable,
@@ -108,9 +108,9 @@ def test_an_interrupted_study_goes_on_to_the_same_end(declaration, finished, tmp
     while not list(tmp_path.glob("work/*/*/scratch/latest.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
-    _, told = running.communicate(timeout=60)
-    assert running.returncode == 130, told
-    assert "run the same command to continue" in told
+    _, message = running.communicate(timeout=60)
+    assert running.returncode == 130, message
+    assert "run the same command to continue" in message
     ended = symscope("study", "run", str(declaration), "--out", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     for table in ("scores", "trial_accuracy", "gradience"):
@@ -118,10 +118,10 @@ def test_an_interrupted_study_goes_on_to_the_same_end(declaration, finished, tmp
         assert one.equals(other), table
 
 
-def test_wrong_calls_say_what_is_wrong_and_lose_nothing(declaration, finished, tmp_path) -> None:
+def test_wrong_calls_give_clear_errors_and_change_no_file(declaration, finished, tmp_path) -> None:
     folder, _ = finished
     before = sorted(path for path in folder.rglob("*") if path.is_file())
-    for words, told in (
+    for words, message in (
         (("study", "run", "quik", "--out", str(tmp_path / "a")), "did you mean 'quick'"),
         (("study", "run", "absent.yaml", "--out", str(tmp_path / "a")), "no file absent.yaml"),
         (("study", "run", "quick", "--out", str(folder)), "holds the results of study 'small'"),
@@ -131,12 +131,12 @@ def test_wrong_calls_say_what_is_wrong_and_lose_nothing(declaration, finished, t
     ):
         ended = symscope(*words)
         assert ended.returncode == 2, words
-        assert told in " ".join(ended.stderr.split()), ended.stderr
+        assert message in " ".join(ended.stderr.split()), ended.stderr
         assert "Traceback" not in ended.stderr
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == before
 
 
-def test_help_and_list_teach() -> None:
+def test_help_and_list_name_the_presets() -> None:
     assert "symscope study run quick" in symscope("--help").stdout
     listed = symscope("study", "list").stdout
     assert "quick" in listed

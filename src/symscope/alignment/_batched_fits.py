@@ -96,10 +96,10 @@ class BatchedFits:
 
     def keep(self, members: Collection[int]) -> None:
         """Removes all other fits; the optimiser keeps its state for those that remain."""
-        kept = [place for place, number in enumerate(self.members) if number in members]
+        kept = [index for index, number in enumerate(self.members) if number in members]
         rows = torch.tensor(kept, device=self._tensors[0].device)
         states = [self.adam.state.get(parameter, {}) for parameter in self._trained]
-        self.members = [self.members[place] for place in kept]
+        self.members = [self.members[index] for index in kept]
         self._set(
             [
                 nn.Parameter(tensor.detach()[rows]) if isinstance(tensor, nn.Parameter) else tensor[rows]

@@ -114,9 +114,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     network = require_network(network, data.vocabulary)
     function, options = function or Oblique(coordinates="natural-span"), options or SearchOptions()
     site = network.default_site if site is None else site
-    several = k if isinstance(k, Iterable) and getattr(k, "ndim", 1) > 0 else [k]  # a tensor of one number is no list
-    sizes = [integer(size, "k", 1) for size in several]
-    _check(network, data, site, sizes, function)
+    sizes = _check(network, data, site, k, function)
     accuracy = uncut_accuracy(network, data, site)
     run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
     subjects = [c.subjects(network, data) if isinstance(c, SearchedControl) else {} for c in controls]
@@ -125,7 +123,6 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     elsewhere = {name: subject for name, subject in every.items() if subject[0] is not network}
     here = {name: on_data for name, (_, on_data) in every.items() if name not in elsewhere}
     fewer = max(options.restarts // (1 + len(elsewhere)), 1)
-
     fitted, sets = run.main(network, data, here, fewer)
     main = fitted[MAIN]
     for name, (fresh, on_data) in elsewhere.items():
@@ -134,6 +131,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     made: list[FittedAlignments] = []
     for control, named in zip(controls, subjects, strict=True):
         made += [replace(fitted[name], is_null=control.is_null) for name in named]
+<<<<<<< HEAD
         if isinstance(control, ComputedControl):
             made.append(_computed(control, main, sets))
     natural = _naturalness(main, sets)
@@ -143,11 +141,20 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         naturalness=natural,
         controls=tuple(control for control in made if control.alignments),
     )
+=======
+        made += [_computed(control, main, sets)] if isinstance(control, ComputedControl) else []
+    return replace(main, trial_accuracy=accuracy, controls=tuple(control for control in made if control.alignments))
+>>>>>>> main
 
 
 def _check(
-    network: Network, data: CounterfactualData, site: str, sizes: Sequence[int], function: AlignmentFunction
-) -> None:
+    network: Network,
+    data: CounterfactualData,
+    site: str,
+    k: SupportsIndex | Sequence[SupportsIndex],
+    function: AlignmentFunction,
+) -> list[int]:
+    """Checks arguments of `fit`; returns every k as a list."""
     network.check_site(site)
     check_coordinates(function.coordinates)
     if any(parameter.is_inference() for parameter in network.parameters()):
@@ -155,8 +162,11 @@ def _check(
             "the network was made in torch.inference_mode(), so no gradient passes through it; make it outside, or use "
             "torch.no_grad() instead"
         )
+    several = k if isinstance(k, Iterable) and getattr(k, "ndim", 1) > 0 else [k]  # arrays may hold a single number
+    sizes = [integer(size, "k", 1) for size in several]
     if not data.variables or not sizes:
         raise InvalidArgumentError("nothing to search: name at least one variable and one k")
+    return sizes
 
 
 def _check_controls(
@@ -288,10 +298,10 @@ class _Searches:
         network: Network,
         subjects: Mapping[str, CounterfactualData],
         problems: Sequence[AlignmentProblem],
-        shown: int,
+        reported: int,
         fallback: Sequence[SearchResult],
     ) -> tuple[list[SearchResult], CachedSets]:
-        """Searches; `shown` problems are reported, and the error of a failed search holds at least `fallback`."""
+        """Searches; `reported` problems are reported, and the error of a failed search holds at least `fallback`."""
         train: dict[str, CachedInterventions] = {}
         validation: dict[str, CachedInterventions] = {}
         latents: dict[str, Tensor] = {}
@@ -309,13 +319,13 @@ class _Searches:
 
         def validated(step: int, best: list[float]) -> None:
             if self.on_validation:
-                self.on_validation(name, step, best[:shown])
+                self.on_validation(name, step, best[:reported])
 
         try:
             return search(network, problems, pool, validation, self.options, validated), CachedSets(train, validation)
         except NonFiniteError as error:
             named = ", ".join(f"{n}: {' and '.join(p.sets)}, k = {p.mask.k}" for n, p in enumerate(problems))
-            best = list(fallback or error.best)[:shown]
+            best = list(fallback or error.best)[:reported]
             raise NonFiniteError(f"search of {name} ({named}): {error}", best) from error
 
     def _started(

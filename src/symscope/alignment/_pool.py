@@ -56,10 +56,10 @@ class TrainingPool:
         """Batches for a fit of a problem: rows of the pool, and which of the problem's sets each row is of."""
         sizes = torch.tensor([len(self._sets[name]) for name in problem.sets])
         ends = sizes.cumsum(0)
-        place = torch.randint(int(ends[-1]), (batches, batch), generator=draws)
-        swap = torch.bucketize(place, ends, right=True)
+        drawn = torch.randint(int(ends[-1]), (batches, batch), generator=draws)
+        swap = torch.bucketize(drawn, ends, right=True)
         offsets = torch.tensor([self._begins[name] for name in problem.sets]) - (ends - sizes)
-        return place + offsets[swap], swap
+        return drawn + offsets[swap], swap
 
     def losses(
         self,
@@ -90,12 +90,12 @@ class TrainingPool:
                 return groups[0].swap(base, sources, which, progress).flatten(0, 1)
             parts = []
             for group, members in zip(groups, order.argsort().split([len(g.members) for g in groups]), strict=True):
-                mine = to_device(members, device)
+                rows_of_group = to_device(members, device)
                 parts.append(
                     group.swap(
-                        base.index_select(0, mine),
-                        sources.index_select(1, mine),
-                        which.index_select(0, mine),
+                        base.index_select(0, rows_of_group),
+                        sources.index_select(1, rows_of_group),
+                        which.index_select(0, rows_of_group),
                         progress,
                     )
                 )

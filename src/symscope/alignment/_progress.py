@@ -8,14 +8,14 @@ OnSearch = Callable[[str, int, list[float]], None]
 
 
 @contextmanager
-def progress_bar(steps: int, *, shown: bool) -> Iterator[OnSearch | None]:
+def progress_bar(steps: int, *, visible: bool) -> Iterator[OnSearch | None]:
     """A callback for `fit` that shows how far each search is; `None` where nobody would see it.
 
     Args:
         steps: the most steps of a search, which may stop earlier.
-        shown: whether to show a bar at all.
+        visible: whether to show a bar at all.
     """
-    if not shown or not (sys.stderr.isatty() or _in_notebook()):
+    if not visible or not (sys.stderr.isatty() or _in_notebook()):
         yield None
         return
     from rich.console import Console  # noqa: PLC0415  (only where a bar is shown)

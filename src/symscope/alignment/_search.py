@@ -174,6 +174,7 @@ def initialise(
         start: a projector in coordinates of the state, or `"principal-components"` or `"random"`.
 
     Raises:
+<<<<<<< HEAD
         InvalidArgumentError: k exceeds the width of the state or of its natural span, or a projector of another shape.
     """
     encoded = function.coordinates != "state"
@@ -191,6 +192,27 @@ def initialise(
         factors = frame, frame.T
     tensors = _moved(function.initialise(d, k, factors, draws), natural.like())
     if not encoded:
+=======
+        InvalidArgumentError: k exceeds the width of the state or of its natural span; a frame of another shape, or one
+            for a function in transformed coordinates.
+    """
+    transformed = function.coordinates != "state"
+    coordinates, inside = natural.coordinates(function.coordinates) if transformed else ((), natural)
+    d = inside.like().shape[1]
+    check_size(d, k)
+    frame = None
+    if initial_frame is not None and restart == 0:
+        if transformed or initial_frame.shape != (d, k):
+            raise InvalidArgumentError(
+                f"an initial frame is a {(d, k)} matrix for a function of the state itself; got "
+                f"{tuple(initial_frame.shape)} for {function.label}"
+            )
+        frame = initial_frame.to(natural.like())
+    elif init == PRINCIPAL_COMPONENTS and restart == 0:
+        frame = inside.leading_directions(k)
+    tensors = _moved(function.initialise(d, k, frame, draws), natural.like())
+    if not transformed:
+>>>>>>> main
         return function, tensors
     return Preprocessed(function=function), [*tensors, *coordinates]
 
@@ -214,12 +236,17 @@ def _train(
     index, swap = (torch.stack(parts, 1) for parts in zip(*drawn, strict=True))
     order = None
     if len(groups) > 1:
+<<<<<<< HEAD
         place = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
         order = torch.tensor([place[fit.number] for fit in running])
     latent_loss = None
     if options.latent_weight:
         natural = [pool.natural_states(problems[fit.problem].sets) for fit in running]
         latent_loss = LatentLoss(natural, options.latent_weight)
+=======
+        place_of = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
+        order = torch.tensor([place_of[fit.number] for fit in running])
+>>>>>>> main
     history = []
     for now in range(steps):
         progress = (step + now) / options.steps
@@ -325,13 +352,13 @@ def _rank(iia: float, dimensions: int, options: SearchOptions) -> tuple[float, i
 
 
 def _top(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> _Fit:
-    mine = (fit for fit in fits if fit.problem == problem)
-    return max(mine, key=lambda fit: _rank(fit.best_iia, fit.dimensions, options))
+    fits_of_problem = (fit for fit in fits if fit.problem == problem)
+    return max(fits_of_problem, key=lambda fit: _rank(fit.best_iia, fit.dimensions, options))
 
 
 def _result(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> SearchResult:
-    mine, top = [fit for fit in fits if fit.problem == problem], _top(fits, problem, options)
-    steps, diverged = sum(fit.steps for fit in mine), sum(fit.diverged for fit in mine)
+    fits_of_problem, top = [fit for fit in fits if fit.problem == problem], _top(fits, problem, options)
+    steps, diverged = sum(fit.steps for fit in fits_of_problem), sum(fit.diverged for fit in fits_of_problem)
     return SearchResult(top.best, top.restart, top.best_iia, top.best_step, steps, diverged)
 
 

@@ -181,8 +181,8 @@ class BoundaryMask(Mask):
         if source != self.source:
             return boundary.new_zeros(len(boundary), 1, self.k)
         first, last = self._temperatures
-        place = torch.arange(self.k, dtype=boundary.dtype, device=boundary.device) + 0.5
-        weights = torch.sigmoid((boundary[:, None] * self.k - place) / (first + (last - first) * progress))
+        dimension = torch.arange(self.k, dtype=boundary.dtype, device=boundary.device) + 0.5
+        weights = torch.sigmoid((boundary[:, None] * self.k - dimension) / (first + (last - first) * progress))
         return weights[:, None]
 
     def dimensions(self, tensors: Sequence[Tensor]) -> Mapping[str, slice]:

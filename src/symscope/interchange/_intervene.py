@@ -74,11 +74,11 @@ def matches_counterfactual(
     correct = torch.empty(len(states), dtype=torch.bool, device=states.device)
     with evaluation_mode(network):
         blocks = _blocks(cached, _rows(cached, index), states, ROWS_AT_ONCE)
-        for place, stopped, fed, mask, tokens, counts in blocks:
+        for block_rows, stopped, fed, mask, tokens, counts in blocks:
             features = network.resume(stopped, fed, mask)
             guesses = [network.readout(part).argmax(-1) for part in features.split(TARGETS_AT_ONCE)]
             wrong = (torch.cat(guesses) != tokens).to(states.dtype)
-            correct[place] = sum_each(wrong, counts) == 0
+            correct[block_rows] = sum_each(wrong, counts) == 0
     return correct
 
 
@@ -96,11 +96,11 @@ def _blocks(
 ) -> Iterator[Block]:
     """Rows of similar length, ready to run."""
     device, dtype = states.device, cached.base.states.dtype
-    for place in torch.argsort(cached.lengths[index], descending=True, stable=True).split(rows_at_once):
-        rows = index[place]
+    for block_rows in torch.argsort(cached.lengths[index], descending=True, stable=True).split(rows_at_once):
+        rows = index[block_rows]
         time = int(cached.lengths[rows].max())
         mask = cached.target_mask[rows, :time]
-        on_device, at = to_device(rows, device), to_device(place, device)
+        on_device, at = to_device(rows, device), to_device(block_rows, device)
         targets = cached.targets[:, :time].index_select(0, on_device)
         tokens = targets.flatten().index_select(0, to_device(mask.flatten().nonzero()[:, 0], device))
         fed = cached.fed[:, : time - 1].index_select(0, on_device)
@@ -116,9 +116,9 @@ class _Losses(torch.autograd.Function):
     ) -> Tensor:
         losses, gradients = states.new_empty(len(states)), torch.zeros_like(states)
         blocks = _blocks(cached, index, states.detach(), rows_at_once)
-        for place, stopped, fed, mask, tokens, counts in blocks:
+        for block_rows, stopped, fed, mask, tokens, counts in blocks:
             loss, gradient = _with_gradient(network, stopped, fed, mask, tokens, counts)
-            losses[place], gradients[place] = loss.to(losses.dtype), gradient.to(losses.dtype)
+            losses[block_rows], gradients[block_rows] = loss.to(losses.dtype), gradient.to(losses.dtype)
         ctx.save_for_backward(gradients)
         return losses
 

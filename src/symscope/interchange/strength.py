@@ -70,31 +70,31 @@ def strength_test(network: Transformer, task: NumericTask, trials: int, generato
             f"the test needs a task of three quantities or more, answered as they are: {task.name}"
         )
     drawn = task.draw_quantities(trials, generator, task.quantities[1:-1])
-    tokens, trigger = _shown(task, drawn, generator)
+    tokens, trigger = _with_more_responses(task, drawn, generator)
     ones = torch.ones(tokens.shape)
-    place = torch.arange(tokens.shape[1])
-    demos = torch.isin(tokens, task.demo) & (place < trigger[:, None])
+    position = torch.arange(tokens.shape[1])
+    demos = torch.isin(tokens, task.demo) & (position < trigger[:, None])
     which = torch.multinomial(demos.float(), 1, generator=generator)[:, 0]
     before, came = _end(network, task, tokens, trigger, ones)
-    found = []
+    strengths = []
     for token, at, sign in (("demo", which, 1), ("resp", trigger + 1, -1)):
         for change, count in CHANGES.items():
             counts = ones.scatter(1, at[:, None], count)
             after, still = _end(network, task, tokens, trigger, counts)
             expected = sign if change == "added" else -sign
-            found.append(Strength(token, change, expected, after - before, came & still))
-    return found
+            strengths.append(Strength(token, change, expected, after - before, came & still))
+    return strengths
 
 
-def _shown(task: NumericTask, quantities: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """TokenBatch up to the trigger, and then more responses than can be due; and where the trigger is."""
+def _with_more_responses(task: NumericTask, quantities: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Sequences up to the trigger, followed by more responses than can be due; and the position of the trigger."""
     sequences = task.draw(quantities, generator)
     trigger = task.named_position("trigger", sequences)
     time = int((trigger + quantities).max()) + MARGIN
     tokens = torch.full((len(quantities), time), task.response)
-    shown = min(time, sequences.tokens.shape[1])
-    kept = torch.arange(shown) <= trigger[:, None]
-    tokens[:, :shown] = torch.where(kept, sequences.tokens[:, :shown], task.response)
+    width = min(time, sequences.tokens.shape[1])
+    kept = torch.arange(width) <= trigger[:, None]
+    tokens[:, :width] = torch.where(kept, sequences.tokens[:, :width], task.response)
     return tokens, trigger
 
 
@@ -102,11 +102,11 @@ def _end(
     network: Transformer, task: NumericTask, tokens: Tensor, trigger: Tensor, counts: Float[Tensor, "trials time"]
 ) -> tuple[Int[Tensor, " trials"], Bool[Tensor, " trials"]]:
     """After how many responses `EOS` is the network's first choice, and whether all before that were responses."""
-    device = next(network.parameters()).device
+    device = network.device
     features = network.features_counting(tokens.to(device), counts.to(device))
     choice = network.readout(features).argmax(-1).cpu()
-    place = torch.arange(tokens.shape[1])
-    stops = (choice != task.response) & (place >= trigger[:, None])
+    position = torch.arange(tokens.shape[1])
+    stops = (choice != task.response) & (position >= trigger[:, None])
     first = stops.int().argmax(1)
     ended = stops.any(1) & (choice.gather(1, first[:, None])[:, 0] == task.vocabulary.eos)
     return first - trigger, ended

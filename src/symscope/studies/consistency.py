@@ -268,8 +268,8 @@ def _algorithm_name_faults(declared: _Declared, tasks: Mapping[int, Task]) -> It
                 first = names.setdefault(name, grid.algorithm)
                 if first != grid.algorithm:
                     message = (
-                        f"{first!r} and {grid.algorithm!r} have the same name, {name!r}, and tables could not tell "
-                        "them apart: give one of them another name"
+                        f"{first!r} and {grid.algorithm!r} have the same name, {name!r}, so their rows in tables would "
+                        "have the same key: change one of the names"
                     )
                     yield Fault(("alignments", index, "algorithm"), message)
 

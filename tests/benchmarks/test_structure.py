@@ -1,0 +1,17 @@
+"""The number of types between tokens and a result does not grow."""
+
+from benchmarks.structure import MIDDLE, constructed_types, types_of_one_align_call
+
+import symscope as sc
+
+
+def test_one_align_call_constructs_few_types():
+    by_package = types_of_one_align_call()
+    assert sum(len(by_package[package]) for package in MIDDLE) <= 23, by_package
+
+
+def test_constructed_types_are_noted_inside_the_block_alone():
+    with constructed_types(("interchange",)) as seen:
+        sc.InterventionProtocol()
+    sc.InterventionProtocol(position="trigger")
+    assert seen == {"symscope.interchange.draw.InterventionProtocol"}
