@@ -71,13 +71,8 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         algorithm, variables, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
     )
     results = []
-<<<<<<< HEAD
-    with progress_bar(options.steps, shown=progress) as on_validation:
-        for choice, how in searches:
-=======
     with progress_bar(options.steps, visible=progress) as on_validation:
-        for choice in functions:
->>>>>>> main
+        for choice, how in searches:
             fitted = fit(
                 network, data, k, function=choice, options=how, **{"on_validation": on_validation, **fit_options}
             )

@@ -131,9 +131,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     made: list[FittedAlignments] = []
     for control, named in zip(controls, subjects, strict=True):
         made += [replace(fitted[name], is_null=control.is_null) for name in named]
-<<<<<<< HEAD
-        if isinstance(control, ComputedControl):
-            made.append(_computed(control, main, sets))
+        made += [_computed(control, main, sets)] if isinstance(control, ComputedControl) else []
     natural = _naturalness(main, sets)
     return replace(
         main,
@@ -141,10 +139,6 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         naturalness=natural,
         controls=tuple(control for control in made if control.alignments),
     )
-=======
-        made += [_computed(control, main, sets)] if isinstance(control, ComputedControl) else []
-    return replace(main, trial_accuracy=accuracy, controls=tuple(control for control in made if control.alignments))
->>>>>>> main
 
 
 def _check(

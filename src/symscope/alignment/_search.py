@@ -174,10 +174,9 @@ def initialise(
         start: a projector in coordinates of the state, or `"principal-components"` or `"random"`.
 
     Raises:
-<<<<<<< HEAD
         InvalidArgumentError: k exceeds the width of the state or of its natural span, or a projector of another shape.
     """
-    encoded = function.coordinates != "state"
+    transformed = function.coordinates != "state"
     coordinates, inside = natural.coordinates(function.coordinates)
     d, width = inside.like().shape[1], natural.like().shape[1]
     check_size(d, k)
@@ -186,33 +185,12 @@ def initialise(
         write, read = (factor.to(natural.like()) for factor in start)
         if write.shape != (width, k) or read.shape != (k, width):
             raise InvalidArgumentError(f"a start has the shape {(width, k)}, got {tuple(write.shape)}")
-        factors = (coordinates[0] @ write, read @ coordinates[1]) if encoded else (write, read)
+        factors = (coordinates[0] @ write, read @ coordinates[1]) if transformed else (write, read)
     elif start == PRINCIPAL_COMPONENTS:
         frame = inside.leading_directions(k)
         factors = frame, frame.T
     tensors = _moved(function.initialise(d, k, factors, draws), natural.like())
-    if not encoded:
-=======
-        InvalidArgumentError: k exceeds the width of the state or of its natural span; a frame of another shape, or one
-            for a function in transformed coordinates.
-    """
-    transformed = function.coordinates != "state"
-    coordinates, inside = natural.coordinates(function.coordinates) if transformed else ((), natural)
-    d = inside.like().shape[1]
-    check_size(d, k)
-    frame = None
-    if initial_frame is not None and restart == 0:
-        if transformed or initial_frame.shape != (d, k):
-            raise InvalidArgumentError(
-                f"an initial frame is a {(d, k)} matrix for a function of the state itself; got "
-                f"{tuple(initial_frame.shape)} for {function.label}"
-            )
-        frame = initial_frame.to(natural.like())
-    elif init == PRINCIPAL_COMPONENTS and restart == 0:
-        frame = inside.leading_directions(k)
-    tensors = _moved(function.initialise(d, k, frame, draws), natural.like())
     if not transformed:
->>>>>>> main
         return function, tensors
     return Preprocessed(function=function), [*tensors, *coordinates]
 
@@ -236,17 +214,12 @@ def _train(
     index, swap = (torch.stack(parts, 1) for parts in zip(*drawn, strict=True))
     order = None
     if len(groups) > 1:
-<<<<<<< HEAD
-        place = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
-        order = torch.tensor([place[fit.number] for fit in running])
+        place_of = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
+        order = torch.tensor([place_of[fit.number] for fit in running])
     latent_loss = None
     if options.latent_weight:
         natural = [pool.natural_states(problems[fit.problem].sets) for fit in running]
         latent_loss = LatentLoss(natural, options.latent_weight)
-=======
-        place_of = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
-        order = torch.tensor([place_of[fit.number] for fit in running])
->>>>>>> main
     history = []
     for now in range(steps):
         progress = (step + now) / options.steps
