@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.algorithms.reference import next_names, plain
+from tests.algorithms.reference import allowed_names, plain
 
 from symscope.algorithms import CtxDistr, UpDown, make_algorithm, supported_variables
 from symscope.alignment import Score, follows_swap, subspace, whole_state
@@ -42,7 +42,7 @@ def test_inconsistent_states_are_those_of_the_reference_algorithm_token_by_token
             reference = plain(algorithm, decode(run.inputs[row, : run.position[row] + 1].tolist()))
             excluded = None
             for column, token in enumerate(decode(drawn.targets[row, : drawn.lengths[row]].tolist())):
-                if token not in next_names(algorithm, reference):
+                if token not in allowed_names(algorithm, reference):
                     excluded = column
                     break
                 if token != "EOS":

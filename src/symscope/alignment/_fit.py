@@ -305,7 +305,7 @@ class _Searches:
                 train[key] = cache_states(network, drawn, self.site)
                 validation[key] = cache_states(network, data.validation[variables], self.site)
                 if self.options.latent_weight:
-                    latents[key] = counterfactual_means(intervention_states(train[key], list(data.value_names)))
+                    latents[key] = _latents(train[key], list(data.value_names))
         pool = TrainingPool(network, train, latents, self.options.memory)
         if self.options.init == LEAST_SQUARES and self.function.closed_form is not None:
             names = {key: list(data.value_names) for subject, data in subjects.items() for key in _keys(subject, data)}
@@ -355,6 +355,14 @@ class _Searches:
         searches = {(variables, size): searches[variables, size] for variables in data.variables for size in self.sizes}
         alignments = {key: result.alignments for key, result in searches.items()}
         return FittedAlignments(name, network, data, self.site, self.function.label, alignments, searches)
+
+
+def _latents(train: CachedInterventions, variables: Sequence[str]) -> Tensor:
+    """For each intervention a state with its counterfactual values; NaN where there is none, or it is unknown."""
+    try:
+        return counterfactual_means(intervention_states(train, variables))
+    except InvalidArgumentError:  # no values, or several sources
+        return torch.full_like(train.base_states, torch.nan)
 
 
 def _set_name(subject: str, variables: str) -> str:
