@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from symscope.alignment.divergence import NaturalStates, divergence
-from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import GeneralLinear, Subspace, score
+from symscope.alignment import LinearAlignment, follows_swap, subspace
+from symscope.alignment._closed_form import intervention_states
 from symscope.alignment.least_squares import (
     RIDGE,
     InterventionStates,
@@ -18,8 +17,10 @@ from symscope.alignment.least_squares import (
     least_squares_alignment,
     least_squares_path,
 )
+from symscope.alignment.natural import NaturalStates
 from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, class_ids
 from symscope.errors import InvalidArgumentError, UnknownNameError
+from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import CONSTRUCTED, change_basis, random_invertible, random_orthogonal
 from symscope.seeds import generator
 from symscope.tasks import multi_object
@@ -45,23 +46,16 @@ def constructed_network(name, change, d=8):
 
 
 def interventions(network, algorithm, variable, count, purpose):
-    drawn = draw_interventions(algorithm, [variable], count, generator(0, variable, purpose))
-    return drawn, prepare(network, drawn, "h")
+    return cache_states(network, draw_interventions(algorithm, [variable], count, generator(0, variable, purpose)), "h")
 
 
-def states_of(algorithm, drawn, prepared):
-    """The states of interventions, with class ids from the algorithm's values."""
+def problem_of(algorithm, cached):
+    return LeastSquaresProblem.of(intervention_states(cached, [variable.name for variable in algorithm.variables]))
 
-    def columns(values):
-        return torch.stack([values[variable.name].double() for variable in algorithm.variables], 1)
 
-    natural = torch.cat([columns(drawn.base_values), columns(drawn.source_values)])
-    swapped = {**drawn.base_values, **{name: drawn.source_values[name] for name in drawn.variables}}
-    ids, rows = class_ids(natural, columns(swapped)), torch.arange(len(drawn))
-    return InterventionStates(
-        prepared.base.states, prepared.source, ids.natural[: len(drawn)], ids.requested,
-        prepared.natural_states(), ids.natural, (rows, rows + len(drawn)),
-    )  # fmt: skip
+def iia(network, fit, cached):
+    alignments = {cached.variables[0]: subspace(fit.write.float(), fit.read.float())}
+    return float(follows_swap(network, alignments, cached).double().mean())
 
 
 def noisy_states(rows=300, d=6, seed=0):
@@ -164,13 +158,10 @@ def test_held_variables_of_constructed_networks_score_one_and_no_others_do(netwo
     algorithm = make_algorithm(algorithm, TASK)
     for variable in (variable.name for variable in algorithm.variables):
         train = interventions(constructed.network, algorithm, variable, 1000, "train")
-        _, test = interventions(constructed.network, algorithm, variable, 500, "test")
-        problem = LeastSquaresProblem.of(states_of(algorithm, *train))
+        test = interventions(constructed.network, algorithm, variable, 500, "test")
+        problem = problem_of(algorithm, train)
         path = least_squares_path(problem, problem.span)
-        scores = {
-            fit.diagnostics.rank: score(constructed.network, Subspace(fit.write.float(), fit.read.float()), test).iia
-            for fit in path
-        }
+        scores = {fit.diagnostics.rank: iia(constructed.network, fit, test) for fit in path}
         if variable not in held:
             assert max(scores.values()) <= 0.38
             continue
@@ -178,8 +169,9 @@ def test_held_variables_of_constructed_networks_score_one_and_no_others_do(netwo
         # Directions with negligible singular values are left out, so that a larger k does no harm.
         assert scores[max(scores)] == 1
         fit = next(fit for fit in path if fit.diagnostics.rank == held[variable])
-        swapped = Subspace(fit.write.float(), fit.read.float()).swap(test.base.states, test.source)
-        assert divergence(NaturalStates.of(test.natural_states()), swapped, generator(0)).outside < 1e-3
+        change = subspace(fit.write.float(), fit.read.float()).swap(test.base_states, test.source_states[0])
+        change -= test.base_states
+        torch.testing.assert_close(NaturalStates(test.natural_states()).within(change), change, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("variable", ["count", "phase"])
@@ -187,38 +179,38 @@ def test_held_variables_of_constructed_networks_score_one_and_no_others_do(netwo
 def test_the_orthogonal_form_is_exact_in_orthogonal_changes_of_basis(network, variable):
     constructed, algorithm = constructed_network(network, "orthogonal"), make_algorithm("up-down", TASK)
     train = interventions(constructed.network, algorithm, variable, 1000, "train")
-    _, test = interventions(constructed.network, algorithm, variable, 500, "test")
-    problem = LeastSquaresProblem.of(states_of(algorithm, *train))
+    test = interventions(constructed.network, algorithm, variable, 500, "test")
+    problem = problem_of(algorithm, train)
     fit = least_squares_alignment(problem, problem.span, form="orthogonal")
     assert fit.diagnostics.rank == HELD[network, "up-down"][variable]
     assert fit.diagnostics.rank <= fit.diagnostics.paying_dimensions
-    assert score(constructed.network, Subspace(fit.write.float(), fit.read.float()), test).iia == 1
+    assert iia(constructed.network, fit, test) == 1
 
 
 def test_the_effective_rank_avoids_what_a_larger_rank_destroys():
     constructed, algorithm = constructed_network("magnitude", "invertible"), make_algorithm("up-down", TASK)
     train = interventions(constructed.network, algorithm, "count", 1000, "train")
-    _, test = interventions(constructed.network, algorithm, "count", 500, "test")
-    problem = LeastSquaresProblem.of(states_of(algorithm, *train))
+    test = interventions(constructed.network, algorithm, "count", 500, "test")
+    problem = problem_of(algorithm, train)
     fit = least_squares_alignment(problem, problem.span)
     assert (fit.diagnostics.rank, fit.diagnostics.requested_rank, fit.diagnostics.span) == (1, 2, 2)
     assert fit.diagnostics.error < 1e-6
-    assert score(constructed.network, Subspace(fit.write.float(), fit.read.float()), test).iia == 1
-    whole_span = problem.axes.directions.float()
-    assert score(constructed.network, Subspace(whole_span), test).iia < 0.6
+    assert iia(constructed.network, fit, test) == 1
+    whole_span = {"count": subspace(problem.axes.directions.float())}
+    assert follows_swap(constructed.network, whole_span, test).double().mean() < 0.6
 
 
 def test_a_nuisance_of_large_variance_hides_the_variable_from_the_base_target_alone():
     constructed, algorithm = constructed_network("two-counts", "invertible"), make_algorithm("up-down", TASK)
     train = interventions(constructed.network, algorithm, "count", 1000, "train")
-    _, test = interventions(constructed.network, algorithm, "count", 500, "test")
-    problem = LeastSquaresProblem.of(states_of(algorithm, *train))
-    iia = {}
-    for target in ("class-mean", "base"):
-        fit = least_squares_path(problem, 1, target=target)[0]
-        iia[target] = score(constructed.network, Subspace(fit.write.float(), fit.read.float()), test).iia
-    assert iia["class-mean"] == 1
-    assert iia["base"] < 0.5
+    test = interventions(constructed.network, algorithm, "count", 500, "test")
+    problem = problem_of(algorithm, train)
+    scores = {
+        target: iia(constructed.network, least_squares_path(problem, 1, target=target)[0], test)
+        for target in ("class-mean", "base")
+    }
+    assert scores["class-mean"] == 1
+    assert scores["base"] < 0.5
 
 
 def test_a_metric_decides_which_direction_a_small_rank_takes():
@@ -324,11 +316,10 @@ def test_the_papers_linear_map_reaches_no_orthogonal_projector_but_axis_aligned_
     for trial in range(200):
         d = 3 + trial % 6
         k = 1 + trial % (d - 1)
-        function = GeneralLinear.random(d, k, draws, order=("paper", "code")[trial % 2])
-        with torch.no_grad():
-            function.scales.normal_(std=1.0, generator=draws)
-            function.double()
-            write, read = (factor[0] for factor in function.factors([x[None] for x in function.tensors()]))
+        function = LinearAlignment(order=("paper", "code")[trial % 2])
+        matrix, scales = (tensor.detach().double() for tensor in function.initialise(d, k, None, draws))
+        scales.normal_(std=1.0, generator=draws)
+        write, read = (factor[0] for factor in function.factors([matrix[None], scales[None]], k))
         block = (write @ read)[:k, :k]
         assert float(torch.linalg.eigvals(block).real.min()) >= 1 - 1e-9
         frame = torch.linalg.qr(torch.randn(d, k, generator=draws, dtype=torch.double)).Q

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
-from symscope.interventions import draw_interventions, prepare
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Subspace
+from symscope.alignment import subspace
 from symscope.alignment.naturalness import far_out_share, nearest_of_class, within_class_distance
 from symscope.alignment.state_classes import class_ids
 from symscope.errors import InvalidArgumentError
+from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import CONSTRUCTED, change_basis, random_invertible
 from symscope.seeds import generator
 from symscope.tasks import multi_object
@@ -95,17 +95,16 @@ def test_the_exact_swap_is_natural_and_one_that_goes_too_far_is_not(name, variab
     constructed = change_basis(CONSTRUCTED[name](**TASK.roles, d=8), random_invertible(8, 5.0, generator(0)))
     algorithm = make_algorithm("up-down", TASK)
     drawn = draw_interventions(algorithm, [variable], 1000, generator(0, variable))
-    prepared = prepare(constructed.network, drawn, "h")
-    natural = prepared.natural_states()
+    cached = cache_states(constructed.network, drawn, "h")
+    base, natural = cached.base_states, cached.natural_states()
 
     def columns(values):
         return torch.stack([values[entry.name] for entry in algorithm.variables], 1)
 
-    swapped = {**drawn.base_values, variable: drawn.source_values[variable]}
-    ids = class_ids(torch.cat([columns(drawn.base_values), columns(drawn.source_values)]), columns(swapped))
+    ids = class_ids(columns(cached.values), columns(cached.counterfactual_values))
     write, read = constructed.writes[variable], constructed.reads[variable]
-    exact = Subspace(write, read).swap(prepared.base.states, prepared.source)
-    far = prepared.base.states + 4 * (exact - prepared.base.states)
+    exact = subspace(write, read).swap(base, cached.source_states[0])
+    far = base + 4 * (exact - base)
     changed = ids.requested != ids.natural[:1000]
     near, away = (
         within_class_distance(states[changed], ids.requested[changed], natural, ids.natural) for states in (exact, far)

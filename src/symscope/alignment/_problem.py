@@ -27,9 +27,9 @@ class SearchOptions:
         init: where the first fit starts: at the `"least-squares"` alignment (for functions that have one, and where it
             applies; else at random), at the `"principal-components"` of the natural states, or at `"random"`. The other
             fits start at random.
-        latent_weight: weight of the counterfactual-latent loss (see `LatentLoss`), which interventions have whose values
-            are known and come from a single source. With it a fit does not stop at `target_iia`, and of alignments that
-            are equally good on validation the last is kept.
+        latent_weight: weight of the counterfactual-latent loss (see `LatentLoss`); interventions with unknown values
+            or several sources have none. With it a fit does not stop at `target_iia`, and of alignments that are
+            equally good on validation the last is kept.
         memory: limit in bytes for what a step computes, which then splits itself; `None`: no limit.
     """
 

@@ -110,7 +110,7 @@ class ProtocolSection(Section):
 class InterventionCounts(Section):
     """How many interventions to draw; the sets are drawn independently."""
 
-    train: Drawn = 10_000
+    train: Drawn = 2_000
     validation: Drawn = 1_000
     test: Drawn = 1_000
     gradience: DrawnOrZero = Field(default=0, description="a further set, for IIA by base and source value")
