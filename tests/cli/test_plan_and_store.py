@@ -63,7 +63,7 @@ def test_a_plan_without_results_lists_all_jobs(declaration) -> None:
         ["ceiling", "gru,", "d", "=", "8", "1", "0", "1"],
     ]
     assert "3 of 3 jobs to do. No job of these kinds has finished" in output
-    assert "Memory, roughly: up to 0.4 GB for each job" in output
+    assert "Memory, roughly: up to 0.6 GB for each job" in output
 
 
 @pytest.mark.slow

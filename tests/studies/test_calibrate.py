@@ -69,8 +69,8 @@ def test_a_calibration_is_a_study_that_continues_and_reports(tmp_path):
     assert "held: 3 questions" in spec["description"]
     page = write_report(inputs, tmp_path).page.read_text("utf-8")
     assert "false positive" in page
-    assert "Highest IIA of untrained networks" in page
-    assert "Which networks learned their tasks?" not in page
+    assert "Highest IIA of untrained networks, which hold no variable" in page
+    assert "Which networks learned" not in page
 
 
 def test_the_preset_is_the_whole_grid():

@@ -6,6 +6,7 @@ import pytest
 
 from symscope.errors import ConfigurationError
 from symscope.studies import read_study
+from symscope.studies.estimate import memory_of
 
 BASE = """\
 name: mine
@@ -126,3 +127,14 @@ def test_a_check_changes_no_registry(tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     read_study(BASE.replace("[linear]", "['mine:wide']"), "mine.yaml")
     assert dict(FUNCTIONS) == before
+
+
+def test_the_estimate_of_memory_grows_with_sizes_and_checkpoints() -> None:
+    small = memory_of(read_study(BASE, "mine.yaml"))
+    large = memory_of(read_study(BASE.replace("sizes: [8]", "sizes: [1024]"), "mine.yaml"))
+    huge = memory_of(read_study(BASE.replace("sizes: [8]", "sizes: [65536]"), "mine.yaml"))
+    more = memory_of(read_study(BASE.replace("checkpoint_every: 10", "checkpoint_every: 5"), "mine.yaml"))
+    assert small.job < 0.6e9
+    assert small.job < large.job < huge.job
+    assert huge.job > 16 * 6 * 65536**2  # two matrices of three gates, each with gradient and moments of Adam
+    assert small.disk < more.disk

@@ -34,7 +34,7 @@ def theory(theory_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     )
     return themed(
         alt.vconcat(*blocks, spacing=28),
-        title="IIA against divergence after a linear change of basis",
+        title="IIA and divergence after a basis change",
         subtitle=f"{constant}, {seeds_text(theory_table)}. The network holds the variables, "
         "in a state space multiplied by a random invertible matrix. Point: one search with random initialisation; best "
         "at the upper left. Off-span share: share of the rewritten states' norm outside the span of natural states. "
@@ -59,7 +59,7 @@ def _series(frame: pl.DataFrame) -> pl.Series:
 def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType:
     colours = function_colours(frame)
     names = list(colours)
-    legend = top_legend(width, per_row=150)
+    legend = top_legend(width, per_row=190)
     columns = ["panel", "series", "variable", "seed", "k", "iia", "low", "high", *_AXES, "n"]
     base = alt.Chart(inline_data(frame.select(columns).drop_nulls(axis)))
     return (

@@ -135,7 +135,7 @@ def _estimate(job: Job, seconds: Mapping[str, float]) -> Estimate:
     return Estimate(rest + per_unit * job.arguments[section][length], at_most=True)
 
 
-PROCESS_BYTES = 400 * 2**20
+PROCESS_BYTES = 550 * 10**6
 """Memory of a worker process before it has any data."""
 
 
@@ -166,14 +166,24 @@ def memory_of(study: Study) -> MemoryEstimate:
                 layers = len(shape.sites) - 1 if attends else 1
                 disk += 4 * shape.parameters * kept * len(study.seeds)
                 training = 16 * shape.parameters + 4 * study.training.batch * tokens * d * 16 * layers
-                context = d * (1 + 2 * tokens * layers) if attends else d
-                search = 4 * shape.parameters + _search_bytes(study, choice, d, tokens, layers, context)
+                context = d * (1 + 3 * tokens * layers) if attends else d  # keys, values, and what fed tokens attend to
+                search = 4 * shape.parameters + _search_bytes(
+                    study, choice, d, context, tokens * layers * (12 if attends else 4)
+                )
                 job = max(job, PROCESS_BYTES + training, PROCESS_BYTES + search)
     return MemoryEstimate(job, disk)
 
 
-def _search_bytes(study: Study, task: TaskChoice, d: int, tokens: int, layers: int, context: int) -> int:
-    """Bytes of the largest search in one network; `context` counts the numbers that one stopped run stores."""
+def _search_bytes(study: Study, task: TaskChoice, d: int, context: int, activations: int) -> int:
+    """Bytes of the largest search in one network.
+
+    Args:
+        study: the study.
+        task: the task of the network.
+        d: state size.
+        context: numbers that one stopped run stores.
+        activations: vectors of width d that one continuation computes.
+    """
     drawn = study.interventions.train + study.interventions.validation + study.interventions.test
     largest = 0
     for grid in study.alignments:
@@ -181,6 +191,6 @@ def _search_bytes(study: Study, task: TaskChoice, d: int, tokens: int, layers: i
             fits = len(grid.variables) * len(grid.k) * study.search.restarts * 2  # the control doubles them
             cached = 2 * len(grid.variables) * drawn * (context + d)
             maps = fits * d * d * 4
-            step = fits * study.search.batch * tokens * d * 12 * layers
+            step = fits * study.search.batch * activations * d
             largest = max(largest, 4 * (cached + maps + step))
     return largest
