@@ -6,6 +6,7 @@ import torch
 
 from symscope.alignment import AlignmentResult, Comparison, Results, Score, TestMetrics, neurons
 from symscope.alignment._compare import Candidate
+from symscope.alignment._diagnostics import Naturalness
 from symscope.alignment.natural import Divergence
 from symscope.alignment.rows import score_rows
 from symscope.analysis import make_table
@@ -19,11 +20,11 @@ def score(hits, n=100):
 
 
 def made_up_result(variable="count", hits=97, algorithm="up-down", k=3):
-    metrics = TestMetrics(score(hits), score(90), {}, score(95), None, Divergence(0.41, 1.2, 1.0, 0.2, 0.1), 0.35)
+    metrics = TestMetrics(score(hits), score(90), {}, score(95), None, Divergence(1.2, 1.0, 0.2, 0.1))
     controls = ("untrained",)
     return AlignmentResult(
         algorithm, variable, "h", {variable: neurons(8, range(k))}, k, 0, 100, 0.97, 0.0, metrics,
-        {"untrained": score(5)}, controls, controls, 0.8,
+        {"untrained": score(5)}, controls, controls, 0.8, Naturalness(0.41, 0.35, 0.12, 0.01, 7.5, 2.0),
     )  # fmt: skip
 
 
@@ -38,7 +39,8 @@ def test_everything_in_a_card_is_escaped():
 def test_the_card_of_a_result_has_its_controls_its_states_and_its_warnings():
     html = made_up_result()._repr_html_()
     for text in (
-        "count", "0.970", "control: untrained", "41% of the norm off the natural span", "35% of the effect",
+        "count", "0.970", "control: untrained", "41% of the norm off the natural span", "12% farther out than natural",
+        "7.5 times the natural distance", "35% of the effect dormant",
         "off-manifold: ", "⚠ without an intervention the network completes 80.0% of its sequences",
     ):  # fmt: skip
         assert text in html

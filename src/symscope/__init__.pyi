@@ -20,6 +20,7 @@ from symscope.alignment import SingleNeurons as SingleNeurons
 from symscope.alignment import Untrained as Untrained
 from symscope.alignment import WholeState as WholeState
 from symscope.alignment import align as align
+from symscope.alignment import baselines as baselines
 from symscope.alignment import compare as compare
 from symscope.alignment import evaluate as evaluate
 from symscope.alignment import fit as fit

@@ -3,7 +3,7 @@
 import torch
 
 from symscope.algorithms import UpDown
-from symscope.alignment import AlignmentProblem, FixedMask, Orthogonal, SearchOptions, TrainingPool, search
+from symscope.alignment import AlignmentProblem, FixedMask, Orthogonal, SearchOptions, TrainingPool, align, search
 from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import change_basis, magnitude_network, random_orthogonal
 from symscope.seeds import generator
@@ -11,10 +11,12 @@ from symscope.tasks import multi_object
 
 TASK = multi_object()
 ALGORITHM = UpDown(TASK)
-QUICK = SearchOptions(learning_rate=3e-2, batch=64, steps=400, validate_every=50, restarts=3, patience=4)
+PLAIN = {"init": "principal-components", "latent_weight": 0.0}
+"""A search that starts far from the answer, and stops at the target."""
+QUICK = SearchOptions(learning_rate=3e-2, batch=64, steps=400, validate_every=50, restarts=3, patience=4, **PLAIN)
 FEW = {"n_train": 1000, "n_validation": 200, "n_test": 400}
 TINY = {"n_train": 60, "n_validation": 20, "n_test": 30}
-BRIEF = SearchOptions(steps=20, validate_every=10, batch=16, restarts=2)
+BRIEF = SearchOptions(learning_rate=1e-3, steps=20, validate_every=10, batch=16, restarts=2, **PLAIN)
 
 
 def hidden(d=6, seed=0):
@@ -35,6 +37,11 @@ def cached(network, variable, count, purpose, algorithm=ALGORITHM):
     """Interventions on one variable, with the states of a network at its default site."""
     drawn = draw_interventions(algorithm, [variable], count, generator(0, variable, purpose))
     return cache_states(network, drawn, network.default_site)
+
+
+def align_orthogonal(network, algorithm, variables, k, **options):
+    """A search of the paper's map alone."""
+    return align(network, algorithm, variables, k, **{"function": Orthogonal(), **options})
 
 
 def problem(*variables, k, seed=0, function=None, mask=None, **options):

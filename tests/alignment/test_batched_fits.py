@@ -55,7 +55,7 @@ class OnDevice(TorchDispatchMode):
 
 def fits_of(function, mask, states, count=3):
     """A batch of fits with random starts."""
-    started = [initialise(function, mask.k, NaturalStates(states), generator(n), init="random") for n in range(count)]
+    started = [initialise(function, mask.k, NaturalStates(states), generator(n)) for n in range(count)]
     tensors = [[*map_tensors, *mask.initialise()] for _, map_tensors in started]
     return BatchedFits(started[0][0], mask, list(range(count)), tensors, 1e-3)
 

@@ -64,7 +64,7 @@ MAPS = {
 def make(name: str):
     """A map with random numbers: its function, its tensors and k."""
     function, k, states_of_network = MAPS[name]
-    function, tensors = initialise(function, k, states_of_network, generator(0, name), init="random")
+    function, tensors = initialise(function, k, states_of_network, generator(0, name))
     with torch.no_grad():
         for tensor in tensors:
             if tensor.requires_grad:
@@ -177,7 +177,7 @@ class Squash(AlignmentFunction):
     name = "squash"
     power: int = 3
 
-    def initialise(self, d, k, frame, generator):
+    def initialise(self, d, k, start, generator):
         return (nn.Parameter(torch.rand(d, generator=generator) + 0.5),)
 
     def swap_batched(self, tensors, k, base, source, weights):
@@ -205,6 +205,24 @@ def test_a_users_own_function_is_saved_and_loaded_by_its_class(coordinates, tmp_
     assert torch.equal(loaded.read(base), alignment.read(base))
     with pytest.raises(CheckpointError, match=r"own.safetensors: .*class 'Squash'.*load\(path, classes=\[Squash\]\)"):
         sc.load(path)
+
+
+@pytest.mark.parametrize("coordinates", ["state", "centred", "standardised", "natural-span"])
+@pytest.mark.parametrize("function", [Orthogonal, Oblique])
+def test_a_start_is_a_projector_in_coordinates_of_the_state(function, coordinates) -> None:
+    given, k = natural(6), 2
+    draws = generator(3)
+    encode, decode, _ = coordinates_of(coordinates, given.states.float())
+    frame = torch.linalg.qr(torch.randn(len(encode), k, generator=draws)).Q
+    read = frame.T if function is Orthogonal else frame.T + 0.3 * torch.randn(k, len(encode), generator=draws)
+    read = torch.linalg.solve(read @ frame, read)
+    start = subspace(decode @ frame, read @ encode)
+    made, tensors = initialise(function(coordinates=coordinates), k, given, generator(0), start.tensors)
+    started = made.select(tensors, k, slice(0, k))
+    torch.testing.assert_close(started.swap(states("base"), states("source")), start.swap(states("base"),
+                               states("source")), atol=1e-4, rtol=1e-4)  # fmt: skip
+    with pytest.raises(InvalidArgumentError, match=r"a start has the shape \(10, 3\), got \(10, 2\)"):
+        initialise(function(coordinates=coordinates), 3, given, generator(0), start.tensors)
 
 
 def test_the_thin_frame_equals_torchs_full_parametrisation() -> None:
@@ -297,7 +315,7 @@ def test_no_swap_in_coordinates_of_the_natural_span_leaves_it(function) -> None:
     basis = torch.linalg.qr(states("basis", 4).T).Q
     within = states("natural", 300) @ basis @ basis.T + 2
     inside = NaturalStates(within)
-    made, tensors = initialise(function(coordinates="natural-span"), 2, inside, generator(0), init="random")
+    made, tensors = initialise(function(coordinates="natural-span"), 2, inside, generator(0))
     alignment = made.select(tensors, 2, slice(0, 2))
     moved = alignment.swap(within[:40], within[40:80]) - within.mean(0)
     assert float(moved.norm()) > 1

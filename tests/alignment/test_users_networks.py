@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.alignment.examples import ALGORITHM, BRIEF, QUICK, TASK, TINY, hidden, scrambled
+from tests.alignment.examples import ALGORITHM, BRIEF, QUICK, TASK, TINY, align_orthogonal, hidden, scrambled
 from torch import nn
 
 import symscope as sc
-from symscope.alignment import Oblique, Untrained, align, evaluate, fit
+from symscope.alignment import Oblique, Orthogonal, Untrained, align, evaluate, fit
 from symscope.alignment.controls import DEFAULT_CONTROLS
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import cache_states, counterfactuals, draw_interventions
@@ -41,7 +41,7 @@ def assert_same(first, second):
 
 
 def brief(network, **options):
-    return align(network, ALGORITHM, ["count", "phase"], [1, 2], **{"options": BRIEF, **TINY, **options})
+    return align_orthogonal(network, ALGORITHM, ["count", "phase"], [1, 2], **{"options": BRIEF, **TINY, **options})
 
 
 def test_the_network_is_unchanged_afterwards():
@@ -132,11 +132,11 @@ def test_a_network_that_does_not_do_the_task_gets_a_warning_with_its_accuracy():
 
 def test_a_network_in_double_precision():
     network = hidden().network.double()
-    results = align(network, ALGORITHM, ["count", "phase"], [1, 2], function=[sc.Orthogonal(), Oblique()],
+    results = align(network, ALGORITHM, ["count", "phase"], [1, 2], function=[Orthogonal(), Oblique()],
                     controls=[*DEFAULT_CONTROLS, Untrained(scrambled(0).double())], options=BRIEF, **TINY)  # fmt: skip
     for result in results.all:
         assert {tensor.dtype for tensor in result.alignment.tensors} == {torch.float64}
-    single = align(hidden().network, ALGORITHM, ["count", "phase"], [1, 2], function=[sc.Orthogonal(), Oblique()],
+    single = align(hidden().network, ALGORITHM, ["count", "phase"], [1, 2], function=[Orthogonal(), Oblique()],
                    controls=EVERY_CONTROL, options=BRIEF, **TINY)  # fmt: skip
     for result, same in zip(results.all, single.all, strict=True):
         assert result.iia == pytest.approx(same.iia, abs=0.1)
@@ -148,7 +148,7 @@ def test_a_network_in_half_precision_has_maps_in_single_precision(kind):
     network = make_network(kind, 8, len(TASK.vocabulary), generator(0)).bfloat16()
     fresh = make_network(kind, 8, len(TASK.vocabulary), generator(1)).bfloat16()
     controls = [*DEFAULT_CONTROLS, Untrained(fresh)]
-    for function in (sc.Orthogonal(), Oblique(coordinates="natural-span")):
+    for function in (Orthogonal(), Oblique(coordinates="natural-span")):
         results = align(network, ALGORITHM, "count", [1, 2], function=function, controls=controls,
                         options=replace(BRIEF, latent_weight=0.1), **TINY)  # fmt: skip
         for result in results.all:
@@ -162,7 +162,7 @@ def test_a_constructed_network_in_half_precision_keeps_its_answer():
     """Small integers are exact in bfloat16, so the known answer is found."""
     small = multi_object(quantities=range(1, 5), held_out=[2])
     network, algorithm = magnitude_network(**small.roles, d=3).network.bfloat16(), sc.make_algorithm("up-down", small)
-    result = align(network, algorithm, "count", 1, options=QUICK, n_train=300, n_validation=100, n_test=200)
+    result = align_orthogonal(network, algorithm, "count", 1, options=QUICK, n_train=300, n_validation=100, n_test=200)
     assert result["count"].iia >= 0.95
     assert result["count"].score.low > result["count"].controls["shuffled_labels"].high
 
@@ -182,8 +182,8 @@ def test_integers_of_any_type():
     expected = brief(hidden().network)
     data = counterfactuals(ALGORITHM, ["count", "phase"], seed=np.int64(0), **TINY)
     for k in (np.array([1, 2]), [np.int64(1), np.int32(2)], torch.tensor([1, 2]), range(1, 3)):
-        assert_same(expected, evaluate(fit(hidden().network, data, k, options=BRIEF)))
-    first = align(hidden().network, ALGORITHM, "count", np.int64(1), seed=np.int64(0), options=BRIEF, **TINY)
+        assert_same(expected, evaluate(fit(hidden().network, data, k, function=Orthogonal(), options=BRIEF)))
+    first = align_orthogonal(hidden().network, ALGORITHM, "count", np.int64(1), seed=np.int64(0), options=BRIEF, **TINY)
     assert first["count", 1].iia == expected["count", 1].iia
     assert first["count", np.int64(1)].k == 1
 
@@ -223,5 +223,6 @@ def test_wrapped_networks_are_unwrapped():
     expected = brief(network, controls=[Untrained(fresh)])
     wrapped = nn.DataParallel(network), nn.DataParallel(fresh)
     data = counterfactuals(ALGORITHM, ["count", "phase"], **TINY)
-    assert_same(expected, evaluate(fit(wrapped[0].module, data, [1, 2], controls=[Untrained(fresh)], options=BRIEF)))
+    options = {"function": Orthogonal(), "controls": [Untrained(fresh)], "options": BRIEF}
+    assert_same(expected, evaluate(fit(wrapped[0].module, data, [1, 2], **options)))
     assert Untrained([wrapped[1]]).networks == Untrained(wrapped[1]).networks == (fresh,)

@@ -21,6 +21,7 @@ from symscope.alignment import (
     SearchOptions,
     TestSet,
     WholeState,
+    baselines,
     evaluate,
     fit,
     subspace,
@@ -28,7 +29,6 @@ from symscope.alignment import (
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.interchange import (
     cache_states,
-    counterfactual_latents,
     counterfactual_losses,
     intervene,
     matches_counterfactual,
@@ -76,10 +76,10 @@ def test_the_parity_of_bits_is_found_by_its_labels(draw, steps):
     assert result.score.low > result.controls["random_subspace"].high
     assert set(result.metrics.by_value) == {0, 1}
     assert (result.metrics.informative, result.metrics.cause, result.trial_accuracy) == (None, None, None)
-    assert result.metrics.dormant_share is None
+    assert result.naturalness.dormant_share is None
     assert result.hypothesis == "parity"
     assert "parity" in repr(result)
-    # Without values there is nothing to report by value, and nothing to draw latents from.
+    # Without values there is nothing to report by value.
     bare = replace(data, test={"parity": without_values(data.test["parity"])})
     assert evaluate(fitted, bare)["parity"].metrics.by_value == {}
     assert evaluate(fitted, bare)["parity"].iia == result.iia
@@ -88,6 +88,28 @@ def test_the_parity_of_bits_is_found_by_its_labels(draw, steps):
 def without_values(drawn):
     base, *sources = (replace(run, values={}) for run in (drawn.base, *drawn.sources))
     return replace(drawn, base=base, sources=tuple(sources))
+
+
+def test_without_values_a_search_has_no_closed_form_and_no_latents():
+    data = data_of(labelled_bits, "parity", "parity", vocabulary=2, value_names={"parity": ("even", "odd")})
+    splits = {
+        split: {"parity": without_values(getattr(data, split)["parity"])} for split in ("train", "validation", "test")
+    }
+    bare, network = replace(data, **splits), parity_network()
+    (with_values, without, plain) = (
+        fit(network, drawn, 1, controls=controls, options=replace(QUICK, steps=100, latent_weight=weight))
+        for drawn, controls, weight in ((data, [], 0.5), (bare, [*CONTROLS, *baselines()], 0.5), (bare, [], 0.0))
+    )
+    assert with_values.searches["parity", 1].validation_iia == 1
+    assert [control.name for control in without.controls] == [control.name for control in CONTROLS]
+    # Without latents the weight does not matter: both have taken the same steps.
+    (first, second) = (fitted.searches["parity", 1].alignments["parity"].tensors for fitted in (without, plain))
+    if without.searches["parity", 1].best_step == plain.searches["parity", 1].best_step:
+        for pair in zip(first, second, strict=True):
+            torch.testing.assert_close(*pair)
+    measured = without.naturalness["parity", 1]
+    assert (measured.within_class_distance, measured.class_radius) == (None, None)
+    assert measured.far_out_share >= 0
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm", "transformer-rope", "transformer-nope"])
@@ -123,11 +145,6 @@ def test_data_that_does_not_fit_is_refused():
     fitted = fit(network, data, 1, controls=[], options=replace(QUICK, steps=1))
     with pytest.raises(UnknownNameError, match="unknown variable of the data 'parity'"):
         evaluate(fitted, data_of(labelled_bits, "sum"))
-    drawn = without_values(data.train["parity"])
-    with pytest.raises(InvalidArgumentError, match=r"unknown are those of \['parity'\]"):
-        counterfactual_latents(drawn, cache_states(network, drawn, "h"), ["parity"], generator(0))
-    with pytest.raises(InvalidArgumentError, match="unknown are those of all"):
-        fit(network, data, 1, controls=[], options=replace(QUICK, latent_weight=1.0))
     with pytest.raises(InvalidArgumentError, match="2 tokens and its task has 7"):
         fit(network, replace(data, vocabulary=7), 1, options=QUICK)
     with pytest.raises(InvalidArgumentError, match="nothing to search"):

@@ -10,6 +10,7 @@ from tests.interchange.test_intervene import logits_by_torchs_cell
 from symscope.algorithms import UpUp
 from symscope.alignment import (
     BoundaryMask,
+    Orthogonal,
     SearchOptions,
     evaluate,
     fit,
@@ -95,7 +96,7 @@ def constructed():
 
 def test_two_counts_from_two_sources_are_found_in_one_map(constructed):
     data = data_of(draw, "+".join(COUNTS), vocabulary=len(TASK.vocabulary))
-    fitted = fit(constructed.network, data, 1, options=QUICK)
+    fitted = fit(constructed.network, data, 1, function=Orthogonal(), options=QUICK)
     (result,) = evaluate(fitted).all
     assert result.iia >= 0.98
     assert set(result.alignments) == set(COUNTS)
@@ -118,7 +119,8 @@ def test_sets_with_one_source_and_with_two_share_one_map(constructed):
     """`joint`: the demo count from one source, and both counts from two sources, in the same map."""
 
     both, alone = data_of(draw, "both", vocabulary=len(TASK.vocabulary)), data_of(draw_one, "demo_count")
-    fitted = fit(constructed.network, together(both, alone), 1, joint=True, controls=[], options=QUICK)
+    sets = together(both, alone)
+    fitted = fit(constructed.network, sets, 1, function=Orthogonal(), joint=True, controls=[], options=QUICK)
     results = evaluate(fitted)
     assert list(results) == ["both", "demo_count"]
     assert min(result.iia for result in results.all) >= 0.98
@@ -150,8 +152,10 @@ def test_a_source_that_no_variable_uses_changes_nothing(constructed, mask):
     results = []
     for draws in (draw_resp_count, behind_an_unused_source):
         data = data_of(draws, "resp_count")
-        options = replace(QUICK, steps=50, init="random")  # principal components see all sources
-        results.append(evaluate(fit(constructed.network, data, 3, mask=mask, options=options))["resp_count"])
+        # Principal components see all sources, and a closed form and latents need a single one.
+        options = replace(QUICK, steps=50, init="random", latent_weight=0.0)
+        fitted = fit(constructed.network, data, 3, function=Orthogonal(), mask=mask, options=options)
+        results.append(evaluate(fitted)["resp_count"])
     first, second = results
     torch.testing.assert_close(first.alignment.tensors, second.alignment.tensors, atol=1e-6, rtol=1e-5)
     assert torch.equal(first.score.correct, second.score.correct)

@@ -1,22 +1,24 @@
-"""Shuffled labels, and natural states with the values after a swap (counterfactual latents)."""
+"""Shuffled labels, cached values, and the mean of natural states with the values after a swap."""
 
 from dataclasses import replace
 
 import pytest
 import torch
+from tests.interchange.examples import two_sources
 
 from symscope.algorithms import UpDown, UpUp, make_algorithm
+from symscope.alignment import subspace
+from symscope.alignment._closed_form import counterfactual_means, intervention_states
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import (
     InterventionProtocol,
     cache_states,
-    counterfactual_latents,
     counterfactuals,
     draw_interventions,
     permute_values,
     shuffled_labels,
 )
-from symscope.networks import magnitude_network
+from symscope.networks import change_basis, magnitude_network, random_invertible, random_orthogonal
 from symscope.seeds import generator
 from symscope.tasks import make_task, multi_object
 
@@ -78,20 +80,6 @@ def test_the_labels_of_a_variable_with_a_single_value_cannot_be_shuffled():
         permute_values(replace(drawn, base=same, sources=(same,)), generator(0))
 
 
-def latents(algorithm, variable, count, draws):
-    """Drawn interventions, and for each the number of the natural state that is its latent; -1 for none."""
-    drawn = draw_interventions(algorithm, [variable], count, generator(0))
-    cached = cache_states(magnitude_network(**algorithm.task.roles).network, drawn, "h")
-    numbered = replace(
-        cached,
-        base_states=torch.arange(count).float()[:, None],
-        source_states=torch.arange(count, 2 * count).float()[None, :, None],
-    )
-    names = [entry.name for entry in algorithm.variables]
-    chosen = counterfactual_latents(drawn, numbered, names, draws)[:, 0]
-    return drawn, chosen.nan_to_num(-1).long().tolist()
-
-
 @pytest.mark.parametrize(
     ("name", "variable", "task"),
     [
@@ -101,29 +89,48 @@ def latents(algorithm, variable, count, draws):
         ("up-down", "phase", make_task("multi-object-void")),
     ],
 )
-def test_latents_have_the_values_after_the_swap_wherever_a_natural_state_has_them(name, variable, task):
+def test_cached_values_are_those_of_the_natural_states_and_those_after_the_swap(name, variable, task):
     algorithm = make_algorithm(name, task)
-    drawn, rows = latents(algorithm, variable, 400, generator(1))
-
-    def values(of, row):
-        return tuple(float(of[entry.name][row]) for entry in algorithm.variables)
-
-    natural = [values(run.values, row) for run in (drawn.base, *drawn.sources) for row in range(400)]
-    required = [values(drawn.counterfactual_values, row) for row in range(400)]
-    for row, values_after in zip(rows, required, strict=True):
-        assert natural[row] == values_after if row >= 0 else values_after not in natural
-    assert sum(row >= 0 for row in rows) > 100
-    # Of several states with the same values, not always the same is chosen.
-    again = latents(algorithm, variable, 400, generator(2))[1]
-    assert sum(first != second for first, second in zip(rows, again, strict=True)) > 100
+    drawn = draw_interventions(algorithm, [variable], 100, generator(0))
+    cached = cache_states(magnitude_network(**task.roles).network, drawn, "h")
+    names = [entry.name for entry in algorithm.variables]
+    assert set(cached.values) == set(cached.counterfactual_values) == set(names)
+    assert len(cached.natural_states()) == 200
+    for entry in names:
+        runs = [run.values[entry] for run in (drawn.base, *drawn.sources)]
+        assert torch.equal(cached.values[entry], torch.cat(runs))
+        assert torch.equal(cached.counterfactual_values[entry], runs[int(entry == variable)])
 
 
-def test_in_a_network_that_holds_only_the_variables_the_latent_is_the_known_swap():
-    constructed = magnitude_network(**TASK.roles)
+def test_values_that_one_run_lacks_are_unknown():
+    drawn = draw_interventions(ALGORITHM, ["count"], 10, generator(0))
+    bare = replace(drawn.base, values={"phase": drawn.base.values["phase"]})
+    network = magnitude_network(**TASK.roles).network
+    cached = cache_states(network, replace(drawn, base=bare), "h")
+    assert (set(cached.values), set(cached.counterfactual_values)) == ({"phase"}, {"phase"})
+    cached = cache_states(network, replace(drawn, base=replace(drawn.base, values={})), "h")
+    assert (cached.values, cached.counterfactual_values) == ({}, {})
+
+
+@pytest.mark.parametrize("change", [random_orthogonal, lambda d, draws: random_invertible(d, 5.0, draws)])
+def test_in_a_network_that_holds_only_the_variables_the_counterfactual_mean_is_the_known_swap(change):
+    constructed = change_basis(magnitude_network(**TASK.roles, d=4), change(4, generator(0)))
     drawn = draw_interventions(ALGORITHM, ["count"], 1000, generator(0))
     cached = cache_states(constructed.network, drawn, "h")
-    chosen = counterfactual_latents(drawn, cached, ["count", "phase"], generator(1))
-    known = chosen.isfinite().all(1)
+    means = counterfactual_means(intervention_states(cached, ["count", "phase"]))
+    known = means.isfinite().all(1)
     assert known.double().mean() > 0.5
-    swapped = torch.stack([cached.source_states[0, :, 0], cached.base_states[:, 1]], 1)
-    torch.testing.assert_close(chosen[known], swapped[known], atol=1e-5, rtol=0)
+    exact = subspace(constructed.writes["count"], constructed.reads["count"])
+    swapped = exact.swap(cached.base_states, cached.source_states[0])
+    torch.testing.assert_close(means[known], swapped[known], atol=1e-4, rtol=0)
+
+
+def test_without_all_values_or_with_several_sources_there_is_no_counterfactual_mean():
+    network = magnitude_network(**TASK.roles).network
+    cached = cache_states(network, draw_interventions(ALGORITHM, ["count"], 10, generator(0)), "h")
+    for unknown in (["count", "parity"], []):
+        with pytest.raises(InvalidArgumentError, match=f"unknown are those of {(unknown or ['', 'none'])[1]}, "):
+            intervention_states(cached, unknown)
+    two = cache_states(network, two_sources(ALGORITHM, ("count", "phase"), 10, generator(0)), "h")
+    with pytest.raises(InvalidArgumentError, match="there are 2 sources"):
+        intervention_states(two, ["count", "phase"])

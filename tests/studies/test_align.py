@@ -23,7 +23,7 @@ networks:
 seeds: [0]
 training: {learning_rate: 3.0e-3, batch: 16, epochs: 4, validate_every: 2, validate_each: 2}
 alignments:
-  - {algorithm: up-down, variables: [count, phase], k: [1, 2]}
+  - {algorithm: up-down, variables: [count, phase], k: [1, 2], functions: [orthogonal]}
 search: {learning_rate: 1.0e-2, batch: 16, steps: 20, validate_every: 10, restarts: 2}
 interventions: {train: 60, validation: 30, test: 30, gradience: 40}
 trial_accuracy: {each: 2}
@@ -127,7 +127,7 @@ def test_a_control_of_the_user_is_a_row(trained, tmp_path, monkeypatch) -> None:
         "from symscope.alignment import ComputedControl, neurons\n\n\n"
         "class FirstNeurons(ComputedControl):\n"
         "    name, is_null = 'first_neurons', True\n\n"
-        "    def alignment(self, network, train, validation, k, generator):\n"
+        "    def alignment(self, network, data, train, validation, k, generator):\n"
         "        return neurons(train.base_states.shape[1], range(k)).to(train.base_states)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -18,15 +18,15 @@ def test_presets_are_valid_and_have_a_plan(name: str) -> None:
 
 def test_quick_and_tmlr_have_the_sizes_that_they_claim() -> None:
     quick, tmlr = preset("quick"), preset("tmlr-gru")
-    for study in (quick, tmlr):
+    for study, train in ((quick, 2_000), (tmlr, 10_000)):
         assert study.tasks[0].quantities == (1, 20)
         assert study.tasks[0].held_out == (4, 9, 14, 17)
         assert (study.interventions.train, study.interventions.validation, study.interventions.test) == (
-            10_000,
+            train,
             1000,
             1000,
         )
-    assert (quick.networks[0].sizes, quick.seeds) == ((48,), (0, 1))
+    assert (quick.networks[0].sizes, quick.seeds) == ((48,), (0, 1, 2))
     assert (tmlr.networks[0].sizes, len(tmlr.seeds)) == ((128,), 5)
     assert tmlr.training.learning_rate == 1e-4
     assert (min(tmlr.alignments[0].k), max(tmlr.alignments[0].k)) == (1, 64)
@@ -38,8 +38,8 @@ def test_all_faults_are_reported_together() -> None:
         ("name: multi-object", "name: multi-objects"),
         ("- kind: gru", "- {kind: grru, sizes: [48]}\n  - kind: gru"),
         ("variables: [count, phase]", "variables: [coumt, phase]"),
-        ("k: [d/2]", "k: [d/2, 0, 99, half]"),
-        ("seeds: [0, 1]", "seeds: [1, 1]"),
+        ("k: [8]", "k: [8, 0, 99, half]"),
+        ("seeds: [0, 1, 2]", "seeds: [1, 1]"),
     ):
         assert right in text
         text = text.replace(right, wrong)
@@ -55,7 +55,7 @@ def test_all_faults_are_reported_together() -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        ("seeds:", "seed:", "line 9, seed: unknown key: did you mean 'seeds'?"),
+        ("seeds:", "seed:", "line 10, seed: unknown key: did you mean 'seeds'?"),
         ("epochs: 600", "epochs: -1", "input should be greater than or equal to 1"),
         ("epochs: 600", "epoch: 600", "epoch"),
         (
@@ -65,16 +65,16 @@ def test_all_faults_are_reported_together() -> None:
         ),
         ("name: multi-object", "name: multi-object\n    quantities: [5, 4]", "quantities is empty"),
         ("sizes: [48]", "sizes: [0]", "input should be greater than or equal to 1"),
-        ("seeds: [0, 1]", "seeds: []", "seeds"),
+        ("seeds: [0, 1, 2]", "seeds: []", "seeds"),
         ("name: quick", "name: [", "not valid YAML"),
         ("algorithm: up-down", "algorithm: up-down\n    sites: [nowhere]", "unknown site 'nowhere'"),
-        ("algorithm: up-down", "algorithm: up-down\n    functions: [linea]", "did you mean 'linear'"),
+        ("functions: [orthogonal]", "functions: [linea]", "did you mean 'linear'"),
         (
-            "algorithm: up-down",
-            "algorithm: up-down\n    functions: [{name: linear, options: {coordinates: flat}}]",
+            "functions: [orthogonal]",
+            "functions: [{name: linear, options: {coordinates: flat}}]",
             "option 'coordinates' of alignment function 'linear': input should be 'state'",
         ),
-        ("algorithm: up-down", "algorithm: up-down\n    functions: [oblique, oblique]", "alignments: each once"),
+        ("functions: [orthogonal]", "functions: [oblique, oblique]", "alignments: each once"),
         ("- name: multi-object", "- name: multi-object\n  - name: multi-object", "tasks: each once"),
         ("sizes: [48]", "sizes: [48, 48]", "networks: each once"),
         ("kind: gru", "kind: lstm\n    options: {heads: 2}", "unknown option of network 'lstm' 'heads'"),
@@ -195,11 +195,11 @@ alignments:
 """
     plan = plan_study(read_study(text, "mine.yaml"))
     assert [job.name.removeprefix("align/") for job in plan if job.name.startswith("align/")] == [
-        "multi-object-gru-d8-seed0/up-down-h-orthogonal",
-        "modulo-gru-d8-seed0/up-down-modulo-h-orthogonal",
-        "multi-object-transformer-rope-d8-seed0/up-down-layer1-orthogonal",
-        "multi-object-transformer-rope-d8-seed0/up-down-layer2-orthogonal",
-        "modulo-transformer-rope-d8-seed0/up-down-modulo-layer1-orthogonal",
+        "multi-object-gru-d8-seed0/up-down-h-oblique-natural-span",
+        "modulo-gru-d8-seed0/up-down-modulo-h-oblique-natural-span",
+        "multi-object-transformer-rope-d8-seed0/up-down-layer1-oblique-natural-span",
+        "multi-object-transformer-rope-d8-seed0/up-down-layer2-oblique-natural-span",
+        "modulo-transformer-rope-d8-seed0/up-down-modulo-layer1-oblique-natural-span",
     ]
     wrong = text.replace("tasks: [modulo]", "tasks: [modula]").replace("layer2", "layer9")
     message = faults(wrong)
@@ -224,16 +224,35 @@ def test_the_papers_presets_have_its_values(name: str, networks: int, size: int,
 
 
 def test_a_job_searches_all_variables_and_sizes_with_one_function() -> None:
-    text = preset_text("quick").replace("k: [d/2]", "k: [1, d/2, 24]\n    functions: [orthogonal, linear]")
+    text = preset_text("quick").replace("k: [8]", "k: [1, d/2, 24]").replace("[orthogonal]", "[orthogonal, linear]")
     plan = plan_study(read_study(text, "mine.yaml"))
     searches = [job for job in plan if job.name.startswith("align/")]
-    assert len(searches) == 2 * 2  # seeds and functions
+    assert len(searches) == 3 * (2 + 2)  # seeds and functions
     requests = [job.arguments["request"] for job in searches]
     assert all(request["variables"] == ["count", "phase"] for request in requests)
-    assert all(request["k"] == [1, 24] for request in requests)  # d/2 is 24
+    in_the_span = {"coordinates": "natural-span"}
+    sizes = [[2, 4, 8] if request["function"]["options"] == in_the_span else [1, 24] for request in requests]
+    assert [request["k"] for request in requests] == sizes  # d/2 is 24
     fewer = plan_study(read_study(text.replace(", linear", ""), "mine.yaml"))
     assert {fewer.location(job.name) for job in fewer} < {plan.location(job.name) for job in plan}
     (fault,) = faults(text.replace("linear", "linea"))
     assert "functions[1]: unknown alignment function 'linea': did you mean 'linear'" in fault
     (fault,) = faults(text.replace("linear", "{name: linear, options: {biass: true}}"))
     assert "unknown option of alignment function 'linear' 'biass'" in fault
+
+
+def test_the_options_of_an_alignment_replace_those_of_the_study() -> None:
+    text = preset_text("quick").replace("observe:", "search: {restarts: 3}\nobserve:")
+    plan = plan_study(read_study(text, "mine.yaml"))
+    searches = {
+        job.name: job.arguments["search"] for job in plan if job.name.startswith("align/") and "seed0" in job.name
+    }
+    assert {
+        name.split("-h-")[1]: (search["restarts"], search["latent_weight"]) for name, search in searches.items()
+    } == {
+        "oblique-natural-span": (3, 0.05),
+        "orthogonal-natural-span": (3, 0.05),
+        "orthogonal": (1, 0.0),
+    }
+    (fault,) = faults(text.replace("search: {latent_weight: 0}", "search: {latent_weigth: 0}"))
+    assert "alignments[1].search.latent_weigth: unknown key: did you mean 'latent_weight'?" in fault

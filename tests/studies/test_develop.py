@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from symscope.algorithms import make_algorithm
-from symscope.alignment import SearchOptions, align
+from symscope.alignment import Oblique, SearchOptions, align
 from symscope.analysis import validate
 from symscope.errors import ConfigurationError
 from symscope.studies import plan_study, read_study
@@ -32,7 +32,7 @@ trial_accuracy: {each: 5}
 
 
 TRAIN = "train/multi-object-gru-d12-seed0"
-DEVELOP = "develop/multi-object-gru-d12-seed0/up-down-h-orthogonal"
+DEVELOP = "develop/multi-object-gru-d12-seed0/up-down-h-oblique-natural-span"
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,7 @@ def test_each_checkpoint_is_searched_once_and_the_last_is_the_trained_network(jo
         n_validation=60,
         n_test=60,
         controls=(),
+        function=Oblique(coordinates="natural-span"),
         options=SearchOptions(learning_rate=1e-2, batch=32, validate_every=20, restarts=1, steps=60),
     )
     assert last["iia"].to_list() == [result.iia for result in results.all]

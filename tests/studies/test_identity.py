@@ -24,7 +24,9 @@ seeds: [0]
 training: {learning_rate: 1.0e-2, batch: 32, epochs: 30, validate_every: 5, validate_each: 4}
 alignments:
   - {algorithm: up-down, variables: [count, phase], k: [2, 5], functions: [orthogonal, oblique]}
-search: {learning_rate: 1.0e-2, batch: 32, steps: 100, validate_every: 20, restarts: 2}
+search:
+  {learning_rate: 1.0e-2, batch: 32, steps: 100, validate_every: 20, restarts: 2, patience: 10,
+   init: principal-components, latent_weight: 0}
 interventions: {train: 400, validation: 100, test: 200}
 trial_accuracy: {each: 4}
 """

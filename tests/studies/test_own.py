@@ -78,7 +78,7 @@ def own(tmp_path, monkeypatch):
 def test_a_study_of_the_users_classes_runs(own) -> None:
     plan = plan_study(read_study(OWN.format(task="my_task"), "own.yaml"))
     name = "LargerGroup-plain-d12-seed0"
-    search = f"align/{name}/CountBoth-h-orthogonal"
+    search = f"align/{name}/CountBoth-h-oblique-natural-span"
     assert [job.name for job in plan] == [f"train/{name}", search, f"ceiling/{name}/CountBoth-h", f"swap/{name}"]
     store = open_store(own / "out", study="own")
     outcome = run(plan, store, local(1))

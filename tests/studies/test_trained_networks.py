@@ -74,7 +74,7 @@ def test_a_trained_network_is_measured_and_searched_but_not_trained(folder, netw
     label = "mine" if "mine" in network else "gru"
     assert [job.name for job in plan] == [
         f"measure/multi-object-{label}-d8-seed0",
-        f"align/multi-object-{label}-d8-seed0/up-down-h-orthogonal",
+        f"align/multi-object-{label}-d8-seed0/up-down-h-oblique-natural-span",
         f"ceiling/multi-object-{label}-d8-seed0/up-down-h",
     ]
     outcome = run(plan, store, local(0))

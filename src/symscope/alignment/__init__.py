@@ -20,6 +20,7 @@ from symscope.alignment.controls import (
     SingleNeurons,
     Untrained,
     WholeState,
+    baselines,
 )
 from symscope.alignment.functions import (
     FUNCTIONS,
@@ -78,6 +79,7 @@ __all__ = [
     "WholeState",
     "align",
     "alignment_function",
+    "baselines",
     "compare",
     "evaluate",
     "fit",

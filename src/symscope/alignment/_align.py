@@ -1,6 +1,7 @@
 """Alignment search in one call: where in a network are the variables of an algorithm, and do swaps work?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, SupportsIndex
 
 from symscope.algorithms import Algorithm
@@ -8,20 +9,25 @@ from symscope.alignment._evaluate import evaluate
 from symscope.alignment._fit import fit
 from symscope.alignment._problem import SearchOptions
 from symscope.alignment._progress import progress_bar
-from symscope.alignment.functions import AlignmentFunction
+from symscope.alignment.functions import AlignmentFunction, Oblique, Orthogonal
 from symscope.alignment.results import Results
 from symscope.interchange import PAPER_PROTOCOL, InterventionProtocol, counterfactuals
 from symscope.networks import Network
+
+DEFAULT_SIZES = (2, 4, 8)
+"""The k that are searched when none is given; the answer is chosen among them by `symscope.verdict.choose`."""
+DEFAULT_FUNCTIONS = (Oblique(coordinates="natural-span"), Orthogonal(coordinates="natural-span"))
+"""The alignment functions within the span of natural states that are searched when none is given."""
 
 
 def align(  # noqa: PLR0913  (the whole question in one call; all but four have a default)
     network: Network,
     algorithm: Algorithm,
     variables: str | Sequence[str],
-    k: SupportsIndex | Sequence[SupportsIndex],
+    k: SupportsIndex | Sequence[SupportsIndex] = DEFAULT_SIZES,
     *,
     function: AlignmentFunction | Sequence[AlignmentFunction] | None = None,
-    n_train: SupportsIndex = 10_000,
+    n_train: SupportsIndex = 2_000,
     n_validation: SupportsIndex = 1_000,
     n_test: SupportsIndex = 1_000,
     seed: SupportsIndex = 0,
@@ -39,7 +45,9 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         algorithm: the algorithm, for the network's task.
         variables: names of the variables.
         k: dimensions given to a variable; each of several is searched.
-        function: the alignment function, or several that are searched one after another.
+        function: the alignment function, or several that are searched one after another; default: `DEFAULT_FUNCTIONS`,
+            oblique and orthogonal in the natural span, and as a reference the paper's orthogonal map of the state
+            without restriction and without the counterfactual-latent loss.
         n_train: interventions to fit to.
         n_validation: interventions to choose by.
         n_test: interventions to report on.
@@ -55,15 +63,18 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         NonFiniteError: a loss or state is not finite.
     """
     options = options or SearchOptions()
-    functions = function if isinstance(function, Sequence) else [function]
+    searches = [(choice, options) for choice in (function if isinstance(function, Sequence) else [function])]
+    if function is None:
+        searches = [(choice, options) for choice in DEFAULT_FUNCTIONS]
+        searches.append((Orthogonal(), replace(options, latent_weight=0.0)))
     data = counterfactuals(
         algorithm, variables, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
     )
     results = []
     with progress_bar(options.steps, visible=progress) as on_validation:
-        for choice in functions:
+        for choice, how in searches:
             fitted = fit(
-                network, data, k, function=choice, options=options, **{"on_validation": on_validation, **fit_options}
+                network, data, k, function=choice, options=how, **{"on_validation": on_validation, **fit_options}
             )
             results += evaluate(fitted).all
     return Results(results)

@@ -53,6 +53,7 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 null_controls=tuple(control.name for control in controls if control.is_null),
                 paired_controls=tuple(control.name for control in controls if control.data is fitted.data),
                 trial_accuracy=fitted.trial_accuracy,
+                naturalness=fitted.naturalness.get(key),
             )
         )
     return Results(results)

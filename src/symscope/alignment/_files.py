@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from symscope.alignment._diagnostics import Naturalness
 from symscope.alignment.functions import KINDS, Alignment, AlignmentFunction, Preprocessed
 from symscope.alignment.natural import Divergence
 from symscope.alignment.result import AlignmentResult
@@ -143,7 +144,7 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
         **{name: None if (part := getattr(metrics, name)) is None else _bits(part) for name in _PARTS},
         "by_value": [[value, _bits(part)] for value, part in metrics.by_value.items()],
         "divergence": asdict(metrics.divergence),
-        "dormant_share": metrics.dormant_share,
+        "naturalness": None if result.naturalness is None else asdict(result.naturalness),
         "controls": [[name, _bits(control)] for name, control in result.controls.items()],
         "null_controls": list(result.null_controls),
         "paired_controls": list(result.paired_controls),
@@ -156,7 +157,6 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         **{name: None if entry[name] is None else _score(entry[name]) for name in _PARTS},
         by_value={int(value): _score(part) for value, part in entry["by_value"]},
         divergence=Divergence(**entry["divergence"]),
-        dormant_share=entry["dormant_share"],
     )
     return AlignmentResult(
         **{name: entry[name] for name in _PLAIN},
@@ -164,6 +164,7 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         metrics=metrics,
         controls={name: _score(part) for name, part in entry["controls"]},
         null_controls=tuple(entry["null_controls"]),
+        naturalness=None if entry["naturalness"] is None else Naturalness(**entry["naturalness"]),
         paired_controls=tuple(entry["paired_controls"]),
     )
 

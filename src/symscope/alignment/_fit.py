@@ -2,18 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symscope.alignment._closed_form import ClosedForms, counterfactual_means, intervention_states
+from symscope.alignment._diagnostics import Naturalness, NaturalReference
 from symscope.alignment._pool import TrainingPool
-from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
+from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
 from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl, Subject
-from symscope.alignment.functions import Alignment, AlignmentFunction, Orthogonal, check_coordinates
+from symscope.alignment.functions import Alignment, AlignmentFunction, Oblique, check_coordinates
 from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
 from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError, NonFiniteError
@@ -21,7 +23,6 @@ from symscope.interchange import (
     CachedInterventions,
     CounterfactualData,
     cache_states,
-    counterfactual_latents,
     matches_counterfactual,
 )
 from symscope.networks import Network, require_network
@@ -46,6 +47,7 @@ class FittedAlignments:
         function: label of the alignment function.
         alignments: for each set of overwritten variables and k, the alignment of each of its variables.
         searches: what the search says of each; empty for a control that needs no search.
+        naturalness: of each main alignment, on validation interventions; `None` where it cannot be measured.
         is_null: whether an alignment must beat it.
         trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
             unknown.
@@ -59,6 +61,7 @@ class FittedAlignments:
     function: str
     alignments: Mapping[Key, Mapping[str, Alignment]]
     searches: Mapping[Key, SearchResult]
+    naturalness: Mapping[Key, Naturalness | None] = field(default_factory=dict)
     is_null: bool = False
     trial_accuracy: float | None = None
     controls: tuple["FittedAlignments", ...] = ()
@@ -94,7 +97,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         network: the trained network; its weights are not changed.
         data: the interventions.
         k: dimensions given to a variable; each of several is searched.
-        function: the alignment function; default: `Orthogonal()`.
+        function: the alignment function; default: `Oblique(coordinates="natural-span")`.
         site: where in the network; default: its `default_site`.
         joint: search all variables in one map, each in its own block of k dimensions; default: each in its own map.
         mask: learn the size of each subspace, of at most k dimensions; default: exactly k.
@@ -109,7 +112,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         NonFiniteError: a loss or state is not finite; its `best` holds the best alignments up to there.
     """
     network = require_network(network, data.vocabulary)
-    function, options = function or Orthogonal(), options or SearchOptions()
+    function, options = function or Oblique(coordinates="natural-span"), options or SearchOptions()
     site = network.default_site if site is None else site
     sizes = _check(network, data, site, k, function)
     accuracy = uncut_accuracy(network, data, site)
@@ -129,7 +132,13 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     for control, named in zip(controls, subjects, strict=True):
         made += [replace(fitted[name], is_null=control.is_null) for name in named]
         made += [_computed(control, main, sets)] if isinstance(control, ComputedControl) else []
-    return replace(main, trial_accuracy=accuracy, controls=tuple(control for control in made if control.alignments))
+    natural = _naturalness(main, sets)
+    return replace(
+        main,
+        trial_accuracy=accuracy,
+        naturalness=natural,
+        controls=tuple(control for control in made if control.alignments),
+    )
 
 
 def _check(
@@ -258,7 +267,7 @@ class _Searches:
                 mask=self._mask(data, group, size),
                 function=self.function,
                 seed=data.seed,
-                initial_frame=self.initial_frame,
+                start=None if self.initial_frame is None else (self.initial_frame, self.initial_frame.T),
             )
             for group in self._groups(data)
             for size in self.sizes
@@ -296,9 +305,11 @@ class _Searches:
                 train[key] = cache_states(network, drawn, self.site)
                 validation[key] = cache_states(network, data.validation[variables], self.site)
                 if self.options.latent_weight:
-                    draws = generator(data.seed, "targets", *drawn.variables)
-                    latents[key] = counterfactual_latents(drawn, train[key], list(data.value_names), draws)
+                    latents[key] = _latents(train[key], list(data.value_names))
         pool = TrainingPool(network, train, latents, self.options.memory)
+        if self.options.init == LEAST_SQUARES and self.function.closed_form is not None:
+            names = {key: list(data.value_names) for subject, data in subjects.items() for key in _keys(subject, data)}
+            problems = self._started(network, problems, CachedSets(train, validation), names)
 
         def validated(step: int, best: list[float]) -> None:
             if self.on_validation:
@@ -311,6 +322,32 @@ class _Searches:
             best = list(fallback or error.best)[:reported]
             raise NonFiniteError(f"search of {name} ({named}): {error}", best) from error
 
+    def _started(
+        self,
+        network: Network,
+        problems: Sequence[AlignmentProblem],
+        sets: CachedSets,
+        names: Mapping[str, Sequence[str]],
+    ) -> list[AlignmentProblem]:
+        """The problems with closed-form starts, as far as the closed form applies to them."""
+        forms: dict[str, ClosedForms | None] = {}
+        for key, train in sets.train.items():
+            try:
+                forms[key] = ClosedForms(network, train, sets.validation[key], names[key], max(self.sizes))
+            except InvalidArgumentError:  # no values, values that never occur, or states that do not vary
+                forms[key] = None
+        return [self._start(problem, forms) for problem in problems]
+
+    def _start(self, problem: AlignmentProblem, forms: Mapping[str, ClosedForms | None]) -> AlignmentProblem:
+        """A problem of one variable with its closed-form start, of a rank that may be lower than k."""
+        closed = forms[problem.sets[0]] if len(problem.sets) == 1 else None
+        form = self.function.closed_form
+        if closed is None or form is None or problem.start is not None or not isinstance(problem.mask, FixedMask):
+            return problem
+        start = closed.start(form, problem.mask.k)
+        mask = replace(problem.mask, sizes=((closed.variable, start.diagnostics.rank),))
+        return replace(problem, start=(start.write, start.read), mask=mask)
+
     def _fitted(
         self, name: str, network: Network, data: CounterfactualData, results: Sequence[SearchResult]
     ) -> FittedAlignments:
@@ -320,8 +357,33 @@ class _Searches:
         return FittedAlignments(name, network, data, self.site, self.function.label, alignments, searches)
 
 
+def _latents(train: CachedInterventions, variables: Sequence[str]) -> Tensor:
+    """For each intervention a state with its counterfactual values; NaN where there is none, or it is unknown."""
+    try:
+        return counterfactual_means(intervention_states(train, variables))
+    except InvalidArgumentError:  # no values, or several sources
+        return torch.full_like(train.base_states, torch.nan)
+
+
 def _set_name(subject: str, variables: str) -> str:
     return f"{subject}: {variables}"
+
+
+def _keys(subject: str, data: CounterfactualData) -> list[str]:
+    return [_set_name(subject, variables) for variables in data.train]
+
+
+def _naturalness(main: FittedAlignments, sets: CachedSets) -> dict[Key, Naturalness | None]:
+    """The naturalness of the main alignments."""
+    measured = {}
+    for variables in main.data.variables:
+        key = _set_name(MAIN, variables)
+        drawn, names = main.data.validation[variables], list(main.data.value_names)
+        reference = NaturalReference(main.network, sets.train[key], sets.validation[key], drawn, names)
+        for (name, size), alignments in main.alignments.items():
+            if name == variables:
+                measured[name, size] = reference.measure(alignments)
+    return measured
 
 
 def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets) -> FittedAlignments:
@@ -332,7 +394,7 @@ def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets
         names = main.data.train[variables].variables
         draws = generator(main.data.seed, control.name.replace("_", " "), size)
         train, validation = sets.train[key], sets.validation[key]
-        made = control.alignment(main.network, train, validation, size * len(names), draws)
+        made = control.alignment(main.network, main.data, train, validation, size * len(names), draws)
         if made is not None and len(set(train.source_of)) == 1:
             alignments[variables, size] = {names[0]: made}
         elif made is not None:

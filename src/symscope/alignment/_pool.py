@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import pad
 
 from symscope.alignment._batched_fits import BatchedFits
 from symscope.alignment._problem import AlignmentProblem
@@ -68,7 +68,7 @@ class TrainingPool:
         index: Int[Tensor, "fits batch"],
         swap: Int[Tensor, "fits batch"],
         progress: float,
-        latent_weight: float = 0.0,
+        latent_loss: "LatentLoss | None" = None,
     ) -> Float[Tensor, " fits"]:
         """The mean loss of each fit on its batch.
 
@@ -78,7 +78,7 @@ class TrainingPool:
             index: rows of the pool.
             swap: which of its problem's sets each row is of.
             progress: share of the search that is over, from 0 to 1.
-            latent_weight: weight of the counterfactual-latent loss.
+            latent_loss: the counterfactual-latent loss of the fits; `None`: without.
         """
         fits, batch = index.shape
         rows, device = self._rows, self._rows.base_states.device
@@ -105,18 +105,37 @@ class TrainingPool:
         counts = to_device(rows.target_mask[flat].view(fits, -1).sum(1), device)
         losses = counterfactual_losses(self._network, rows, states, flat, self._rows_at_once)
         losses = losses.view(fits, batch).sum(1) / counts
-        if self._latents is None:
+        if latent_loss is None or self._latents is None:
             return losses
-        latent = latent_losses(states, self._latents.index_select(0, to_device(flat, device))).view(fits, batch)
-        return losses + latent_weight * latent.nanmean(1).nan_to_num()
+        latents = self._latents.index_select(0, to_device(flat, device))
+        return losses + latent_loss(states.view(fits, batch, -1), latents.view(fits, batch, -1))
 
 
-def latent_losses(swapped: Float[Tensor, "rows state"], latents: Float[Tensor, "rows state"]) -> Float[Tensor, " rows"]:
-    """The counterfactual-latent loss: half the squared distance minus half the cosine (Grant et al. 2025).
+class LatentLoss:
+    """The counterfactual-latent loss of several fits, each with natural states of its own.
 
-    NaN, without a gradient, for rows whose latent is NaN.
+    Half the squared distance from a rewritten state to the mean of the natural states with the counterfactual values,
+    as a mean over the principal directions of the natural span, in units of their standard deviation. Grant et al. 2025
+    take single natural states, and distances and cosines in the state itself; at the same IIA that leaves rewritten
+    states farther out, since directions of small variance hardly count there.
+
+    Args:
+        natural: the natural states of each fit.
+        weight: of the loss.
     """
-    known = latents.isfinite().all(1)
-    target = torch.where(known[:, None], latents, swapped.detach())
-    losses = 0.5 * (swapped - target).square().sum(1) - 0.5 * cosine_similarity(swapped, target)
-    return torch.where(known, losses, torch.nan)
+
+    def __init__(self, natural: Sequence[NaturalStates], weight: float) -> None:
+        like = natural[0].like()
+        width = max(each.whitening.shape[1] for each in natural)
+        matrices = [each.whitening / each.whitening.shape[1] ** 0.5 for each in natural]
+        self._matrices = torch.stack([pad(m, (0, width - m.shape[1])) for m in matrices]).to(like)
+        self._weight = weight
+
+    def __call__(
+        self, states: Float[Tensor, "fits batch state"], latents: Float[Tensor, "fits batch state"]
+    ) -> Float[Tensor, " fits"]:
+        """The weighted mean over the rows whose latent is not NaN."""
+        known = latents.isfinite().all(-1)
+        difference = torch.where(known[..., None], states - latents, 0.0)
+        losses = 0.5 * (difference @ self._matrices).square().sum(-1)
+        return self._weight * losses.sum(1) / known.sum(1).clamp(min=1)

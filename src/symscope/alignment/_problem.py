@@ -4,14 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from symscope.alignment.functions import Alignment, AlignmentFunction
+from symscope.alignment.functions import Alignment, AlignmentFunction, Factors
 from symscope.alignment.masks import Mask
 from symscope.errors import InvalidArgumentError
 
-PRINCIPAL_COMPONENTS, RANDOM = "principal-components", "random"
+LEAST_SQUARES, PRINCIPAL_COMPONENTS, RANDOM = INITS = ("least-squares", "principal-components", "random")
+"""Where the first fit of a search can start."""
 
 
 @dataclass(frozen=True)
@@ -26,30 +24,32 @@ class SearchOptions:
         target_iia: validation IIA at which a search stops.
         patience: a fit stops after this many validations without a better one.
         restarts: fits of each alignment; the best on validation is kept. Local minima are common, above all at small k.
-        init: where the first fit starts, `"principal-components"` of the natural states or `"random"`; the other fits
-            start at random.
-        latent_weight: weight of the counterfactual-latent loss (Grant et al. 2025). With it a fit does not stop at
-            `target_iia`, and of alignments that are equally good on validation the last is kept.
+        init: where the first fit starts: at the `"least-squares"` alignment (for functions that have one, and where it
+            applies; else at random), at the `"principal-components"` of the natural states, or at `"random"`. The other
+            fits start at random.
+        latent_weight: weight of the counterfactual-latent loss (see `LatentLoss`); interventions with unknown values
+            or several sources have none. With it a fit does not stop at `target_iia`, and of alignments that are
+            equally good on validation the last is kept.
         memory: limit in bytes for what a step computes, which then splits itself; `None`: no limit.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-2
     batch: int = 128
-    steps: int = 20_000
-    validate_every: int = 100
+    steps: int = 300
+    validate_every: int = 25
     target_iia: float = 0.995
-    patience: int = 10
-    restarts: int = 3
-    init: str = PRINCIPAL_COMPONENTS
-    latent_weight: float = 0.0
+    patience: int = 6
+    restarts: int = 1
+    init: str = LEAST_SQUARES
+    latent_weight: float = 0.05
     memory: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "batch", "steps", "validate_every", "patience", "restarts"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
-        if self.init not in (PRINCIPAL_COMPONENTS, RANDOM):
-            raise InvalidArgumentError(f"init is {PRINCIPAL_COMPONENTS!r} or {RANDOM!r}, got {self.init!r}")
+        if self.init not in INITS:
+            raise InvalidArgumentError(f"init is one of {', '.join(map(repr, INITS))}, got {self.init!r}")
         if not 0 < self.target_iia <= math.inf:
             raise InvalidArgumentError(f"target_iia must be above 0, got {self.target_iia}")
         if not 0 <= self.latent_weight < math.inf:
@@ -66,7 +66,7 @@ class AlignmentProblem:
         mask: which dimensions belong to which variable.
         function: the alignment function.
         seed: fixes the starts and the draws of these fits, whatever is searched in the same batch.
-        initial_frame: a frame of mask.k columns at which the first fit starts.
+        start: a projector of rank mask.k, in coordinates of the state, at which the first fit starts.
         restarts: number of fits; `None`: as the options say.
         max_steps: the fits stop at the first validation at or after so many steps; `None`: as the options say.
         stops_with: index of another problem of the same search; when that stops, so does this one.
@@ -76,7 +76,7 @@ class AlignmentProblem:
     mask: Mask
     function: AlignmentFunction
     seed: int
-    initial_frame: Float[Tensor, "state k"] | None = None
+    start: Factors | None = None
     restarts: int | None = None
     max_steps: int | None = None
     stops_with: int | None = None

@@ -9,21 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
 from torch import Generator, Tensor
 
 from symscope.alignment._batched_fits import BatchedFits, train_step
-from symscope.alignment._pool import TrainingPool
+from symscope.alignment._pool import LatentLoss, TrainingPool
 from symscope.alignment._problem import (
+    LEAST_SQUARES,
     PRINCIPAL_COMPONENTS,
+    RANDOM,
     AlignmentProblem,
     SearchOptions,
     SearchResult,
 )
-from symscope.alignment.functions import Alignment, AlignmentFunction, Preprocessed, check_size
+from symscope.alignment.functions import Alignment, AlignmentFunction, Factors, Preprocessed, check_size
 from symscope.alignment.natural import NaturalStates
+from symscope.alignment.score import validation_iias
 from symscope.errors import InvalidArgumentError, NonFiniteError
-from symscope.interchange import CachedInterventions, intervene, matches_counterfactual
+from symscope.interchange import CachedInterventions
 from symscope.networks import Network, evaluation_mode
 from symscope.seeds import generator
 
@@ -129,9 +131,9 @@ def _start(
         natural = pool.natural_states(problem.sets)
         for restart in range(options.restarts if problem.restarts is None else problem.restarts):
             draws = generator(problem.seed, "frame", restart)
-            function, tensors = initialise(
-                problem.function, problem.mask.k, natural, draws, problem.initial_frame, options.init, restart
-            )
+            first = options.init if problem.start is None else problem.start
+            start = first if restart == 0 and first != LEAST_SQUARES else RANDOM
+            function, tensors = initialise(problem.function, problem.mask.k, natural, draws, start)
             starts.append((function, [*tensors, *_moved(problem.mask.initialise(), natural.like())]))
             draws = generator(problem.seed, "draws", restart)
             fits.append(_Fit(len(fits), number, restart, draws, {}))
@@ -160,9 +162,7 @@ def initialise(
     k: int,
     natural: NaturalStates,
     draws: Generator,
-    initial_frame: Float[Tensor, "state k"] | None = None,
-    init: str = PRINCIPAL_COMPONENTS,
-    restart: int = 0,
+    start: Factors | str = RANDOM,
 ) -> tuple[AlignmentFunction, list[Tensor]]:
     """An alignment function in its coordinates, and the tensors of a map to start from.
 
@@ -171,29 +171,25 @@ def initialise(
         k: dimensions given to variables.
         natural: natural states of the network.
         draws: the source of randomness.
-        initial_frame: where the first restart starts, in coordinates of the state.
-        init: where it starts without a frame: at the leading principal components, or at random.
-        restart: number of the restart; all but the first start at random.
+        start: a projector in coordinates of the state, or `"principal-components"` or `"random"`.
 
     Raises:
-        InvalidArgumentError: k exceeds the width of the state or of its natural span; a frame of another shape, or one
-            for a function in transformed coordinates.
+        InvalidArgumentError: k exceeds the width of the state or of its natural span, or a projector of another shape.
     """
     transformed = function.coordinates != "state"
-    coordinates, inside = natural.coordinates(function.coordinates) if transformed else ((), natural)
-    d = inside.like().shape[1]
+    coordinates, inside = natural.coordinates(function.coordinates)
+    d, width = inside.like().shape[1], natural.like().shape[1]
     check_size(d, k)
-    frame = None
-    if initial_frame is not None and restart == 0:
-        if transformed or initial_frame.shape != (d, k):
-            raise InvalidArgumentError(
-                f"an initial frame is a {(d, k)} matrix for a function of the state itself; got "
-                f"{tuple(initial_frame.shape)} for {function.label}"
-            )
-        frame = initial_frame.to(natural.like())
-    elif init == PRINCIPAL_COMPONENTS and restart == 0:
+    factors = None
+    if not isinstance(start, str):
+        write, read = (factor.to(natural.like()) for factor in start)
+        if write.shape != (width, k) or read.shape != (k, width):
+            raise InvalidArgumentError(f"a start has the shape {(width, k)}, got {tuple(write.shape)}")
+        factors = (coordinates[0] @ write, read @ coordinates[1]) if transformed else (write, read)
+    elif start == PRINCIPAL_COMPONENTS:
         frame = inside.leading_directions(k)
-    tensors = _moved(function.initialise(d, k, frame, draws), natural.like())
+        factors = frame, frame.T
+    tensors = _moved(function.initialise(d, k, factors, draws), natural.like())
     if not transformed:
         return function, tensors
     return Preprocessed(function=function), [*tensors, *coordinates]
@@ -220,10 +216,14 @@ def _train(
     if len(groups) > 1:
         place_of = {number: at for at, number in enumerate(n for group in groups for n in group.members)}
         order = torch.tensor([place_of[fit.number] for fit in running])
+    latent_loss = None
+    if options.latent_weight:
+        natural = [pool.natural_states(problems[fit.problem].sets) for fit in running]
+        latent_loss = LatentLoss(natural, options.latent_weight)
     history = []
     for now in range(steps):
         progress = (step + now) / options.steps
-        losses = pool.losses(groups, order, index[now], swap[now], progress, options.latent_weight)
+        losses = pool.losses(groups, order, index[now], swap[now], progress, latent_loss)
         train_step(groups, losses)
         history.append(losses.detach())
     finite = torch.stack(history).isfinite().all(0).tolist()
@@ -313,35 +313,10 @@ def _validation_iias(
             by_set.setdefault(name, []).append(number)
     iias: dict[int, list[float]] = {number: [] for number in current}
     for name, members in by_set.items():
-        cached = validation[name]
-        swaps = [swap_of(current[number], cached) for number in members]
-
-        def side_by_side(base: Tensor, sources: Tensor, swaps: Sequence[Swap] = swaps) -> Tensor:
-            parts = zip(swaps, base.chunk(len(swaps)), sources.chunk(len(swaps), 1), strict=True)
-            return torch.cat([swap(part, source) for swap, part, source in parts])
-
-        index = torch.arange(len(cached)).repeat(len(members))
-        with torch.no_grad():
-            states = intervene(cached, side_by_side, index)
-        correct = matches_counterfactual(network, cached, states, index)
-        for number, share in zip(members, correct.view(len(members), -1).double().mean(1).tolist(), strict=True):
+        alignments = [current[number] for number in members]
+        for number, share in zip(members, validation_iias(network, validation[name], alignments), strict=True):
             iias[number].append(share)
     return {number: min(shares) for number, shares in iias.items()}
-
-
-Swap = Callable[[Float[Tensor, "rows state"], Float[Tensor, "sources rows state"]], Float[Tensor, "rows state"]]
-
-
-def swap_of(alignments: Mapping[str, Alignment], cached: CachedInterventions) -> Swap:
-    """The swap that overwrites the variables of a set of interventions, each from its own source."""
-    pairs = [(alignments[v], at) for v, at in zip(cached.variables, cached.source_of, strict=True) if v in alignments]
-
-    def swap(base: Float[Tensor, "rows state"], sources: Float[Tensor, "s rows state"]) -> Tensor:
-        for alignment, source in pairs:
-            base = alignment.swap(base, sources[source])
-        return base
-
-    return swap
 
 
 def _rank(iia: float, dimensions: int, options: SearchOptions) -> tuple[float, int, float]:

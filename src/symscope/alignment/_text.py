@@ -31,9 +31,9 @@ def result_text(result: AlignmentResult) -> str:
         lines.append(f"cause, where only the variable differs: IIA {metrics.cause}")
     if metrics.isolation is not None:
         lines.append(f"isolation, where only the rest differs: IIA {metrics.isolation}")
-    lines.append(f"rewritten states: {metrics.divergence}")
-    if metrics.dormant_share is not None:
-        lines.append(f"dormant: {metrics.dormant_share:.0%} of the effect is lost within the natural span")
+    if result.naturalness is not None:
+        lines.append(f"rewritten states: {result.naturalness}")
+    lines.append(f"their distance: {metrics.divergence}")
     lines += [f"control {name}: IIA {score}" for name, score in result.controls.items()]
     lines += [f"WARNING: {warning}" for warning in result.warnings]
     return "\n  ".join(lines)
@@ -60,8 +60,11 @@ def result_card(result: AlignmentResult) -> str:
         ("isolation: only the rest differs", metrics.isolation),
     )
     bars += [bar(name, score) for name, score in parts if score is not None]
-    facts = [f"{result.verdict.word}: {result.verdict.sentence}", f"Rewritten states: {metrics.divergence}."]
-    if metrics.dormant_share is not None:
-        facts.append(f"Dormant: {metrics.dormant_share:.0%} of the effect is lost within the natural span.")
+    facts = [
+        f"{result.verdict.word}: {result.verdict.sentence}",
+        f"Distance of rewritten states: {metrics.divergence}.",
+    ]
+    if result.naturalness is not None:
+        facts.append(f"Rewritten states: {result.naturalness}.")
     below = f"of {result.hypothesis} at {result.site}, {_size(result)}, {result.score.n:,} interventions"
     return card(result.variable, below, bars, facts, result.warnings)

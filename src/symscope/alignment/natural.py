@@ -60,7 +60,7 @@ class NaturalStates:
         """Coordinates of these states, and the states in them."""
         if name not in self._coordinates:
             encode, decode, mean = coordinates_of(name, self._given)
-            encoded = NaturalStates((self._given - mean) @ encode.T)
+            encoded = self if name == "state" else NaturalStates((self._given - mean) @ encode.T)
             self._coordinates[name] = ((encode, decode, mean), encoded)
         return self._coordinates[name]
 
@@ -76,6 +76,11 @@ class NaturalStates:
         """The part of a change of states that lies along directions in which natural states vary."""
         directions = self.axes.directions.to(change.dtype)
         return change @ directions @ directions.T
+
+    @cached_property
+    def whitening(self) -> Float[Tensor, "state axes"]:
+        """Maps differences from the mean to coordinates of the natural span in which natural states have variance 1."""
+        return self.axes.directions / self.axes.spreads
 
     @cached_property
     def spread(self) -> float:
@@ -98,16 +103,13 @@ class Divergence:
     """How far rewritten states are from natural ones; in brackets the value that natural states have.
 
     Attributes:
-        off_span_share: share of the norm of the rewritten states, from the natural mean, that lies outside the span of
-            natural states (0): root mean square over states.
-        mahalanobis: Mahalanobis distance within that span, root mean square over states and directions (1).
+        mahalanobis: Mahalanobis distance within the natural span, root mean square over states and directions (1).
         nearest: distance to the nearest natural state, in units of natural spacing, median over states (1; 0 where the
             rewritten state is itself a natural one).
         earth_mover: sliced earth mover's distance to natural states, in units of their spread.
         earth_mover_natural: the same distance between two samples of natural states of the same size.
     """
 
-    off_span_share: float
     mahalanobis: float
     nearest: float
     earth_mover: float
@@ -115,9 +117,9 @@ class Divergence:
 
     def __str__(self) -> str:
         return (
-            f"{self.off_span_share:.0%} of the norm off the natural span, Mahalanobis {self.mahalanobis:.2f} (natural "
-            f"1), nearest natural state at {self.nearest:.2f} of their spacing, earth mover's distance "
-            f"{self.earth_mover:.3f} (among natural states {self.earth_mover_natural:.3f})"
+            f"Mahalanobis {self.mahalanobis:.2f} (natural 1), nearest natural state at {self.nearest:.2f} of their "
+            f"spacing, earth mover's distance {self.earth_mover:.3f} (among natural states "
+            f"{self.earth_mover_natural:.3f})"
         )
 
 
@@ -136,7 +138,6 @@ def divergence(natural: NaturalStates, rewritten: Float[Tensor, "batch state"], 
     axes, states = natural.axes, rewritten.detach().double()
     centred = states - axes.mean
     inside = centred @ axes.directions
-    off_span = (centred - inside @ axes.directions.T).square().sum() / centred.square().sum()
     n = min(len(states), len(natural.states) // 2, COMPARED_STATES)
     first, second = torch.randperm(len(natural.states), generator=generator)[: 2 * n].to(states.device).split(n)
     some = torch.randperm(len(states), generator=generator)[:n].to(states.device)
@@ -144,7 +145,6 @@ def divergence(natural: NaturalStates, rewritten: Float[Tensor, "batch state"], 
     near = torch.cdist(states[some], natural.states[:COMPARED_STATES]).min(1).values
     sample = natural.states[first]
     return Divergence(
-        off_span_share=float(off_span.sqrt()),
         mahalanobis=float((inside / axes.spreads).square().mean().sqrt()),
         nearest=float(near.median()) / natural.spacing,
         earth_mover=sliced_earth_mover(states[some], sample, slices) / natural.spread,

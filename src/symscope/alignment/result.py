@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from symscope.alignment._diagnostics import Naturalness
 from symscope.alignment._text import result_card, result_text
 from symscope.alignment.functions import Alignment
 from symscope.alignment.score import Score
@@ -35,6 +36,7 @@ class AlignmentResult:
         paired_controls: names of the controls that are scored on the same test interventions.
         trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
             unknown.
+        naturalness: how natural the rewritten states are, on validation interventions; `None`: not measured.
     """
 
     hypothesis: str
@@ -51,6 +53,7 @@ class AlignmentResult:
     null_controls: tuple[str, ...]
     paired_controls: tuple[str, ...]
     trial_accuracy: float | None
+    naturalness: Naturalness | None
 
     @property
     def alignment(self) -> Alignment:
@@ -99,8 +102,10 @@ class AlignmentResult:
             iia=self.score.iia,
             low=self.score.low,
             null_high=max((self.controls[name].high for name in self.null_controls), default=None),
-            off_span_share=self.metrics.divergence.off_span_share,
-            dormant_share=self.metrics.dormant_share,
+            off_span_share=None if self.naturalness is None else self.naturalness.off_span_share,
+            dormant_share=None if self.naturalness is None else self.naturalness.dormant_share,
+            far_out_share=None if self.naturalness is None else self.naturalness.far_out_share,
+            within_class_distance=None if self.naturalness is None else self.naturalness.within_class_distance,
         )
 
     @property

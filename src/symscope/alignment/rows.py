@@ -27,8 +27,8 @@ def alignment_row(result: AlignmentResult) -> Row:
         "total_steps": result.total_steps,
         "validation_iia": result.validation_iia,
         "rejection_rate": result.rejection_rate,
-        "dormant_share": metrics.dormant_share,
         **asdict(metrics.divergence),
+        **({} if result.naturalness is None else asdict(result.naturalness)),
     }
     for name in ("informative", "cause", "isolation"):
         part = getattr(metrics, name)

@@ -1,20 +1,20 @@
 """Interchange intervention accuracy (IIA): how often the network follows the algorithm after a swap."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symscope.algorithms import Algorithm
-from symscope.alignment._search import swap_of
 from symscope.alignment.functions import Alignment, whole_state
 from symscope.interchange import (
     PAPER_PROTOCOL,
     CachedInterventions,
     InterventionProtocol,
     Interventions,
+    Swap,
     cache_states,
     draw_interventions,
     draw_same_phase,
@@ -51,6 +51,45 @@ class Score:
 
     def __repr__(self) -> str:
         return f"{self.iia:.3f} (95% interval {self.low:.3f} to {self.high:.3f}, n = {self.n})"
+
+
+def swap_of(alignments: Mapping[str, Alignment], cached: CachedInterventions) -> Swap:
+    """The swap that overwrites the variables of a set of interventions, each from its own source."""
+    pairs = [(alignments[v], at) for v, at in zip(cached.variables, cached.source_of, strict=True) if v in alignments]
+
+    def swap(base: Float[Tensor, "rows state"], sources: Float[Tensor, "s rows state"]) -> Tensor:
+        for alignment, source in pairs:
+            base = alignment.swap(base, sources[source])
+        return base
+
+    return swap
+
+
+@torch.no_grad()
+def validation_iias(
+    network: Network,
+    cached: CachedInterventions,
+    alignments: Sequence[Mapping[str, Alignment]],
+    rows: Int[Tensor, " rows"] | None = None,
+) -> list[float]:
+    """The IIA of several alignments on one set of interventions, in one pass of the network.
+
+    Args:
+        network: the network.
+        cached: the interventions.
+        alignments: for each, the alignment of each overwritten variable.
+        rows: the interventions to use; default: all.
+    """
+    rows = torch.arange(len(cached)) if rows is None else rows
+    swaps = [swap_of(each, cached) for each in alignments]
+
+    def side_by_side(base: Float[Tensor, "rows state"], sources: Float[Tensor, "s rows state"]) -> Tensor:
+        parts = zip(swaps, base.chunk(len(swaps)), sources.chunk(len(swaps), 1), strict=True)
+        return torch.cat([swap(part, source) for swap, part, source in parts])
+
+    index = rows.repeat(len(swaps))
+    correct = matches_counterfactual(network, cached, intervene(cached, side_by_side, index), index)
+    return correct.view(len(swaps), -1).double().mean(1).tolist()
 
 
 @torch.no_grad()

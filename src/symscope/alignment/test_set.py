@@ -38,8 +38,6 @@ class TestMetrics:
         cause: IIA where base and source differ in the overwritten variable alone.
         isolation: IIA where they agree on it and differ in the rest.
         divergence: of the rewritten states from natural ones.
-        dormant_share: of the interventions that change the continuation and succeed, the share that fails when the swap
-            writes only along directions in which natural states vary; `None` where there are none.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
@@ -50,7 +48,6 @@ class TestMetrics:
     cause: Score | None
     isolation: Score | None
     divergence: Divergence
-    dormant_share: float | None
 
 
 @final
@@ -99,7 +96,6 @@ class TestSet:
             cause=self._score_pairs("cause", alignments),
             isolation=self._score_pairs("isolation", alignments),
             divergence=divergence(self._natural, swapped, generator(0, "divergence")),
-            dormant_share=self._dormant_share(correct, swapped),
         )
 
     def _by_value(self, correct: torch.Tensor) -> dict[int, Score]:
@@ -109,16 +105,6 @@ class TestSet:
             return {}
         values = source.values[variable]
         return {int(value): Score.of(correct[values == value]) for value in values.unique()}
-
-    def _dormant_share(self, correct: torch.Tensor, swapped: torch.Tensor) -> float | None:
-        if self._test.changes_base is None:
-            return None
-        changed = (correct & self._test.changes_base).nonzero()[:, 0]
-        if not len(changed):
-            return None
-        base, rows = self._cached.base_states, changed.to(swapped.device)
-        within = base[rows] + self._natural.within(swapped[rows] - base[rows])
-        return 1 - float(matches_counterfactual(self._network, self._cached, within, changed).double().mean())
 
     @cached_property
     def _natural(self) -> NaturalStates:

@@ -22,7 +22,15 @@ from symscope.verdict import (
     verdict,
 )
 
-_MEASURED = ("iia", "low", "null_high", "off_span_share", "dormant_share")
+_MEASURED = (
+    "iia",
+    "low",
+    "null_high",
+    "off_span_share",
+    "dormant_share",
+    "far_out_share",
+    "within_class_distance",
+)
 
 
 def pooled_margin(scores: pl.DataFrame) -> pl.DataFrame:
@@ -58,7 +66,8 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
 
     Columns: those of `pooled_margin`; ceiling (IIA of the whole-state swap in the same networks, null when not
     measured); seeds_above (seeds whose interval lies above every null control); lowest (lower end of the lowest seed's
-    interval); cause, isolation, off_span_share and dormant_share of the least favourable seed (null when not measured);
+    interval); cause, isolation, off_span_share, dormant_share, far_out_share and
+    within_class_distance of the least favourable seed (null when not measured);
     natural_iia, span_iia and unrestricted_iia (the IIA of the alignment that is best on validation among the natural
     ones, among these and those in the span, and among all; null where there is none); verdict (a key of
     `verdict.VERDICTS`) and sentence (the verdict in words); p (of being above every null control in every seed) and
@@ -103,7 +112,8 @@ def _candidates(alignments: list[dict[str, Any]]) -> list[Candidate]:
 
 
 def _answer_schema(scores: pl.DataFrame) -> dict[str, Any]:
-    numbers = ("lowest", "cause", "isolation", "off_span_share", "dormant_share")
+    numbers = ("lowest", "cause", "isolation", "off_span_share", "dormant_share", "far_out_share")
+    numbers += ("within_class_distance",)
     numbers += ("natural_iia", "span_iia", "unrestricted_iia", "p")
     return {
         **{name: scores.schema[name] for name in ALIGNMENT},
@@ -139,6 +149,8 @@ def _answer(alignments: list[dict[str, Any]]) -> dict[str, Any]:
         "isolation": extreme("isolation_iia", min, complete=False),
         "off_span_share": extreme("off_span_share", max, complete=True),
         "dormant_share": extreme("dormant_share", max, complete=False),
+        "far_out_share": extreme("far_out_share", max, complete=True),
+        "within_class_distance": extreme("within_class_distance", max, complete=True),
         "natural_iia": mean_iia(NATURAL),
         "span_iia": mean_iia(IN_THE_SPAN),
         "unrestricted_iia": mean_iia("unrestricted"),

@@ -18,7 +18,8 @@ def _measurement(row: Mapping[str, Any]) -> Measurement:
     """The measurement of one row; the intervals of its controls are over the row's test interventions."""
     null = [row[f"{name}_iia"] for name in NULL_CONTROLS if row[f"{name}_iia"] is not None]
     null_high = max((wilson(round(iia * row["n"]), row["n"]).high for iia in null), default=None)
-    return Measurement(row["iia"], row["low"], null_high, row["off_span_share"], row["dormant_share"])
+    natural = ("off_span_share", "dormant_share", "far_out_share", "within_class_distance")
+    return Measurement(row["iia"], row["low"], null_high, *(row[name] for name in natural))
 
 
 def _at_least(column: str, limit: float) -> Callable[[Mapping[str, Any]], bool]:

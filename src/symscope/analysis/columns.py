@@ -114,5 +114,15 @@ EVIDENCE = (
     real("earth_mover", "sliced earth mover's distance to natural states, in units of spread", nullable=True),
     real("earth_mover_natural", "the same distance between two samples of natural states", nullable=True),
     share("dormant_share", "share of the effect that is lost when only the natural span is written", nullable=True),
+    share(
+        "far_out_share", "share of rewritten states farther out in that span than 99% of natural ones", nullable=True
+    ),
+    share("far_out_floor", "the same share of natural states", nullable=True),
+    real(
+        "within_class_distance",
+        "distance to the nearest natural state with the values after the swap; natural states have 1",
+        nullable=True,
+    ),
+    real("class_radius", "distance to the mean of these natural states; natural states have 1", nullable=True),
 )
 """Diagnostics of an alignment."""

@@ -53,6 +53,20 @@ WHOLE_STATE = "whole_state"
 ALL_VARIABLES = "all"
 
 
+BASELINES: Mapping[str, str] = MappingProxyType(
+    {
+        "least_squares": "least squares (no search)",
+        "diff_means": "difference of means",
+        "linear_probe": "linear probe",
+        "lda": "LDA",
+        "leace": "LEACE",
+    }
+)
+"""Further values of `scores.control`: alignments that are computed, neither controls to beat nor ceilings."""
+
+SCORE_LABELS: Mapping[str, str] = MappingProxyType({**CONTROLS, **BASELINES})
+"""The label of every value of `scores.control`."""
+
 _CONTROL_COLUMNS = tuple((name, label) for name, label in CONTROLS.items() if name != "none")
 
 SCORES = TableSchema(

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS
+from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, SCORE_LABELS
 from symscope.analysis.summary import pooled_scores
 from symscope.figures.panels import block_title, panel_names, search_text, seeds_text, variable_label, with_panels
 from symscope.figures.theme import (
@@ -53,7 +53,7 @@ _NUMBERS_WIDTH = 48  # px for the value at the right end of each bar
 def series_label() -> pl.Expr:
     """The label of a score, from its columns `variable` and `control`."""
     whole = (pl.col("variable") == ALL_VARIABLES) & (pl.col("control") == "none")
-    return pl.when(whole).then(pl.lit(WHOLE_LABEL)).otherwise(pl.col("control").replace(CONTROLS)).alias("series")
+    return pl.when(whole).then(pl.lit(WHOLE_LABEL)).otherwise(pl.col("control").replace(SCORE_LABELS)).alias("series")
 
 
 def series_scale(series: pl.Series) -> alt.Scale:

@@ -2,7 +2,7 @@
 
 from symscope.interchange._algorithm_data import counterfactuals
 from symscope.interchange._intervene import Swap, counterfactual_losses, intervene, matches_counterfactual
-from symscope.interchange.cache import CachedInterventions, cache_states, counterfactual_latents, join_cached
+from symscope.interchange.cache import CachedInterventions, cache_states, join_cached
 from symscope.interchange.continuations import continue_from, is_inconsistent_with, values_at
 from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs, join_interventions
 from symscope.interchange.draw import (
@@ -31,7 +31,6 @@ __all__ = [
     "block_memory",
     "cache_states",
     "continue_from",
-    "counterfactual_latents",
     "counterfactual_losses",
     "counterfactuals",
     "draw_cause",

@@ -30,7 +30,7 @@ def counterfactuals(
     algorithm: Algorithm,
     variables: str | Sequence[str],
     *,
-    n_train: SupportsIndex = 10_000,
+    n_train: SupportsIndex = 2_000,
     n_validation: SupportsIndex = 1_000,
     n_test: SupportsIndex = 1_000,
     seed: SupportsIndex = 0,
@@ -75,7 +75,7 @@ def counterfactuals(
     return CounterfactualData(
         hypothesis=algorithm.name,
         train={name: draw(name, "train") for name in names},
-        validation={name: draw(name, "validation") for name in names},
+        validation={name: with_informative(algorithm, draw(name, "validation")) for name in names},
         test={name: with_informative(algorithm, draw(name, "test")) for name in names},
         cause=pairs["cause"],
         isolation=pairs["isolation"],

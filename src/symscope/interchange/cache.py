@@ -3,12 +3,12 @@
 Nothing here depends on an alignment, so a search starts every step from these states.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Generator, Tensor
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
 from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError, NonFiniteError
@@ -30,6 +30,8 @@ class CachedInterventions:
         fed, targets: on the device of the network.
         target_mask: which targets count; on the CPU, where the order of work is planned.
         lengths: columns of `targets` up to the last that counts; on the CPU.
+        values: the value of each variable at each natural state, in the order of `natural_states`; empty if unknown.
+        counterfactual_values: the value of each variable after the intervention.
     """
 
     variables: tuple[str, ...]
@@ -41,6 +43,8 @@ class CachedInterventions:
     targets: Int[Tensor, "rows steps+1"]
     target_mask: Bool[Tensor, "rows steps+1"]
     lengths: Int[Tensor, " rows"]
+    values: Mapping[str, Shaped[Tensor, " samples"]]
+    counterfactual_values: Mapping[str, Shaped[Tensor, " rows"]]
 
     def __len__(self) -> int:
         return len(self.base_states)
@@ -79,6 +83,9 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
             torch.cat([network.states_at(inputs, at, site) for inputs, at in parts(source)])
             for source in interventions.sources
         ]
+    runs = (interventions.base, *interventions.sources)
+    known = [name for name in interventions.base.values if all(name in run.values for run in runs)]
+    after = interventions.counterfactual_values if known else {}
     base_states, source_states = (
         _single(base.states),
         _single(torch.stack(sources) if sources else base.states[None][:0]),
@@ -95,6 +102,8 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
         interventions.targets.to(device),
         interventions.target_mask,
         lengths,
+        {name: torch.cat([run.values[name] for run in runs]) for name in known},
+        {name: values for name, values in after.items() if name in known},
     )
 
 
@@ -127,46 +136,6 @@ def join_cached(parts: Sequence[CachedInterventions]) -> CachedInterventions:
         cat([part.targets for part in parts]),
         cat([part.target_mask for part in parts]),
         torch.cat([part.lengths for part in parts]),
+        {},
+        {},
     )
-
-
-def counterfactual_latents(
-    interventions: Interventions, cached: CachedInterventions, variables: Sequence[str], generator: Generator
-) -> Float[Tensor, "rows state"]:
-    """For each intervention a natural state in which all variables have the values after the swap, at random.
-
-    Args:
-        interventions: the interventions, with values.
-        cached: the same on a network.
-        variables: the variables of the hypothesis, all of which must have the right values.
-        generator: the source of randomness.
-
-    Returns:
-        States at the stops of a base or a source of this set; NaN where none has these values (Grant et al. 2025).
-
-    Raises:
-        InvalidArgumentError: the values of a variable are unknown.
-    """
-    runs = (interventions.base, *interventions.sources)
-    unknown = sorted({name for name in variables for run in runs if name not in run.values})
-    if unknown or not variables:
-        raise InvalidArgumentError(f"latents need values of the variables; unknown are those of {unknown or 'all'}")
-    after = torch.stack([interventions.counterfactual_values[name].double() for name in variables], 1)
-    natural = torch.cat([torch.stack([run.values[name].double() for name in variables], 1) for run in runs])
-    _, classes = torch.cat([natural, after]).unique(dim=0, return_inverse=True)
-    natural_classes, required = classes.split([len(natural), len(after)])
-    chosen = _one_of_each(natural_classes, required, generator).to(cached.base_states.device)
-    states = cached.natural_states()[chosen.clamp(min=0)]
-    return states.masked_fill((chosen < 0)[:, None], torch.nan)
-
-
-def _one_of_each(
-    natural: Int[Tensor, " samples"], required: Int[Tensor, " rows"], generator: Generator
-) -> Int[Tensor, " rows"]:
-    """For each required class the index of a sample of that class, at random; -1 where there is none."""
-    order = torch.argsort(natural, stable=True)
-    counts = torch.bincount(natural, minlength=int(required.max()) + 1)
-    begins, sizes = (counts.cumsum(0) - counts)[required], counts[required]
-    chance = torch.rand(len(required), generator=generator, dtype=torch.double)
-    at = begins + (chance * sizes).long().clamp(max=(sizes - 1).clamp(min=0))
-    return torch.where(sizes > 0, order[at.clamp(max=len(order) - 1)], -1)

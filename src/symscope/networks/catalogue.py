@@ -8,11 +8,12 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Generator
 
+from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.networks.base import Network
 from symscope.networks.gru import gru
 from symscope.networks.lstm import lstm
-from symscope.networks.parameters import whole_number
+from symscope.networks.parameters import MAX_SIZE
 from symscope.networks.transformer import transformer_nope, transformer_rope
 from symscope.seeds import generator as make_generator
 
@@ -80,7 +81,7 @@ def network_from_config(config: Mapping[str, Any]) -> Network:
         raise InvalidArgumentError(
             f"the configuration of a network has the keys kind, d, vocabulary and options (of its kind), got {config}"
         )
-    d, vocabulary = whole_number("d", config["d"], 1), whole_number("vocabulary", config["vocabulary"], 1)
+    d, vocabulary = integer(config["d"], "d", 1, MAX_SIZE), integer(config["vocabulary"], "vocabulary", 1, MAX_SIZE)
     return make_network(kind, d, vocabulary, make_generator(0, "network of a configuration"), **options)
 
 

@@ -15,8 +15,9 @@ from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from symscope.arguments import integer
 from symscope.networks.packing import before_each_step, sum_by_token
-from symscope.networks.parameters import normal_parameter, uniform_parameter, whole_number
+from symscope.networks.parameters import MAX_SIZE, normal_parameter, uniform_parameter
 from symscope.networks.readouts import MLPReadout
 from symscope.networks.recurrent import Cell, RecurrentNetwork
 
@@ -57,7 +58,7 @@ class GRUCell(Cell):
 
 def gru(d: SupportsIndex, vocabulary: SupportsIndex, generator: Generator) -> RecurrentNetwork:
     """The paper's GRU: embedding and state of width d, one cell, the MLP output layer; site `h`."""
-    d, vocabulary = whole_number("the state size d", d, 1), whole_number("the vocabulary size", vocabulary, 1)
+    d, vocabulary = integer(d, "the state size d", 1, MAX_SIZE), integer(vocabulary, "the vocabulary size", 1, MAX_SIZE)
     return RecurrentNetwork(GRUCell(d, vocabulary, generator), MLPReadout(d, vocabulary, generator))
 
 

@@ -13,9 +13,10 @@ from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError
 from symscope.networks.packing import before_each_step, sum_by_token
-from symscope.networks.parameters import normal_parameter, uniform_parameter, whole_number
+from symscope.networks.parameters import MAX_SIZE, normal_parameter, uniform_parameter
 from symscope.networks.readouts import MLPReadout
 from symscope.networks.recurrent import Cell, RecurrentNetwork
 
@@ -77,7 +78,7 @@ def lstm(d: SupportsIndex, vocabulary: SupportsIndex, generator: Generator, *, e
     Raises:
         InvalidArgumentError: a size is out of range, or d is odd although it is to be halved.
     """
-    d, vocabulary = whole_number("the state size d", d, 1), whole_number("the vocabulary size", vocabulary, 1)
+    d, vocabulary = integer(d, "the state size d", 1, MAX_SIZE), integer(vocabulary, "the vocabulary size", 1, MAX_SIZE)
     if d % 2 and not each:
         raise InvalidArgumentError(f"h and c take half of d each, so d is even; got {d} (each=True gives d to both)")
     size = d if each else d // 2

@@ -4,35 +4,12 @@ Weights are drawn from a generator that the caller passes; torch's own layers dr
 """
 
 import math
-from operator import index
-from typing import SupportsIndex
 
 import torch
 from torch import Generator, nn
 
-from symscope.errors import InvalidArgumentError
-
 MAX_SIZE = 2**16
 """Largest width, number of units or vocabulary that is accepted."""
-
-
-def whole_number(name: str, value: object, minimum: int, maximum: int = MAX_SIZE) -> int:
-    """The size as an `int`; integers of numpy and torch are accepted.
-
-    Raises:
-        InvalidArgumentError: it is no integer, or outside `minimum`..`maximum`; the message begins with `name`.
-    """
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise InvalidArgumentError(f"{name} is an integer, got {value!r}")
-    try:
-        size = index(value)
-    except TypeError:  # tensors have `__index__`, but only those of one integer can be converted
-        raise InvalidArgumentError(f"{name} is an integer, got {value!r}") from None
-    if size < minimum:
-        raise InvalidArgumentError(f"{name} is at least {minimum}, got {size}")
-    if size > maximum:
-        raise InvalidArgumentError(f"{name} is at most {maximum}, got {size}")
-    return size
 
 
 def uniform_parameter(shape: tuple[int, ...], fan_in: int, generator: Generator) -> nn.Parameter:

@@ -13,11 +13,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError
 from symscope.networks.attention import Layer, Rotation, rope_rotation
 from symscope.networks.base import Network, RunState
 from symscope.networks.packing import pick, repeat, to_device
-from symscope.networks.parameters import normal_parameter, whole_number
+from symscope.networks.parameters import MAX_SIZE, normal_parameter
 from symscope.networks.ragged import Cached, Earlier, Projected, Ragged
 from symscope.networks.readouts import MLPReadout
 
@@ -52,9 +53,9 @@ class Transformer(Network):
         rope: bool = True,
     ) -> None:
         super().__init__()
-        d, vocabulary = whole_number("the width d", d, 1), whole_number("the vocabulary size", vocabulary, 1)
-        layers = whole_number("the number of layers", layers, 1, MAX_LAYERS)
-        heads = whole_number("the number of heads", heads, 1)
+        d, vocabulary = integer(d, "the width d", 1, MAX_SIZE), integer(vocabulary, "the vocabulary size", 1, MAX_SIZE)
+        layers = integer(layers, "the number of layers", 1, MAX_LAYERS)
+        heads = integer(heads, "the number of heads", 1, MAX_SIZE)
         _check_heads(d, heads, rope)
         self.vocabulary, self.rope, self.head_width = vocabulary, rope, d // heads
         self.sites = dict.fromkeys(("embedding", *(f"layer{index + 1}" for index in range(layers))), d)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from symscope.analysis.answers import answers
-from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS
+from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS, SCORE_LABELS
 from symscope.analysis.summary import ALIGNMENT, pooled_scores, trial_accuracies
 from symscope.report.checks import Check, checks, number_of
 from symscope.verdict import VERDICTS, joined, percent, summarise
@@ -116,9 +116,11 @@ def _answer(row: dict[str, object], pooled: pl.DataFrame) -> Answer:
     ceiling = pl.all_horizontal(pl.col(column) == row[column] for column in _NETWORK) & (
         (pl.col("variable") == ALL_VARIABLES) & (pl.col("control") == "none")
     )
-    order = pl.col("control").replace_strict({name: i for i, name in enumerate(CONTROLS)}, default=len(CONTROLS))
+    order = pl.col("control").replace_strict(
+        {name: i for i, name in enumerate(SCORE_LABELS)}, default=len(SCORE_LABELS)
+    )
     measures = [
-        _measure(entry, CONTROLS.get(str(entry["control"]), str(entry["control"])))
+        _measure(entry, SCORE_LABELS.get(str(entry["control"]), str(entry["control"])))
         for entry in pooled.filter(same).sort(order, maintain_order=True).iter_rows(named=True)
     ]
     measures += [_measure(entry, "whole-state swap") for entry in pooled.filter(ceiling).iter_rows(named=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from symscope.analysis.schemas import CONTROLS
-from symscope.verdict import HIGH_IIA, MAX_DIVERGENCE, is_high, is_in_span
+from symscope.verdict import HIGH_IIA, MAX_DIVERGENCE, MAX_FAR_OUT_SHARE, MAX_WITHIN_CLASS_DISTANCE, is_high, is_in_span
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,11 @@ def _natural(row: dict[str, object]) -> Check:
     text = f"{off_span:.0%} of the rewritten states' norm outside the natural span"
     if dormant is not None:
         text += f", {dormant:.0%} of the effect dormant"
-    return Check(
-        "yes" if is_in_span(off_span, dormant) else "no",
-        "In the span of natural states",
-        f"{text}{_worst(row)}; limit {MAX_DIVERGENCE:.0%} each.",
-    )
+    text += f"{_worst(row)}; limit {MAX_DIVERGENCE:.0%} each"
+    if row["far_out_share"] is not None:
+        text += f". {number_of(row, 'far_out_share'):.0%} of them farther out than natural states (limit "
+        text += f"{MAX_FAR_OUT_SHARE:.0%})"
+    if row["within_class_distance"] is not None:
+        text += f", {number_of(row, 'within_class_distance'):.1f} times the natural distance from states with the same "
+        text += f"values (limit {MAX_WITHIN_CLASS_DISTANCE:g})"
+    return Check("yes" if is_in_span(off_span, dormant) else "no", "In the span of natural states", f"{text}.")

@@ -53,6 +53,7 @@ class Search(Section):
     joint: bool = False
     mask: MaskSection | None = None
     controls: Values[str] = ()
+    options: SearchSection | None = None
 
     @property
     def label(self) -> str:
@@ -66,7 +67,9 @@ class AlignmentGrid(Section):
     algorithm: str = Field(description="an algorithm of symscope, or the import path of a class, package.module:Class")
     variables: Values[str] = Field(min_length=1)
     k: Values[int | str] = Field(min_length=1, description="numbers, or parts of the width of the site, `d/2`")
-    functions: Values[FunctionChoice] = Field(default=(FunctionChoice(name="orthogonal"),), min_length=1)
+    functions: Values[FunctionChoice] = Field(
+        default=(FunctionChoice(name="oblique", options={"coordinates": "natural-span"}),), min_length=1
+    )
     sites: Values[str] | None = Field(
         default=None, min_length=1, description="sites to search, where a network has them; default: the default site"
     )
@@ -77,8 +80,10 @@ class AlignmentGrid(Section):
     joint: bool = Field(default=False, description="search all variables in one map; default: each in its own map")
     mask: MaskSection | None = Field(default=None, description="learn the size of each subspace, of at most k")
     controls: Values[str] = Field(
-        default=DEFAULT_CONTROLS, description="controls of symscope, or import paths of classes, package.module:Class"
+        default=DEFAULT_CONTROLS,
+        description="controls and baselines of symscope, or import paths of classes, package.module:Class",
     )
+    search: SearchSection | None = Field(default=None, description="how to search here; default: as in the study")
 
     @model_validator(mode="after")
     def _has_one_variable_for_a_learned_mask(self) -> "AlignmentGrid":
@@ -105,6 +110,7 @@ class AlignmentGrid(Section):
                 joint=self.joint,
                 mask=self.mask,
                 controls=self.controls,
+                options=self.search,
             )
             for site in searched
             for function in self.functions

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symscope.algorithms import Algorithm, Category, algorithms_for
+from symscope.alignment.functions import principal_axes
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import strength_test
 from symscope.networks import Network, Transformer
@@ -74,11 +75,11 @@ def principal_coordinates(
     states: Float[Tensor, "samples state"], max_k: int
 ) -> tuple[Float[Tensor, "samples k"], float]:
     """States in their `max_k` leading principal components, and the share of the variance along these."""
-    centred = states.double() - states.double().mean(0)
-    left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
-    k = min(max_k, len(singular))
-    share = float((singular[:k] ** 2).sum() / (singular**2).sum().clamp(min=torch.finfo(torch.double).tiny))
-    return left[:, :k] * singular[:k], min(share, 1.0)
+    axes = principal_axes(states)
+    coordinates = (states.double() - axes.mean) @ axes.directions[:, :max_k]
+    variance = axes.spreads.square()
+    share = float(variance[:max_k].sum() / variance.sum().clamp(min=torch.finfo(torch.double).tiny))
+    return coordinates, min(share, 1.0)
 
 
 def attention_stage(

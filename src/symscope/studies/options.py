@@ -86,7 +86,7 @@ class SearchSection(Section):
     target_iia: Share = SearchOptions.target_iia
     patience: Count = SearchOptions.patience
     restarts: Annotated[int, Field(ge=1, le=1_000)] = SearchOptions.restarts
-    init: Literal["principal-components", "random"] = "principal-components"
+    init: Literal["least-squares", "principal-components", "random"] = "least-squares"
     latent_weight: Weight = SearchOptions.latent_weight
     memory: Annotated[int, Field(ge=1)] | None = SearchOptions.memory
 
@@ -110,7 +110,7 @@ class ProtocolSection(Section):
 class InterventionCounts(Section):
     """How many interventions to draw; the sets are drawn independently."""
 
-    train: Drawn = 10_000
+    train: Drawn = 2_000
     validation: Drawn = 1_000
     test: Drawn = 1_000
     gradience: DrawnOrZero = Field(default=0, description="a further set, for IIA by base and source value")

@@ -137,7 +137,7 @@ class _Subject:
             arguments = AlignArguments(
                 **self._common(seed, search.algorithm, search.function.name, *search.controls),
                 request=search,
-                search=study.search,
+                search=search.options or study.search,
                 interventions=study.interventions,
             )
             yield _job(f"align/{name}/{search.label}", arguments, needs)
@@ -179,8 +179,9 @@ class _Subject:
         declared = self.study.development
         if declared is None:
             return
-        options = self.study.search.model_copy(update={"restarts": declared.restarts, "steps": declared.steps})
+        shorter = {"restarts": declared.restarts, "steps": declared.steps}
         for search in self.searches:
+            options = (search.options or self.study.search).model_copy(update=shorter)
             for checkpoint in range(declared.checkpoints):
                 arguments = DevelopArguments(
                     **self._common(seed, search.algorithm, search.function.name),

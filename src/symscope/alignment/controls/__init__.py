@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from symscope.alignment.controls.base import ComputedControl, Control, SearchedControl, Subject, control_kind
+from symscope.alignment.controls.baselines import LDA, LEACE, Baseline, DiffMeans, LeastSquares, LinearProbe, baselines
 from symscope.alignment.controls.computed import (
     PrincipalComponents,
     RandomSubspace,
@@ -23,15 +24,33 @@ DEFAULT_CONTROLS: tuple[Control, ...] = (
 
 CONTROLS: Mapping[str, type[Control]] = {
     kind.name: kind
-    for kind in (ShuffledLabels, Untrained, RandomSubspace, PrincipalComponents, SingleNeurons, WholeState)
+    for kind in (
+        ShuffledLabels,
+        Untrained,
+        RandomSubspace,
+        PrincipalComponents,
+        SingleNeurons,
+        WholeState,
+        LeastSquares,
+        DiffMeans,
+        LinearProbe,
+        LDA,
+        LEACE,
+    )
 }
 """Every control by name."""
 
 __all__ = [
     "CONTROLS",
     "DEFAULT_CONTROLS",
+    "LDA",
+    "LEACE",
+    "Baseline",
     "ComputedControl",
     "Control",
+    "DiffMeans",
+    "LeastSquares",
+    "LinearProbe",
     "PrincipalComponents",
     "RandomSubspace",
     "SearchedControl",
@@ -40,6 +59,7 @@ __all__ = [
     "Subject",
     "Untrained",
     "WholeState",
+    "baselines",
     "best_neurons",
     "control_kind",
 ]

@@ -51,6 +51,7 @@ class ComputedControl(Control):
     def alignment(
         self,
         network: Network,
+        data: CounterfactualData,
         train: CachedInterventions,
         validation: CachedInterventions,
         k: int,
@@ -62,6 +63,7 @@ class ComputedControl(Control):
 
         Args:
             network: the network.
+            data: the counterfactual data, for the names and kinds of values.
             train: the interventions of one variable to fit to.
             validation: the interventions to choose by.
             k: dimensions given to all overwritten variables together.

@@ -14,7 +14,12 @@ from symscope.alignment.functions import (
     random_subspace,
     whole_state,
 )
-from symscope.interchange import CachedInterventions, counterfactual_losses, matches_counterfactual
+from symscope.interchange import (
+    CachedInterventions,
+    CounterfactualData,
+    counterfactual_losses,
+    matches_counterfactual,
+)
 from symscope.networks import Network
 
 NEURON_ROWS = 200
@@ -32,6 +37,7 @@ class RandomSubspace(ComputedControl):
     def alignment(
         self,
         network: Network,
+        data: CounterfactualData,
         train: CachedInterventions,
         validation: CachedInterventions,
         k: int,
@@ -50,6 +56,7 @@ class PrincipalComponents(ComputedControl):
     def alignment(
         self,
         network: Network,
+        data: CounterfactualData,
         train: CachedInterventions,
         validation: CachedInterventions,
         k: int,
@@ -71,6 +78,7 @@ class WholeState(ComputedControl):
     def alignment(
         self,
         network: Network,
+        data: CounterfactualData,
         train: CachedInterventions,
         validation: CachedInterventions,
         k: int,
@@ -94,6 +102,7 @@ class SingleNeurons(ComputedControl):
     def alignment(
         self,
         network: Network,
+        data: CounterfactualData,
         train: CachedInterventions,
         validation: CachedInterventions,
         k: int,

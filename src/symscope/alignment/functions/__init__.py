@@ -6,6 +6,7 @@ from typing import Any
 from symscope.alignment.functions.base import (
     Alignment,
     AlignmentFunction,
+    Factors,
     LinearFunction,
     Subspace,
     check_size,
@@ -64,6 +65,7 @@ __all__ = [
     "KINDS",
     "Alignment",
     "AlignmentFunction",
+    "Factors",
     "LinearAlignment",
     "LinearFunction",
     "Oblique",

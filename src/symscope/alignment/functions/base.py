@@ -20,6 +20,8 @@ Weights = Float[Tensor, "functions #rows k"]
 """How much of each dimension a row exchanges, from 0 to 1; `rows` may be 1, for all rows of a function."""
 Tensors = Sequence[Float[Tensor, "functions ..."]]
 """The tensors of several maps of one kind, stacked."""
+Factors = tuple[Float[Tensor, "d k"], Float[Tensor, "k d"]]
+"""The factors U and C of a projector U C of rank k, with C U = I."""
 CoordinatesName = Literal["state", "centred", "standardised", "natural-span"]
 
 
@@ -35,24 +37,24 @@ class AlignmentFunction(ABC):
 
     Attributes:
         name: the name in tables and studies.
+        closed_form: the least-squares form at which a search can start, `"orthogonal"` or `"oblique"`; `None`: none.
         coordinates: the coordinates of the state that the function works in: the state itself, centred, standardised
             (each unit in units of its standard deviation), or coordinates of the span of natural states, which no
             rewritten state then leaves.
     """
 
     name: ClassVar[str]
+    closed_form: ClassVar[str | None] = None
     coordinates: CoordinatesName = "state"
 
     @abstractmethod
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
         """The tensors of a map of d dimensions, k of which are given to variables; trainable ones require a gradient.
 
         Args:
             d: width of the coordinates.
             k: dimensions given to variables.
-            frame: independent columns to start from; `None`: random.
+            start: a projector of rank k to start from; `None`: random.
             generator: the source of randomness.
         """
 
@@ -188,9 +190,7 @@ class Subspace(LinearFunction):
 
     name = "subspace"
 
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
         raise InvalidArgumentError("a fixed subspace cannot be searched; choose another alignment function")
 
     def factors(

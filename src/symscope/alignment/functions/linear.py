@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from symscope.alignment.functions.base import LinearFunction, Tensors
+from symscope.alignment.functions.base import Factors, LinearFunction, Tensors
 from symscope.errors import InvalidArgumentError
 
 RIDGE = 0.1
@@ -39,9 +39,7 @@ class LinearAlignment(LinearFunction):
         if self.order not in ("paper", "code"):
             raise InvalidArgumentError(f"the order of the factors is 'paper' or 'code', got {self.order!r}")
 
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
         matrix = nn.Parameter(torch.randn(d, d, generator=generator) / math.sqrt(d))
         scales = nn.Parameter(0.01 * torch.randn(d, generator=generator))
         return (matrix, scales, nn.Parameter(torch.zeros(d))) if self.bias else (matrix, scales)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from symscope.alignment.functions.base import LinearFunction, Tensors
+from symscope.alignment.functions.base import Factors, LinearFunction, Tensors
 from symscope.alignment.functions.fixed import random_frame
 
 
@@ -22,11 +22,10 @@ class Orthogonal(LinearFunction):
     """
 
     name = "orthogonal"
+    closed_form = "orthogonal"
 
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
-        frame = random_frame(d, k, generator) if frame is None else frame
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
+        frame = random_frame(d, k, generator) if start is None else start[0]
         return (nn.Parameter(torch.linalg.qr(frame.detach()).Q.contiguous()),)
 
     def factors(
@@ -49,12 +48,14 @@ class Oblique(LinearFunction):
     """
 
     name = "oblique"
+    closed_form = "oblique"
 
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
-        frame = random_frame(d, k, generator) if frame is None else frame
-        return nn.Parameter(frame.detach().clone()), nn.Parameter(frame.detach().T.clone())
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
+        if start is None:
+            frame = random_frame(d, k, generator)
+            start = frame, frame.T
+        write, read = (factor.detach().clone() for factor in start)
+        return nn.Parameter(write), nn.Parameter(read)
 
     def factors(
         self, tensors: Tensors, k: int

@@ -16,6 +16,7 @@ from symscope.alignment.functions.base import (
     Alignment,
     AlignmentFunction,
     CoordinatesName,
+    Factors,
     LinearFunction,
     Tensors,
     Weights,
@@ -39,13 +40,15 @@ def check_coordinates(name: str) -> None:
 def coordinates_of(name: CoordinatesName, natural: Float[Tensor, "samples state"]) -> Coordinates:
     """Coordinates of the states of a network, from natural states.
 
-    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components.
+    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components in units of
+    their standard deviation: natural states have the identity as covariance there. So an orthogonal swap of independent
+    bases and sources keeps Mahalanobis distances at 1 on average, whatever its subspace is.
     """
     check_coordinates(name)
     if name == "natural-span":
         axes = principal_axes(natural).in_use()
-        within = axes.directions.to(natural)
-        return within.T.contiguous(), within, axes.mean.to(natural)
+        encode, decode = (axes.directions / axes.spreads).T, axes.directions * axes.spreads
+        return encode.contiguous().to(natural), decode.to(natural), axes.mean.to(natural)
     identity = torch.eye(natural.shape[1], dtype=natural.dtype, device=natural.device)
     if name == "standardised":
         spread = natural.std(0)
@@ -66,10 +69,8 @@ class Preprocessed(AlignmentFunction):
     def label(self) -> str:
         return self.function.label
 
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
-        return self.function.initialise(d, k, frame, generator)
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
+        return self.function.initialise(d, k, start, generator)
 
     def swap_batched(
         self,

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.functional import relu
 
-from symscope.alignment.functions.base import AlignmentFunction, Tensors, Weights
+from symscope.alignment.functions.base import AlignmentFunction, Factors, Tensors, Weights
 from symscope.errors import InvalidArgumentError
 
 TENSORS_OF_A_COUPLING = 4
@@ -45,9 +45,7 @@ class Reversible(AlignmentFunction):
                 f"a reversible network has at least one block and one hidden unit, got {self.blocks} and {self.hidden}"
             )
 
-    def initialise(
-        self, d: int, k: int, frame: Float[Tensor, "d k"] | None, generator: Generator
-    ) -> tuple[Tensor, ...]:
+    def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
         if d < 2:
             raise InvalidArgumentError(f"a reversible network has two halves, so d is at least 2, got {d}")
         units, half = self.hidden or d, d // 2

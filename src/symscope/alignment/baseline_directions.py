@@ -1,0 +1,191 @@
+"""Baselines as alignments: projectors from natural states and the labels of one variable, without interventions.
+
+| function | reads | writes | largest rank |
+|---|---|---|---|
+| `diff_means` | along differences of class means | along the same directions | classes - 1 |
+| `linear_probe`, numbers | the weights of ridge regression | Haufe's pattern of the weights | 1 |
+| `linear_probe`, categories | the weights of logistic regression | Haufe's pattern of the weights | classes - 1 |
+| `lda` | the discriminants | Haufe's pattern of the discriminants | classes - 1 |
+| `leace` | what LEACE erases | along which LEACE erases it | 1, or classes - 1 |
+
+Weights that read a label say nothing about how to write it. Haufe's pattern of the weights C is S C^T (C S C^T)^-1,
+where S is the covariance of the states: how states vary with what is read. It makes C a projector, since C times the
+pattern is the identity. In white coordinates of the natural span it is the orthogonal projector on the weights; so are
+LDA and LEACE. At full rank LDA and LEACE with categories are therefore the same projector, and LEACE with numbers is
+the probe without its ridge; at smaller ranks they differ, since they order directions differently. A variable that
+correlates with another one is written together with it.
+
+All projectors stay in the natural span. Principal components, random subspaces and single neurons are alignments of
+their own (`principal_components`, `random_subspace`, `neurons`).
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+
+from symscope.alignment.functions.fixed import PrincipalAxes, principal_axes
+from symscope.errors import InvalidArgumentError
+
+RIDGE = 1.0
+"""Penalty on the squared weights of a probe, as in scikit-learn's `Ridge` (alpha) and `LogisticRegression` (1 / C)."""
+
+
+class ProjectorFactors(NamedTuple):
+    """A projector `write @ read`, with `read @ write` the identity, in double precision."""
+
+    write: Float[Tensor, "state rank"]
+    read: Float[Tensor, "rank state"]
+
+    @property
+    def rank(self) -> int:
+        """Dimensions that the projector moves: the smaller of the requested k and the largest rank of its kind."""
+        return self.write.shape[1]
+
+
+def diff_means(states: Float[Tensor, "samples state"], labels: Shaped[Tensor, " samples"], k: int) -> ProjectorFactors:
+    """Difference of class means: the leading k directions along which class means differ.
+
+    All classes have the same weight. For two classes this is the direction from one mean to the other. It
+    raises the errors of `lda`.
+    """
+    axes, coordinates, classes = _labelled(states, labels, k)
+    means = _class_means(coordinates, classes)[0]
+    directions, sizes, _ = torch.linalg.svd((means - means.mean(0)).T, full_matrices=False)
+    frame = axes.directions @ _leading(directions, sizes, k)
+    return ProjectorFactors(frame, frame.T)
+
+
+def lda(states: Float[Tensor, "samples state"], labels: Shaped[Tensor, " samples"], k: int) -> ProjectorFactors:
+    """Linear discriminant analysis: the k discriminants of largest between-class variance, with their pattern.
+
+    Args:
+        states: natural states.
+        labels: the value of the variable at each; each different value is a class.
+        k: largest rank.
+
+    Raises:
+        InvalidArgumentError: k is below 1, or the labels have one value only.
+    """
+    axes, coordinates, classes = _labelled(states, labels, k)
+    means, sizes = _class_means(coordinates / axes.spreads, classes)
+    between = means.T * (sizes / sizes.sum()).sqrt()
+    return _white_projector(axes, between, k)
+
+
+def leace(
+    states: Float[Tensor, "samples state"], labels: Shaped[Tensor, " samples"], k: int, *, numeric: bool = False
+) -> ProjectorFactors:
+    """The oblique projector that least-squares concept erasure (LEACE, Belrose et al. 2023) removes from the states.
+
+    Args:
+        states: natural states.
+        labels: the value of the variable at each.
+        k: largest rank; of a concept of more dimensions, those of largest covariance are taken.
+        numeric: the value itself is the concept, one number; default: each different value is a category.
+
+    Raises:
+        InvalidArgumentError: k is below 1, or the labels have one value only.
+    """
+    axes, coordinates, classes = _labelled(states, labels, k)
+    concept = labels.double()[:, None] if numeric else one_hot(classes).double()
+    covariance = (coordinates / axes.spreads).T @ (concept - concept.mean(0)) / len(concept)
+    return _white_projector(axes, covariance, k)
+
+
+def linear_probe(
+    states: Float[Tensor, "samples state"],
+    labels: Shaped[Tensor, " samples"],
+    k: int,
+    *,
+    numeric: bool = False,
+    ridge: float = RIDGE,
+) -> ProjectorFactors:
+    """A linear probe, made a projector by Haufe's pattern (Haufe et al. 2014).
+
+    Args:
+        states: natural states.
+        labels: the value of the variable at each.
+        k: largest rank; of the weights of several classes, the directions along which logits vary most are taken.
+        numeric: ridge regression of the value; default: logistic regression, each different value a category.
+        ridge: penalty on the squared weights.
+
+    Raises:
+        InvalidArgumentError: k is below 1, the labels have one value only, or the ridge is negative.
+    """
+    if not ridge >= 0:
+        raise InvalidArgumentError(f"the ridge of a probe is at least 0, got {ridge}")
+    axes, coordinates, classes = _labelled(states, labels, k)
+    if numeric:
+        moments = coordinates.T @ coordinates + ridge * torch.eye(len(axes.spreads)).to(coordinates)
+        values = labels.double()
+        weights = torch.linalg.solve(moments, coordinates.T @ (values - values.mean()))[None]
+    else:
+        weights = logistic_weights(coordinates, classes, ridge)
+    return _white_projector(axes, axes.spreads[:, None] * weights.T, k)
+
+
+def logistic_weights(
+    states: Float[Tensor, "samples state"], classes: Int[Tensor, " samples"], ridge: float = RIDGE
+) -> Float[Tensor, "logits state"]:
+    """Weights of logistic regression with an intercept: one logit for two classes, otherwise one for each class."""
+    count = int(classes.max()) + 1
+    logits = 1 if count == 2 else count
+    weights = states.new_zeros(logits, states.shape[1], requires_grad=True)
+    bias = states.new_zeros(logits, requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [weights, bias], max_iter=1000, tolerance_grad=1e-8, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        scores = states @ weights.T + bias
+        if logits == 1:
+            fit = binary_cross_entropy_with_logits(scores[:, 0], classes.to(scores.dtype), reduction="sum")
+        else:
+            fit = cross_entropy(scores, classes, reduction="sum")
+        loss = (fit + ridge / 2 * weights.square().sum()) / len(states)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    return weights.detach()
+
+
+def _labelled(
+    states: Float[Tensor, "samples state"], labels: Shaped[Tensor, " samples"], k: int
+) -> tuple[PrincipalAxes, Float[Tensor, "samples span"], Int[Tensor, " samples"]]:
+    """The natural span, the states in its coordinates, and class ids of the labels."""
+    if k < 1:
+        raise InvalidArgumentError(f"a variable takes at least 1 dimension, got k = {k}")
+    values, classes = labels.unique(return_inverse=True)
+    if len(values) < 2:
+        raise InvalidArgumentError(f"the labels have one value only ({values.tolist()}): there is nothing to read")
+    axes = principal_axes(states).in_use()
+    return axes, (states.double() - axes.mean) @ axes.directions, classes
+
+
+def _class_means(
+    states: Float[Tensor, "samples span"], classes: Int[Tensor, " samples"]
+) -> tuple[Float[Tensor, "classes span"], Float[Tensor, " classes"]]:
+    members = one_hot(classes).to(states)
+    sizes = members.sum(0)
+    return members.T @ states / sizes[:, None], sizes
+
+
+def _leading(
+    directions: Float[Tensor, "span directions"], sizes: Float[Tensor, " directions"], k: int
+) -> Float[Tensor, "span rank"]:
+    """The first k directions; without those of negligible size, which are beyond the rank."""
+    return directions[:, : min(k, int((sizes > 1e-8 * sizes[0]).sum()))]
+
+
+def _white_projector(axes: PrincipalAxes, reads: Float[Tensor, "span columns"], k: int) -> ProjectorFactors:
+    """The orthogonal projector, in white coordinates, on the k leading directions of some columns."""
+    directions, sizes, _ = torch.linalg.svd(reads, full_matrices=False)
+    frame = _leading(directions, sizes, k)
+    write = axes.directions @ (axes.spreads[:, None] * frame)
+    read = (frame / axes.spreads[:, None]).T @ axes.directions.T
+    return ProjectorFactors(write, read)
