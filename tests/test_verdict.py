@@ -86,7 +86,7 @@ def test_sentences_name_the_numbers_of_the_least_natural_seed():
     )
     assert "they lie is not part of this verdict" in verdict([IN_SPAN]).sentence
     assert "40% of them lie farther out" in verdict([replace(NATURAL, far_out_share=0.4)]).sentence
-    assert "2.5 times as far" in verdict([replace(NATURAL, within_class_distance=2.5)]).sentence
+    assert "7.5 times as far" in verdict([replace(NATURAL, within_class_distance=7.5)]).sentence
     assert "like states that the network reaches by itself" in verdict([NATURAL]).sentence
     assert "below 0.9 in 1 of 2 seeds" in verdict([NATURAL, replace(NATURAL, low=0.89)]).sentence
     assert "in 1 of 2 seeds only" in verdict([NATURAL, replace(NATURAL, low=0.3)]).sentence

@@ -59,6 +59,32 @@ def scores(task="multi-object", network="gru", d=48, seeds=(0, 1), ks=(24,)) -> 
     return make_table("scores", rows)
 
 
+def three_alignments() -> pl.DataFrame:
+    """One search of the count for each word for how natural states are: natural, in the span, off-manifold."""
+    alignment = (pl.col("control") == "none") & (pl.col("variable") == "Count")
+    parts = []
+    for function, iia, off_span, far_out, distance in (
+        ("oblique", 0.93, 0.02, 0.03, 1.5),
+        ("oblique-natural-span", 0.95, 0.03, 0.4, 8.0),
+        ("orthogonal", 0.97, 0.42, 0.5, 9.0),
+    ):
+        values = {
+            "iia": iia,
+            "low": iia - 0.01,
+            "high": iia + 0.01,
+            "validation_iia": iia,
+            "off_span_share": off_span,
+            "far_out_share": far_out,
+            "far_out_floor": 0.01,
+            "within_class_distance": distance,
+            "class_radius": distance / 2,
+        }
+        part = scores(ks=(8,)).filter(pl.col("variable") == "Count")
+        columns = (pl.when(alignment).then(v).otherwise(pl.col(c)).alias(c) for c, v in values.items())
+        parts.append(part.with_columns(columns).with_columns(function=pl.lit(function)))
+    return pl.concat(parts)
+
+
 def trial_accuracy(seeds=(0, 1), largest=20) -> pl.DataFrame:
     rng = np.random.default_rng(1)
     rows = [

@@ -88,6 +88,18 @@ def test_the_answer_is_in_the_span_where_one_is_high_and_the_best_are_reported_w
     assert row["unrestricted_iia"] == pytest.approx(0.971)
 
 
+def test_a_natural_alignment_answers_and_its_three_numbers_are_beside_it(synthetic):
+    (row,) = answers(synthetic.three_alignments()).iter_rows(named=True)
+    assert (row["verdict"], row["function"], row["iia"]) == ("holds", "oblique", pytest.approx(0.93))
+    three = (row["natural_iia"], row["span_iia"], row["unrestricted_iia"])
+    assert three == pytest.approx((0.93, 0.95, 0.97))
+    assert (row["far_out_share"], row["within_class_distance"]) == (0.03, 1.5)
+    far_out = pl.when(pl.col("seed") == 0).then(pl.col("far_out_share")).alias("far_out_share")
+    (row,) = answers(synthetic.three_alignments().with_columns(far_out)).iter_rows(named=True)
+    assert row["verdict"] == "holds, in the span"  # one seed was not measured
+    assert (row["natural_iia"], row["far_out_share"]) == (None, None)
+
+
 def natural(scores, off_span, dormant=0.0):
     """The scores with these shares for their alignments."""
     alignment = pl.col("control") == "none"

@@ -28,7 +28,7 @@ interventions: {train: 60, validation: 30, test: 30}
 trial_accuracy: {each: 2}
 """
 JOB = "multi-object-gru-d8-seed0"
-SEARCH = f"align/{JOB}/up-down-h-orthogonal"
+SEARCH = f"align/{JOB}/up-down-h-oblique-natural-span"
 
 
 def symscope(*arguments: object) -> tuple[int, str, str]:

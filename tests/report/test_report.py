@@ -124,6 +124,24 @@ def test_a_high_iia_off_the_manifold_is_steering_only(synthetic):
     assert question.answers[0].checks[2].state == "open"
 
 
+def test_the_answer_has_three_numbers_and_all_parts_of_naturalness(synthetic):
+    scores = synthetic.three_alignments()
+    (question,) = questions(scores, None)
+    (count,) = question.answers
+    assert count.short == "Yes"
+    assert count.best == "IIA of the best alignment: natural 0.930; in the span 0.950; unrestricted 0.970."
+    assert (
+        "3% of them farther out than natural states (limit 8%), 1.5 times the natural distance" in count.checks[2].text
+    )
+
+
+def test_baselines_have_labels_and_are_after_the_controls(synthetic):
+    scores = synthetic.scores(ks=(8,))
+    lda = scores.filter(pl.col("control") == "principal_components").with_columns(control=pl.lit("lda"))
+    (question,) = questions(pl.concat([scores, lda]), None)
+    assert [measure.label for measure in question.answers[0].measures][-2:] == ["LDA", "whole-state swap"]
+
+
 def test_the_interval_of_one_seed_is_about_that_network(synthetic):
     (question,) = questions(synthetic.scores(seeds=(3,)), None)
     assert "1 network of type" in question.network
