@@ -28,6 +28,9 @@ MAX_WITHIN_CLASS_DISTANCE = 6.0
 IIA_TOLERANCE = 0.01
 """Validation IIAs that differ by at most this count as equal, and the smaller subspace is preferred."""
 
+NATURALNESS_MARGIN = 0.1
+"""A more natural alignment is preferred to one whose validation IIA is at most so much higher."""
+
 Naturalness: TypeAlias = Literal["natural", "in the span", "off-manifold", "not measured"]
 
 NATURALNESS: tuple[Naturalness, ...] = ("natural", "in the span", "off-manifold", "not measured")
@@ -298,12 +301,12 @@ class Candidate:
 def choose(candidates: Sequence[Candidate]) -> int:
     """Index of the alignment that answers the question whether a network computes with a variable.
 
-    Alignments with a high validation IIA in every seed come first, and among these the natural ones, then those in the
-    span, then those off the manifold. Without the first condition a map that changes almost nothing would win, because
-    the states that it writes are natural. In the best class the answer is the smallest k whose validation IIA is within
-    `IIA_TOLERANCE` of the best of the class. Where no alignment is high, all form one class, and of those within the
-    tolerance the most natural one is chosen. Where no validation IIA is known, the largest k of the most natural
-    class is chosen.
+    Candidates are the alignments with a high validation IIA in every seed, and those whose mean is at most
+    `NATURALNESS_MARGIN` below the best. Without this condition a map that changes almost nothing would win, because the
+    states that it writes are natural. Among the candidates the natural ones come first, then those in the span, then
+    those off the manifold; in the first of these classes the answer is the smallest k whose validation IIA is within
+    `IIA_TOLERANCE` of the best of the class. Where no validation IIA is known, the largest k of the most natural class
+    is chosen.
 
     Raises:
         InvalidArgumentError: there are no candidates.
@@ -313,12 +316,13 @@ def choose(candidates: Sequence[Candidate]) -> int:
     numbered = list(enumerate(candidates))
     if not any(candidate.validation for candidate in candidates):
         return min(numbered, key=lambda pair: (pair[1].rank, -pair[1].k, pair[0]))[0]
-    high = [pair for pair in numbered if pair[1].is_high]
-    most_natural = min((candidate.rank for _, candidate in high), default=0)
-    pool = [pair for pair in high if pair[1].rank == most_natural] or numbered
+    least = max(candidate.mean for candidate in candidates) - NATURALNESS_MARGIN - 1e-9
+    good = [pair for pair in numbered if pair[1].is_high or pair[1].mean >= least]
+    most_natural = min(candidate.rank for _, candidate in good)
+    pool = [pair for pair in good if pair[1].rank == most_natural]
     best = max(candidate.mean for _, candidate in pool)
     near = [pair for pair in pool if pair[1].mean >= best - IIA_TOLERANCE - 1e-9]
-    return min(near, key=lambda pair: (pair[1].rank, pair[1].k, -pair[1].mean, pair[0]))[0]
+    return min(near, key=lambda pair: (pair[1].k, -pair[1].mean, pair[0]))[0]
 
 
 def best_by_naturalness(candidates: Sequence[Candidate]) -> dict[str, int]:
