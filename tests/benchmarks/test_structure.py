@@ -7,7 +7,8 @@ import symscope as sc
 
 def test_one_align_call_constructs_few_types():
     by_package = types_of_one_align_call()
-    assert sum(len(by_package[package]) for package in MIDDLE) <= 23, by_package
+    # Of these, closed forms are 7, coordinates of the natural span and latents 3, and naturalness 4.
+    assert sum(len(by_package[package]) for package in MIDDLE) <= 37, by_package
 
 
 def test_constructed_types_are_noted_inside_the_block_alone():
