@@ -242,7 +242,7 @@ def test_a_job_searches_all_variables_and_sizes_with_one_function() -> None:
 
 
 def test_the_options_of_an_alignment_replace_those_of_the_study() -> None:
-    text = preset_text("quick").replace("observe:", "search: {restarts: 3}\nobserve:")
+    text = preset_text("quick").replace("search:\n  steps: 200\n", "search: {restarts: 3}\n")
     plan = plan_study(read_study(text, "mine.yaml"))
     searches = {
         job.name: job.arguments["search"] for job in plan if job.name.startswith("align/") and "seed0" in job.name
@@ -254,5 +254,5 @@ def test_the_options_of_an_alignment_replace_those_of_the_study() -> None:
         "orthogonal-natural-span": (3, 0.05),
         "orthogonal": (1, 0.0),
     }
-    (fault,) = faults(text.replace("search: {latent_weight: 0}", "search: {latent_weigth: 0}"))
-    assert "alignments[1].search.latent_weigth: unknown key: did you mean 'latent_weight'?" in fault
+    (fault,) = faults(text.replace("search: {latent_weight: 0,", "search: {latent_weigth: 0,"))
+    assert "alignments[2].search.latent_weigth: unknown key: did you mean 'latent_weight'?" in fault
