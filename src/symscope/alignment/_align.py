@@ -36,7 +36,7 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
     progress: bool = True,
     **fit_options: Any,
 ) -> Results:
-    """Searches variables of an algorithm in a trained network, and tests the alignments beside their controls.
+    """Searches variables of an algorithm in a trained network, and tests the alignments together with their controls.
 
     The same in three steps: `counterfactuals` draws the interventions, `fit` searches, `evaluate` tests.
 

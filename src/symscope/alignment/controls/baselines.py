@@ -137,5 +137,5 @@ class LeastSquares(ComputedControl):
 
 
 def baselines() -> tuple[ComputedControl, ...]:
-    """All baselines, to be given to a search beside its controls: `controls=(*DEFAULT_CONTROLS, *baselines())`."""
+    """All baselines, to be given to a search with its controls: `controls=(*DEFAULT_CONTROLS, *baselines())`."""
     return (LeastSquares(), DiffMeans(), LinearProbe(), LDA(), LEACE())
