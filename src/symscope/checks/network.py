@@ -1,14 +1,14 @@
 """The laws of networks."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from symscope.checks.laws import Laws
-from symscope.errors import InvalidArgumentError, SymscopeError
+from symscope.errors import InvalidArgumentError, SymscopeError, UnknownNameError
 from symscope.networks import Network, RunState, evaluation_mode, join_run_states, require_network
 from symscope.seeds import generator
 
@@ -22,7 +22,11 @@ ORDER = torch.tensor([3, 1, 1, 5, 0, 4])
 
 
 def check_network(
-    network: nn.Module, *, like: nn.Module | Callable[[Tensor], object] | None = None, seed: int = 0
+    network: nn.Module,
+    *,
+    like: nn.Module | Callable[[Tensor], object] | None = None,
+    sites: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> None:
     """Runs a network on random tokens, stops and resumes it, and checks the laws of `Network`.
 
@@ -33,11 +37,13 @@ def check_network(
         network: the network; one inside `nn.DataParallel` or `torch.compile` is unwrapped.
         like: the original model that the network is a version of: takes tokens (batch, time) and returns logits
             (batch, time, vocabulary). Both must give the same logits.
+        sites: the sites to check; default: every site of the network.
         seed: draws tokens and rewritten states.
 
     Raises:
         BrokenLawError: the network breaks a law; the message names the law and the site.
         InvalidArgumentError: it is no network, or `like` returns no logits.
+        UnknownNameError: the network has no such site.
     """
     network = require_network(network)
     laws = Laws(f"network {network.architecture!r}")
@@ -45,23 +51,27 @@ def check_network(
     laws.hold(bool(network.sites) and min(network.sites.values()) > 0, "a network has sites, each at least 1 wide")
     laws.hold(network.default_site in network.sites, "the default site is one of the sites",
               f"{network.default_site!r} is not among {list(network.sites)}")  # fmt: skip
+    sites = tuple(network.sites) if sites is None else tuple(sites)
+    for site in sites:
+        if site not in network.sites:
+            raise UnknownNameError("site", site, network.sites)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     tokens = torch.randint(network.vocabulary, (ROWS, TIME), generator=generator(seed, "tokens")).to(network.device)
     with evaluation_mode(network):
         with torch.no_grad():
             if like is not None:
                 _check_like(laws, network, like, tokens)
-            _check_calls(laws, network, tokens)
+            _check_calls(laws, network, tokens, sites[0])
             precise = network if torch.finfo(network.dtype).bits >= 32 else copy.deepcopy(network).float()
             features = _check_features(laws, precise, tokens)
-            for site in network.sites:
+            for site in sites:
                 _check_site(laws, precise, site, tokens, features)
-            changed = [_check_rewritten(laws, precise, site, tokens, seed) for site in network.sites]
+            changed = [_check_rewritten(laws, precise, site, tokens, seed) for site in sites]
             laws.hold(any(changed), "at some site a rewritten state changes the features after the next tokens",
                       "it changes the prediction at the stop only: later steps do not see it")  # fmt: skip
-        _check_refusals(laws, network, tokens)
+        _check_refusals(laws, network, tokens, sites[0])
         with torch.enable_grad():
-            _check_gradients(laws, network, tokens, seed)
+            _check_gradients(laws, network, tokens, sites, seed)
     for name, tensor in network.state_dict().items():
         laws.hold(torch.equal(tensor, before[name]), "running a network changes none of its weights", f"{name} changed")
 
@@ -94,9 +104,9 @@ def _check_like(
     )
 
 
-def _check_calls(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) -> None:
+def _check_calls(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], site: str) -> None:
     """Each method leaves its arguments unchanged and computes in the network's own floating-point type."""
-    site, positions = network.default_site, torch.full((ROWS,), 2, device=tokens.device)
+    positions = torch.full((ROWS,), 2, device=tokens.device)
     with laws.nothing_else_changes("features", tokens=tokens):
         features = network.features(tokens)
     with laws.nothing_else_changes("states", tokens=tokens):
@@ -254,8 +264,8 @@ def _check_selection(
     )
 
 
-def _check_refusals(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"]) -> None:
-    for law, call in _forbidden_calls(network, tokens):
+def _check_refusals(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], site: str) -> None:
+    for law, call in _forbidden_calls(network, tokens, site):
         try:
             call()
         except SymscopeError:
@@ -265,8 +275,10 @@ def _check_refusals(laws: Laws, network: Network, tokens: Int[Tensor, "batch tim
         laws.hold(False, law, "nothing was raised")
 
 
-def _forbidden_calls(network: Network, tokens: Int[Tensor, "batch time"]) -> Iterator[tuple[str, Callable[[], object]]]:
-    site, last = network.default_site, torch.full((ROWS,), TIME - 1, device=tokens.device)
+def _forbidden_calls(
+    network: Network, tokens: Int[Tensor, "batch time"], site: str
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    last = torch.full((ROWS,), TIME - 1, device=tokens.device)
 
     def stops(law: str, tokens: Tensor, positions: Tensor, site: str) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"{law} by run_until", lambda: network.run_until(tokens, positions, site)
@@ -292,11 +304,13 @@ def _forbidden_calls(network: Network, tokens: Int[Tensor, "batch time"]) -> Ite
     yield from stops(law, tokens, last, "no such site")
 
 
-def _check_gradients(laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], seed: int) -> None:
+def _check_gradients(
+    laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], sites: Sequence[str], seed: int
+) -> None:
     double = copy.deepcopy(network).double().requires_grad_(False)
     positions = torch.tensor([5, 2, 0, 3], device=tokens.device)
     target_mask = torch.arange(3) < torch.tensor([3, 2, 2, 3])[:, None]
-    for site in network.sites:
+    for site in sites:
         state = double.run_until(tokens[:4], positions, site)
 
         def resumed(states: Tensor, state: RunState = state) -> Tensor:

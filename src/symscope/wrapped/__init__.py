@@ -1,0 +1,4 @@
+"""Networks made from trained modules of torch and Hugging Face.
+
+An adapter compares its logits with those of the module, and a site passes `check_network` at its first use.
+"""
