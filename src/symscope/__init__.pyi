@@ -7,6 +7,8 @@ from symscope.alignment import AlignmentResult as AlignmentResult
 from symscope.alignment import BoundaryMask as BoundaryMask
 from symscope.alignment import ComputedControl as ComputedControl
 from symscope.alignment import LinearAlignment as LinearAlignment
+from symscope.alignment import Location as Location
+from symscope.alignment import Locations as Locations
 from symscope.alignment import Oblique as Oblique
 from symscope.alignment import Orthogonal as Orthogonal
 from symscope.alignment import PrincipalComponents as PrincipalComponents
@@ -24,6 +26,8 @@ from symscope.alignment import baselines as baselines
 from symscope.alignment import compare as compare
 from symscope.alignment import evaluate as evaluate
 from symscope.alignment import fit as fit
+from symscope.alignment import locate as locate
+from symscope.alignment import locate_cost as locate_cost
 from symscope.alignment import save_alignments as save_alignments
 from symscope.checks import check_algorithm as check_algorithm
 from symscope.checks import check_alignment_function as check_alignment_function
@@ -35,6 +39,7 @@ from symscope.interchange import InterventionProtocol as InterventionProtocol
 from symscope.interchange import Interventions as Interventions
 from symscope.interchange import StoppedInputs as StoppedInputs
 from symscope.interchange import counterfactuals as counterfactuals
+from symscope.interchange import stop_at as stop_at
 from symscope.loading import load as load
 from symscope.networks import Cell as Cell
 from symscope.networks import Network as Network

@@ -40,6 +40,14 @@ class Wrapped(Network):
     def states_at(self, tokens, positions, site):
         return self._call("states_at", tokens, positions, site)
 
+    def run_until_each(self, tokens, positions, sites):
+        runs = super().run_until_each(tokens, positions, sites)
+        return self.spoil["run_until_each"](runs) if "run_until_each" in self.spoil else runs
+
+    def states_at_each(self, tokens, positions, sites):
+        states = super().states_at_each(tokens, positions, sites)
+        return self.spoil["states_at_each"](states) if "states_at_each" in self.spoil else states
+
     def resume(self, state, fed, target_mask):
         return self._call("resume", state, fed, target_mask)
 
@@ -112,6 +120,12 @@ NEEDS_ALL_THAT_WAS_PRECOMPUTED = {
     ),
 }
 
+SHARES_TOO_MUCH = {
+    "run_until": storing("site", lambda state: torch.zeros(len(state))),
+    "run_until_each": lambda runs: [RunState(r.site, r.states, {"site": torch.ones(len(r))}) for r in runs],
+    "resume": lambda net, result, state, fed, mask: result + 0.1 * spread(state.context["site"], mask),
+}
+
 
 @pytest.mark.parametrize(
     ("spoil", "law"),
@@ -140,6 +154,16 @@ NEEDS_ALL_THAT_WAS_PRECOMPUTED = {
         (in_place("run_until", 1), "run_until changes no argument in place; positions was changed"),
         ({"states_at": lambda net, states, *_: 2 * states}, "states_at gives the states of run_until"),
         (in_place("states_at", 1), "states_at changes no argument in place; positions was changed"),
+        ({"run_until_each": lambda runs: list(runs)[1:]}, "give one entry for each site"),
+        (
+            {"run_until_each": lambda runs: [run.rewrite(2 * run.states) for run in runs]},
+            "run_until_each gives the run states of run_until",
+        ),
+        (SHARES_TOO_MUCH, "run_until_each gives runs that resume like those of run_until"),
+        (
+            {"states_at_each": lambda states: [2 * state for state in states]},
+            "states_at_each gives the states of run_until",
+        ),
         ({"resume": lambda net, result, *_: result.roll(1, 0)}, "gives the features of the whole run"),
         ({"resume": lambda net, result, *_: result + 1e-4}, "gives the features of the whole run"),
         ({**NATURAL, "resume": ignores_rewriting}, "a rewritten state changes the features of its run"),

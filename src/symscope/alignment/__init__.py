@@ -5,6 +5,8 @@ from symscope.alignment._compare import Comparison, compare
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._files import read_alignments, read_results, save_alignments
 from symscope.alignment._fit import FittedAlignments, fit, uncut_accuracy
+from symscope.alignment._locate import locate, locate_cost
+from symscope.alignment._locations import LocateCost, Location, Locations
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
@@ -59,6 +61,9 @@ __all__ = [
     "FittedAlignments",
     "FixedMask",
     "LinearAlignment",
+    "LocateCost",
+    "Location",
+    "Locations",
     "Mask",
     "Oblique",
     "Orthogonal",
@@ -85,6 +90,8 @@ __all__ = [
     "fit",
     "follows_swap",
     "function_with_options",
+    "locate",
+    "locate_cost",
     "neurons",
     "principal_components",
     "random_subspace",

@@ -7,11 +7,19 @@ from typing import Any, SupportsIndex
 from symscope.algorithms import Algorithm
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._fit import fit
+from symscope.alignment._locate import BEST, locate
 from symscope.alignment._problem import SearchOptions
 from symscope.alignment._progress import progress_bar
 from symscope.alignment.functions import AlignmentFunction, Oblique, Orthogonal
 from symscope.alignment.results import Results
-from symscope.interchange import PAPER_PROTOCOL, InterventionProtocol, counterfactuals
+from symscope.errors import InvalidArgumentError
+from symscope.interchange import (
+    PAPER_PROTOCOL,
+    CounterfactualData,
+    InterventionProtocol,
+    counterfactuals,
+    stop_at,
+)
 from symscope.networks import Network
 
 DEFAULT_SIZES = (2, 4, 8)
@@ -22,8 +30,8 @@ DEFAULT_FUNCTIONS = (Oblique(coordinates="natural-span"), Orthogonal(coordinates
 
 def align(  # noqa: PLR0913  (the whole question in one call; all but four have a default)
     network: Network,
-    algorithm: Algorithm,
-    variables: str | Sequence[str],
+    algorithm: Algorithm | CounterfactualData,
+    variables: str | Sequence[str] | None = None,
     k: SupportsIndex | Sequence[SupportsIndex] = DEFAULT_SIZES,
     *,
     function: AlignmentFunction | Sequence[AlignmentFunction] | None = None,
@@ -33,6 +41,7 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
     seed: SupportsIndex = 0,
     protocol: InterventionProtocol = PAPER_PROTOCOL,
     options: SearchOptions | None = None,
+    site: str | None = None,
     progress: bool = True,
     **fit_options: Any,
 ) -> Results:
@@ -42,8 +51,9 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
 
     Args:
         network: the trained network; its weights are not changed.
-        algorithm: the algorithm, for the network's task.
-        variables: names of the variables.
+        algorithm: the algorithm, for the network's task; or counterfactual data, such as that of a table, in which case
+            nothing is drawn, and the counts, `seed` and `protocol` have no effect.
+        variables: names of the variables; default: all of the data.
         k: dimensions given to a variable; each of several is searched.
         function: the alignment function, or several that are searched one after another; default: `DEFAULT_FUNCTIONS`,
             oblique and orthogonal in the natural span, and as a reference the paper's orthogonal map of the state
@@ -54,8 +64,10 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         seed: fixes all draws and starts.
         protocol: where sequences stop, and how many demo tokens follow an intervention.
         options: how to search.
+        site: where in the network; default: its `default_site`. `"best"`: the best site and position of `locate`, whose
+            whole-state swaps use validation interventions.
         progress: show a progress bar in a terminal or notebook.
-        fit_options: further arguments of `fit`, such as `site`, `joint` and `controls`.
+        fit_options: further arguments of `fit`, such as `joint` and `controls`.
 
     Raises:
         UnknownNameError: a variable, site, token or position that does not exist.
@@ -67,14 +79,27 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
     if function is None:
         searches = [(choice, options) for choice in DEFAULT_FUNCTIONS]
         searches.append((Orthogonal(), replace(options, latent_weight=0.0)))
-    data = counterfactuals(
-        algorithm, variables, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
-    )
+    if isinstance(algorithm, CounterfactualData):
+        data = algorithm if variables is None else algorithm.select(variables)
+    elif variables is None:
+        raise InvalidArgumentError(f"name variables of the algorithm: {', '.join(v.name for v in algorithm.variables)}")
+    else:
+        counts = {"n_train": n_train, "n_validation": n_validation, "n_test": n_test}
+        data = counterfactuals(algorithm, variables, seed=seed, protocol=protocol, **counts)
+    if site == BEST:
+        best = locate(network, data, progress=progress).best
+        site, data = best.site, stop_at(data, best.position)
     results = []
     with progress_bar(options.steps, visible=progress) as on_validation:
         for choice, how in searches:
             fitted = fit(
-                network, data, k, function=choice, options=how, **{"on_validation": on_validation, **fit_options}
+                network,
+                data,
+                k,
+                function=choice,
+                site=site,
+                options=how,
+                **{"on_validation": on_validation, **fit_options},
             )
             results += evaluate(fitted).all
     return Results(results)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from symscope.alignment._closed_form import ClosedForms, counterfactual_means, intervention_states
 from symscope.alignment._diagnostics import Naturalness, NaturalReference
+from symscope.alignment._locate import site_named
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
@@ -98,7 +99,8 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         data: the interventions.
         k: dimensions given to a variable; each of several is searched.
         function: the alignment function; default: `Oblique(coordinates="natural-span")`.
-        site: where in the network; default: its `default_site`.
+        site: where in the network; default: its `default_site`. `"best"`: where whole-state swaps transfer all
+            variables best, on validation interventions (see `locate`).
         joint: search all variables in one map, each in its own block of k dimensions; default: each in its own map.
         mask: learn the size of each subspace, of at most k dimensions; default: exactly k.
         initial_frame: a matrix with orthonormal columns at which the first fit of each search starts.
@@ -113,7 +115,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     """
     network = require_network(network, data.vocabulary)
     function, options = function or Oblique(coordinates="natural-span"), options or SearchOptions()
-    site = network.default_site if site is None else site
+    site = site_named(network, data, site)
     sizes = _check(network, data, site, k, function)
     accuracy = uncut_accuracy(network, data, site)
     run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)

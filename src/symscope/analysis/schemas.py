@@ -216,6 +216,28 @@ WHOLE_STATES = TableSchema(
     key=(*NETWORK_KEY, "algorithm", "site", "outcome"),
 )
 
+LOCATIONS = TableSchema(
+    name="locations",
+    row="whole-state swaps for one variable at one site and position",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        VARIABLE,
+        SITE,
+        text("position", "position of the prompt, counted from its end (-1), or a name"),
+        share("iia", "share of interventions after which the network follows the counterfactual, 0 to 1"),
+        share("low", "lower end of the 95% interval of iia, over interventions"),
+        share("high", "upper end of that interval"),
+        integer("n", "validation interventions", least=1),
+        Column("alone", pl.Boolean(), "whether base and source of these interventions differ in the variable alone"),
+        share("input_share", "share of the state's variation that follows from its token alone", nullable=True),
+        share("output_share", "share of the answer's variation that follows from the state alone", nullable=True),
+        label("trivial", "`input`: the state depends on its token alone; `output`: the answer on the state alone"),
+        Column("best", pl.Boolean(), "whether this is the best site and position"),
+    ),
+    key=(*NETWORK_KEY, "algorithm", "variable", "site", "position"),
+)
+
 CALIBRATION = TableSchema(
     name="calibration",
     row="one question to a network with a known answer",
@@ -383,6 +405,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             SCORES,
             TRIAL_ACCURACY,
             WHOLE_STATES,
+            LOCATIONS,
             GRADIENCE,
             VALUES,
             ALIGNED_STATES,

@@ -71,7 +71,9 @@ def check_network(
             for site in sites:
                 _check_site(laws, precise, site, tokens, features)
             changed = [_check_rewritten(laws, precise, site, tokens, seed) for site in sites]
-            laws.hold(any(changed) or not every_site, "at some site a rewritten state changes the features after the next tokens",
+            _check_several_sites(laws, precise, sites, tokens)
+            later = not every_site or any(changed)  # some sites are read by the prediction at the stop alone
+            laws.hold(later, "at some site a rewritten state changes the features after the next tokens",
                       "it changes the prediction at the stop only: later steps do not see it")  # fmt: skip
         _check_refusals(laws, network, tokens, sites[0])
         with torch.enable_grad():
@@ -190,6 +192,25 @@ def _check_site(
             "a run that is stopped and resumed gives the features of the whole run, those of the stop first",
             where,
         )
+
+
+def _check_several_sites(laws: Laws, network: Network, sites: Sequence[str], tokens: Int[Tensor, "batch time"]) -> None:
+    """The same stops at several sites: they may share what is stored, and must not share what differs."""
+    positions = torch.tensor([2, 0, 5, 1, 6, 3], device=tokens.device)
+    several = list(network.run_until_each(tokens, positions, sites))
+    states = list(network.states_at_each(tokens, positions, sites))
+    laws.hold(
+        len(several) == len(states) == len(sites), "run_until_each and states_at_each give one entry for each site"
+    )
+    fed, mask = tokens[:, :1], torch.ones(ROWS, 2, dtype=torch.bool)
+    for site, run, found in zip(sites, several, states, strict=True):
+        alone = network.run_until(tokens, positions, site)
+        laws.hold(run.site == site and _close(run.states, alone.states), "run_until_each gives the run states of "
+                  "run_until", f"site {site!r}")  # fmt: skip
+        laws.hold(_close(found, alone.states), "states_at_each gives the states of run_until", f"site {site!r}")
+        resumed = network.resume(run, fed, mask)
+        laws.hold(_close(resumed, network.resume(alone, fed, mask)), "run_until_each gives runs that resume like those "
+                  "of run_until", f"site {site!r}")  # fmt: skip
 
 
 def _check_rewritten(laws: Laws, network: Network, site: str, tokens: Int[Tensor, "batch time"], seed: int) -> bool:

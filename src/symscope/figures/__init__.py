@@ -3,6 +3,7 @@
 from symscope.figures._gradience import gradience
 from symscope.figures._iia_bars import iia_bars
 from symscope.figures._iia_by_size import iia_by_k
+from symscope.figures._locations import locations
 from symscope.figures._training import training
 from symscope.figures._trial_accuracy import trial_accuracy
 from symscope.figures._whole_state import whole_state
@@ -17,6 +18,7 @@ __all__ = [
     "gradience",
     "iia_bars",
     "iia_by_k",
+    "locations",
     "save_figure",
     "save_paper_figure",
     "save_paper_figures",

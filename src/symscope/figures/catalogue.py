@@ -17,6 +17,7 @@ from symscope.figures._development import development
 from symscope.figures._gradience import gradience, gradience_by_value, iia_by_value
 from symscope.figures._iia_bars import iia_bars
 from symscope.figures._iia_by_size import iia_by_function, iia_by_k, iia_by_size
+from symscope.figures._locations import locations
 from symscope.figures._reach import reach
 from symscope.figures._strength import strength
 from symscope.figures._theory import theory
@@ -67,7 +68,7 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
         yield "gradience_by_value", gradience_by_value, cells
     for values in rows("values"):
         yield "iia_by_value", iia_by_value, values
-    for name, figure in (("whole_state", whole_state), ("calibration", calibration)):
+    for name, figure in (("whole_state", whole_state), ("locations", locations), ("calibration", calibration)):
         if name in present:
             yield name, figure, present[name]
     for states in rows("aligned_states"):

@@ -2,7 +2,8 @@
 
 from symscope.interchange._algorithm_data import counterfactuals
 from symscope.interchange._intervene import Swap, counterfactual_losses, intervene, matches_counterfactual
-from symscope.interchange.cache import CachedInterventions, cache_states, join_cached
+from symscope.interchange._stops import STOP, Position, move_stops, stop_at
+from symscope.interchange.cache import CachedInterventions, cache_sites, cache_states, join_cached
 from symscope.interchange.continuations import continue_from, is_inconsistent_with, values_at
 from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs, join_interventions
 from symscope.interchange.draw import (
@@ -20,15 +21,18 @@ from symscope.interchange.strength import Strength, strength_test
 
 __all__ = [
     "PAPER_PROTOCOL",
+    "STOP",
     "BlockMemory",
     "CachedInterventions",
     "CounterfactualData",
     "InterventionProtocol",
     "Interventions",
+    "Position",
     "StoppedInputs",
     "Strength",
     "Swap",
     "block_memory",
+    "cache_sites",
     "cache_states",
     "continue_from",
     "counterfactual_losses",
@@ -42,10 +46,12 @@ __all__ = [
     "join_cached",
     "join_interventions",
     "matches_counterfactual",
+    "move_stops",
     "peak_bytes",
     "permute_values",
     "rows_within",
     "shuffled_labels",
+    "stop_at",
     "strength_test",
     "values_at",
     "with_informative",

@@ -54,9 +54,16 @@ class CachedInterventions:
         return torch.cat([self.base_states, *self.source_states])
 
 
-@torch.no_grad()
 def cache_states(network: Network, interventions: Interventions, site: str) -> CachedInterventions:
-    """Runs the network up to the stops of all interventions.
+    """Runs the network up to the stops of all interventions; for the errors see `cache_sites`."""
+    (cached,) = cache_sites(network, interventions, [site])
+    return cached
+
+
+def cache_sites(network: Network, interventions: Interventions, sites: Sequence[str]) -> Iterator[CachedInterventions]:
+    """Runs the network up to the stops of all interventions, for each of several sites in turn.
+
+    What the sites share is computed once, where the network can (`Network.run_until_each`).
 
     Raises:
         UnknownNameError: the network has no such site.
@@ -65,24 +72,38 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
     """
     if not interventions.target_mask.any():
         raise InvalidArgumentError("the interventions have nothing to score: no target counts")
-    network.check_site(site)
-    device = network.device
-    fed, lengths = interventions.fed.to(device), interventions.lengths
+    for site in sites:
+        network.check_site(site)
+    fed = interventions.fed.to(network.device)
     if fed.numel():
         network.check_tokens(fed)
+    blocks = list(
+        zip(fed.split(ROWS_AT_ONCE), (interventions.lengths - 1).clamp(min=0).split(ROWS_AT_ONCE), strict=True)
+    )
+    bases = [network.run_until_each(*part, sites) for part in _parts(network, interventions.base)]
+    sources = [
+        [network.states_at_each(*part, sites) for part in _parts(network, source)] for source in interventions.sources
+    ]
+    for site in sites:
+        with torch.no_grad(), evaluation_mode(network):
+            base = join_run_states(
+                [network.precompute(next(runs), *block) for runs, block in zip(bases, blocks, strict=True)]
+            )
+            states = [torch.cat([next(part) for part in parts]) for parts in sources]
+        yield _cached(interventions, base, states, site)
 
-    def parts(runs: StoppedInputs) -> Iterator[tuple[Tensor, Tensor]]:
-        for inputs, at in zip(runs.inputs.split(ROWS_AT_ONCE), runs.position.split(ROWS_AT_ONCE), strict=True):
-            yield inputs.to(device), at.to(device)
 
-    with evaluation_mode(network):
-        stopped = (network.run_until(inputs, at, site) for inputs, at in parts(interventions.base))
-        read = zip(stopped, fed.split(ROWS_AT_ONCE), (lengths - 1).clamp(min=0).split(ROWS_AT_ONCE), strict=True)
-        base = join_run_states([network.precompute(*part) for part in read])
-        sources = [
-            torch.cat([network.states_at(inputs, at, site) for inputs, at in parts(source)])
-            for source in interventions.sources
-        ]
+def _parts(network: Network, runs: StoppedInputs) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and positions on the device of the network, in blocks of rows."""
+    for inputs, at in zip(runs.inputs.split(ROWS_AT_ONCE), runs.position.split(ROWS_AT_ONCE), strict=True):
+        yield inputs.to(network.device), at.to(network.device)
+
+
+def _cached(
+    interventions: Interventions, base: RunState, sources: list[Float[Tensor, "rows state"]], site: str
+) -> CachedInterventions:
+    """The interventions at one site, from the stopped runs of the base and the states of each source."""
+    device = base.states.device
     runs = (interventions.base, *interventions.sources)
     known = [name for name in interventions.base.values if all(name in run.values for run in runs)]
     after = interventions.counterfactual_values if known else {}
@@ -98,10 +119,10 @@ def cache_states(network: Network, interventions: Interventions, site: str) -> C
         base,
         base_states,
         source_states,
-        fed,
+        interventions.fed.to(device),
         interventions.targets.to(device),
         interventions.target_mask,
-        lengths,
+        interventions.lengths,
         {name: torch.cat([run.values[name] for run in runs]) for name in known},
         {name: values for name, values in after.items() if name in known},
     )

@@ -189,9 +189,19 @@ class CounterfactualData:
 
     def __getitem__(self, name: str) -> "CounterfactualData":
         """The data of one variable."""
-        if name not in self.train:
-            raise UnknownNameError("variable of the data", name, self.train)
-        splits = {part: {n: i for n, i in getattr(self, part).items() if n == name} for part in SPLITS}
+        return self.select(name)
+
+    def select(self, names: str | Sequence[str]) -> "CounterfactualData":
+        """The data of some variables.
+
+        Raises:
+            UnknownNameError: there is no such variable.
+        """
+        chosen = [names] if isinstance(names, str) else list(names)
+        for name in chosen:
+            if name not in self.train:
+                raise UnknownNameError("variable of the data", name, self.train)
+        splits = {part: {n: getattr(self, part)[n] for n in chosen if n in getattr(self, part)} for part in SPLITS}
         return replace(self, **splits)
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn.functional import pad
 
@@ -198,6 +198,23 @@ class Network(nn.Module, ABC):
         A network may override it with a version that does not compute what follows the site.
         """
         return self.run_until(tokens, positions, site).states
+
+    def run_until_each(
+        self, tokens: Shaped[Tensor, "batch time"], positions: Int[Tensor, " batch"], sites: Sequence[str]
+    ) -> Iterator[RunState]:
+        """The same stops at each of several sites in turn: the run states of `run_until`.
+
+        A network may override it with a version that computes once what the sites share.
+        """
+        for site in sites:
+            yield self.run_until(tokens, positions, site)
+
+    def states_at_each(
+        self, tokens: Shaped[Tensor, "batch time"], positions: Int[Tensor, " batch"], sites: Sequence[str]
+    ) -> Iterator[Float[Tensor, "batch state"]]:
+        """The states of `states_at` at each of several sites in turn; see `run_until_each`."""
+        for site in sites:
+            yield self.states_at(tokens, positions, site)
 
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
         """Logits of the token after each position."""

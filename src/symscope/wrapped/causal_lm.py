@@ -27,7 +27,7 @@ ROUNDING = 1e-4
 """Largest difference between the logits of the network and of the model, as a share of the largest logit."""
 
 
-def wrap_causal_lm(model: nn.Module, *, memory: int = MEMORY) -> "CausalLM":
+def wrap_causal_lm(model: nn.Module, tokenizer: Any = None, *, memory: int = MEMORY) -> "CausalLM":
     """A causal language model of `transformers` as a network, its logits compared with those of the model.
 
     Sites, with L counted from 0: `resid_pre.L` and `resid_post.L`, the residual stream before and after layer L;
@@ -37,6 +37,7 @@ def wrap_causal_lm(model: nn.Module, *, memory: int = MEMORY) -> "CausalLM":
     Args:
         model: a model with a language-modelling head, such as `AutoModelForCausalLM.from_pretrained` returns; a
             compiled one is unwrapped. Its weights are shared and not changed.
+        tokenizer: its tokenizer, kept for those who make data for the network.
         memory: the most bytes of cached keys and values for one set of up to 4,096 runs. Beyond it the prefix of a run
             is computed again in each step.
 
@@ -45,7 +46,7 @@ def wrap_causal_lm(model: nn.Module, *, memory: int = MEMORY) -> "CausalLM":
             its layers have other parts.
         BrokenLawError: the network's logits differ from the model's.
     """
-    network = CausalLM(getattr(model, "_orig_mod", model), memory)
+    network = CausalLM(getattr(model, "_orig_mod", model), tokenizer, memory)
     tokens = torch.arange(10, device=network.device).reshape(2, 5) % network.vocabulary
     with torch.no_grad(), evaluation_mode(network):
         logits, expected = network(tokens), network.model(input_ids=tokens).logits
@@ -58,8 +59,8 @@ def wrap_causal_lm(model: nn.Module, *, memory: int = MEMORY) -> "CausalLM":
     return network
 
 
-def load_causal_lm(folder: str | Path) -> tuple["CausalLM", Any]:
-    """A language model and its tokenizer from a local folder, in single precision; nothing is downloaded.
+def load_causal_lm(folder: str | Path) -> "CausalLM":
+    """A language model with its tokenizer from a local folder, in single precision; nothing is downloaded.
 
     Weights are read from safetensors, or from the one GGUF file of the folder; no code of the folder is run.
 
@@ -68,7 +69,7 @@ def load_causal_lm(folder: str | Path) -> tuple["CausalLM", Any]:
         InvalidArgumentError: the folder holds no such model.
     """
     model, tokenizer = load_model(Path(folder))
-    return wrap_causal_lm(model), tokenizer
+    return wrap_causal_lm(model, tokenizer)
 
 
 @final
@@ -77,13 +78,14 @@ class CausalLM(CheckedNetwork):
 
     Attributes:
         model: the model.
+        tokenizer: its tokenizer; `None`: unknown.
         memory: the most bytes of the cached prefixes of one call.
         bytes_per_token: bytes of the keys and values of all layers for one token of a prefix.
     """
 
-    def __init__(self, model: nn.Module, memory: int = MEMORY) -> None:
+    def __init__(self, model: nn.Module, tokenizer: Any = None, memory: int = MEMORY) -> None:
         super().__init__()
-        self.model, self.memory = model, memory
+        self.model, self.tokenizer, self.memory = model, tokenizer, memory
         parts = LanguageModel(model)
         parts.check_cache()
         tokens = torch.zeros(1, 2, dtype=torch.long, device=self.device)
