@@ -5,12 +5,14 @@ first source of variation is known (`wilson`), for several networks both are (`h
 imported inside the functions that use it, so that `import symscope` stays fast.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from symscope.errors import InvalidArgumentError

@@ -135,7 +135,7 @@ class CalibrationQuestion(Section):
     network: str
     change_of_basis: ChangeOfBasis = "none"
     d: int
-    k: tuple[int, ...]
+    k: Values[Size]
     function: FunctionChoice
     latent_weight: float = 0.0
     coordinates: Coordinates = "state"
