@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from symscope.errors import ImportPathError, InvalidArgumentError, UnknownNameError
 from symscope.wrapped._hooks import Change, Place, hooked
 
-KeysValues = tuple[Float[Tensor, "batch time heads width"], Float[Tensor, "batch time heads width"]]
-"""Keys and values of one layer."""
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of one layer: batch x time x heads x width."""
 
 _NAMES = {
     "list of layers": ("layers", "h", "blocks"),
