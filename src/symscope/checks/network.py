@@ -159,7 +159,7 @@ def _check_readout(
     laws: Laws, network: Network, features: Float[Tensor, "batch time feature"], some: Int[Tensor, " some"]
 ) -> None:
     logits = network.readout(features)
-    laws.shape("readout", logits, (ROWS, TIME, network.vocabulary), features.dtype)
+    laws.shape("readout", logits, (ROWS, TIME, network.outputs or network.vocabulary), features.dtype)
     laws.hold(torch.equal(logits, network.readout(features)), "readout drops units only when it is given a generator")
     laws.hold(_close(network.readout(features[some, 3]), logits[some, 3]), "readout reads each position separately")
     with laws.nothing_else_changes("readout", features=features):
