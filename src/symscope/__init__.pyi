@@ -58,6 +58,7 @@ from symscope.training import train as train
 from symscope.training import trial_accuracy as trial_accuracy
 from symscope.wrapped import Stepwise as Stepwise
 from symscope.wrapped import load_causal_lm as load_causal_lm
+from symscope.wrapped import wrap as wrap
 from symscope.wrapped import wrap_causal_lm as wrap_causal_lm
 from symscope.wrapped import wrap_recurrent as wrap_recurrent
 

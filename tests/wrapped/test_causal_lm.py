@@ -19,7 +19,10 @@ SMALL: dict[str, Any] = {
     "eos_token_id": 1, "pad_token_id": 0,
 }  # fmt: skip
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gpt2": ("GPT2Config", {"vocab_size": 37, "n_embd": 16, "n_layer": 3, "n_head": 4, "bos_token_id": 0, "eos_token_id": 1}),
+    "gpt2": (
+        "GPT2Config",
+        {"vocab_size": 37, "n_embd": 16, "n_layer": 3, "n_head": 4, "bos_token_id": 0, "eos_token_id": 1},
+    ),
     "llama": ("LlamaConfig", SMALL | {"num_key_value_heads": 2, "tie_word_embeddings": False}),
     "llama-tied": ("LlamaConfig", SMALL | {"num_key_value_heads": 4, "tie_word_embeddings": True}),
     "neox-parallel": ("GPTNeoXConfig", SMALL | {"use_parallel_residual": True}),
@@ -55,7 +58,7 @@ def unchecked(model: nn.Module, **options: int) -> CausalLM:
 def place_of(model: Any, kind: str, site: str) -> tuple[nn.Module, bool, slice]:
     """The module of a site, whether its input is meant, and the entries."""
     name, layer, *head = site.split(".")
-    family = kind.split("-")[0]
+    family = kind.split("-", maxsplit=1)[0]
     block = (model.base_model.h if family == "gpt2" else model.base_model.layers)[int(layer)]
     attention = getattr(block, {"gpt2": "attn", "neox": "attention"}.get(family, "self_attn"))
     if head:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 import symscope as sc
 from symscope.errors import BrokenLawError, InvalidArgumentError
 
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch says that it is slow
+
 KINDS: dict[str, dict[str, Any]] = {
     "gru": {"kind": nn.GRU, "num_layers": 1, "batch_first": True},
     "gru-2": {"kind": nn.GRU, "num_layers": 2, "batch_first": False},
@@ -93,7 +95,7 @@ def test_rewritten_states_agree_with_the_stack_of_unrolled_cells(name: str) -> N
                 inputs = embedding(torch.cat([tokens[:, : at + 1], fed], 1))
                 if site == "state":
                     continue
-                outputs, states = unrolled(rnn, inputs, (at, site, new))
+                outputs, _ = unrolled(rnn, inputs, (at, site, new))
                 natural = unrolled(rnn, inputs, None)[1][at][site]
             torch.testing.assert_close(state.states, natural, atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(features, torch.stack(outputs[at:], 1)[mask], atol=1e-5, rtol=1e-4)

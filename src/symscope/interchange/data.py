@@ -189,7 +189,7 @@ class CounterfactualData:
     excluded: int = 0
 
     @classmethod
-    def from_table(  # noqa: PLR0913  (all but the table have a default)
+    def from_table(
         cls,
         table: Any,
         *,

@@ -4,7 +4,17 @@ An adapter compares its logits with those of the module, and a site passes `chec
 """
 
 from symscope.wrapped.causal_lm import CausalLM, load_causal_lm, wrap_causal_lm
+from symscope.wrapped.hooked import Hooked, wrap
 from symscope.wrapped.recurrent import WrappedRecurrent, wrap_recurrent
 from symscope.wrapped.stepwise import Stepwise
 
-__all__ = ["CausalLM", "Stepwise", "WrappedRecurrent", "load_causal_lm", "wrap_causal_lm", "wrap_recurrent"]
+__all__ = [
+    "CausalLM",
+    "Hooked",
+    "Stepwise",
+    "WrappedRecurrent",
+    "load_causal_lm",
+    "wrap",
+    "wrap_causal_lm",
+    "wrap_recurrent",
+]

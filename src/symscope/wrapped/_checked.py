@@ -15,11 +15,21 @@ ROUNDING = 1e-4
 
 
 @torch.no_grad()
-def check_logits(network: Network, original: Callable[[Tensor], Tensor]) -> None:
-    """Raises `BrokenLawError` where the logits of a network differ from those of the module that it wraps."""
-    tokens = (torch.arange(10, device=network.device) % network.vocabulary).reshape(2, 5)
+def check_logits(
+    network: Network, original: Callable[[Tensor], Tensor], inputs: Tensor | None = None
+) -> None:
+    """Raises `BrokenLawError` where the logits of a network differ from those of the module that it wraps.
+
+    Args:
+        network: the network.
+        original: from inputs to the logits of the module.
+        inputs: inputs to compare on; default: a few token ids.
+    """
+    if inputs is None:
+        inputs = (torch.arange(10) % network.vocabulary).reshape(2, 5)
+    inputs = inputs.to(network.device)
     with evaluation_mode(network):
-        logits, expected = network(tokens).float(), original(tokens).float()
+        logits, expected = network(inputs).float(), original(inputs).float()
     scale = expected.abs().max().clamp(min=1)
     if logits.shape != expected.shape:
         raise BrokenLawError(f"the network's logits are {tuple(logits.shape)}, the module's {tuple(expected.shape)}")

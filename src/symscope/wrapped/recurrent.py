@@ -73,7 +73,7 @@ class WrappedRecurrent(CheckedNetwork):
         super().__init__()
         if type(rnn) not in (nn.GRU, nn.LSTM, nn.RNN):
             raise InvalidArgumentError(
-                f"expected an nn.GRU, nn.LSTM or nn.RNN, got {type(rnn).__name__}; for another recurrence use sc.Stepwise"
+                f"expected nn.GRU, nn.LSTM or nn.RNN, got {type(rnn).__name__}; for another recurrence use sc.Stepwise"
             )
         self.embedding, self.rnn, self.output = embedding, cast("Any", rnn), readout
         if self.rnn.bidirectional:
@@ -156,7 +156,7 @@ class WrappedRecurrent(CheckedNetwork):
         ]
 
     def _differentiable(self) -> AbstractContextManager[Any]:
-        """cuDNN has no backward pass in evaluation mode."""
+        """CuDNN has no backward pass in evaluation mode."""
         needed = self.device.type == "cuda" and torch.is_grad_enabled()
         return torch.backends.cudnn.flags(enabled=False) if needed else nullcontext()
 
@@ -260,10 +260,10 @@ class WrappedRecurrent(CheckedNetwork):
             return None
         parts = [initial] if isinstance(initial, Tensor) else list(initial)
         shapes = [(self.rnn.num_layers, width) for width in self._widths]
-        parts = [part.squeeze(1) if part.ndim == 3 else part for part in parts]  # noqa: PLR2004  (layers x 1 x width)
+        parts = [part.squeeze(1) if part.ndim == 3 else part for part in parts]
         if [tuple(part.shape) for part in parts] != shapes:
             raise InvalidArgumentError(
-                f"initial states have the shapes {[tuple(part.shape) for part in parts]}; expected {shapes}, layers x width"
+                f"initial states have the shapes {[tuple(part.shape) for part in parts]}, not {shapes}: layers x width"
             )
         names = ("initial_h", "initial_c")[: len(parts)]
         for name, part in zip(names, parts, strict=True):

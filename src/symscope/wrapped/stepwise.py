@@ -128,7 +128,7 @@ class Stepwise(CheckedNetwork):
 def _shapes(state: Any) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a state of two rows, without the batch."""
     valid = isinstance(state, Mapping) and all(isinstance(part, Tensor) and part.ndim > 1 for part in state.values())
-    if not valid or not state or any(len(part) != 2 for part in state.values()) or "state" in state:  # noqa: PLR2004
+    if not valid or not state or any(len(part) != 2 for part in state.values()) or "state" in state:
         raise InvalidArgumentError(
             "a state is a dictionary of tensors (batch, width, ...) of which none is named 'state', got "
             + (str({name: getattr(part, "shape", part) for name, part in state.items()}) if isinstance(state, Mapping)
