@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from symscope.checks.laws import Laws
@@ -60,6 +60,24 @@ def check_network(
         if site not in network.sites:
             raise UnknownNameError("site", site, network.sites)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    if network.input_width is not None:
+        _check_vectors(laws, network, sites, seed)
+    else:
+        _check_tokens(laws, network, sites, like, seed, every_site=every_site)
+    for name, tensor in network.state_dict().items():
+        laws.hold(torch.equal(tensor, before[name]), "running a network changes none of its weights", f"{name} changed")
+
+
+def _check_tokens(
+    laws: Laws,
+    network: Network,
+    sites: Sequence[str],
+    like: nn.Module | Callable[[Tensor], object] | None,
+    seed: int,
+    *,
+    every_site: bool,
+) -> None:
+    """The laws of a network that takes token ids."""
     tokens = torch.randint(network.vocabulary, (ROWS, TIME), generator=generator(seed, "tokens")).to(network.device)
     with evaluation_mode(network):
         with torch.no_grad():
@@ -78,8 +96,52 @@ def check_network(
         _check_refusals(laws, network, tokens, sites[0])
         with torch.enable_grad():
             _check_gradients(laws, network, tokens, sites, seed)
-    for name, tensor in network.state_dict().items():
-        laws.hold(torch.equal(tensor, before[name]), "running a network changes none of its weights", f"{name} changed")
+
+
+def _check_vectors(laws: Laws, network: Network, sites: Sequence[str], seed: int) -> None:
+    """The laws of a network that takes one vector for each row."""
+    draws = generator(seed, "vectors")
+    shape, at = (ROWS, network.input_width or 0), torch.zeros(ROWS, dtype=torch.long, device=network.device)
+    inputs = torch.randn(shape, generator=draws).to(network.device, network.dtype)
+    fed, mask, some = at[:, None][:, :0], torch.ones(ROWS, 1, dtype=torch.bool), torch.tensor([0, 2, 5])
+    with evaluation_mode(network), torch.no_grad():
+        with laws.nothing_else_changes("features", inputs=inputs):
+            features = network.features(inputs)
+        laws.hold(
+            features.shape[:2] == (ROWS, 1), "features are given once for each vector", str(tuple(features.shape))
+        )
+        laws.hold(features.isfinite(), "features are finite")
+        on_device = some.to(inputs.device)
+        alone = network.features(inputs[on_device])
+        laws.hold(_close(alone, features[on_device]), "features of a row do not depend on other rows")
+        logits = network.readout(features)
+        laws.shape("readout", logits, (ROWS, 1, network.outputs or network.vocabulary), features.dtype)
+        for site in sites:
+            where = f"site {site!r}"
+            natural = network.run_until(inputs, at, site)
+            width = (ROWS, network.sites[site])
+            laws.hold(natural.states.shape == width, "there is a state for each vector, as wide as the site", where)
+            resumed = network.resume(natural, fed, mask)
+            laws.hold(_close(resumed, features[:, 0]), "a run that is stopped and resumed gives the features of the whole "
+                      "run", where)  # fmt: skip
+            noise = torch.randn(width, generator=draws).to(natural.states)
+            state = natural.rewrite(natural.states + 0.5 * noise)
+            moved = network.resume(state, fed, mask)
+            laws.hold((moved != resumed).any(1), "a rewritten state changes the features of its run", where)
+            selected = network.resume(state[ORDER], fed[ORDER], mask[ORDER])
+            laws.hold(_close(selected, moved[ORDER.to(moved.device)]), "selected rows of a run state, permuted or "
+                      "repeated, resume with the features of those rows", where)  # fmt: skip
+    for law, wrong in (
+        ("vectors of another width are refused", inputs[:, 1:]),
+        ("an empty batch is refused", inputs[:0]),
+    ):
+        try:
+            network.run_until(wrong, at[: len(wrong)], sites[0])
+        except SymscopeError:
+            continue
+        laws.hold(False, law, "nothing was raised")
+    with evaluation_mode(network), torch.enable_grad():
+        _check_gradients(laws, network, inputs, sites, seed)
 
 
 def _close(first: Tensor, second: Tensor, rounding: float = ROUNDING) -> bool:
@@ -330,16 +392,18 @@ def _forbidden_calls(
 
 
 def _check_gradients(
-    laws: Laws, network: Network, tokens: Int[Tensor, "batch time"], sites: Sequence[str], seed: int
+    laws: Laws, network: Network, inputs: Shaped[Tensor, "batch time"], sites: Sequence[str], seed: int
 ) -> None:
     double = copy.deepcopy(network).double().requires_grad_(False)
-    positions = torch.tensor([5, 2, 0, 3], device=tokens.device)
-    target_mask = torch.arange(3) < torch.tensor([3, 2, 2, 3])[:, None]
+    vectors = network.input_width is not None
+    positions = torch.tensor([0] * 4 if vectors else [5, 2, 0, 3], device=inputs.device)
+    target_mask = torch.arange(1 if vectors else 3) < torch.tensor([3, 2, 2, 3])[:, None]
+    fed = positions[:, None][:, :0] if vectors else inputs[:4, :2]
     for site in sites:
-        state = double.run_until(tokens[:4], positions, site)
+        state = double.run_until(inputs[:4].double() if vectors else inputs[:4], positions, site)
 
         def resumed(states: Tensor, state: RunState = state) -> Tensor:
-            return double.resume(state.rewrite(states), tokens[:4, :2], target_mask)
+            return double.resume(state.rewrite(states), fed, target_mask)
 
         draws, where = generator(seed, "gradient"), f"site {site!r}"
         moved = state.states + 0.5 * torch.randn(state.states.shape, generator=draws).to(state.states)

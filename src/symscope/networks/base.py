@@ -107,6 +107,8 @@ class Network(nn.Module, ABC):
         architecture: kind, layers, heads and so on, such that weights fit only a network of the same description.
         vocabulary: number of tokens.
         outputs: number of logits where it is not the number of tokens, as for labels; else `None`.
+        input_width: for a network that takes one vector for each row, its width: it has a single position, 0, and is
+            fed nothing after it; `None`: the network takes token ids.
         config: the arguments of `make_network` as JSON values, with the keys kind, d, vocabulary and options; None for
             a network that was built in any other way.
     """
@@ -116,6 +118,7 @@ class Network(nn.Module, ABC):
     architecture: str
     vocabulary: int
     outputs: int | None = None
+    input_width: int | None = None
     config: Mapping[str, Any] | None = None
 
     @property
@@ -193,7 +196,7 @@ class Network(nn.Module, ABC):
         return state
 
     def states_at(
-        self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
+        self, tokens: Shaped[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str
     ) -> Float[Tensor, "batch state"]:
         """The state at a site after the token at one position of each sequence: the states of `run_until`.
 
@@ -218,8 +221,8 @@ class Network(nn.Module, ABC):
         for site in sites:
             yield self.states_at(tokens, positions, site)
 
-    def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocabulary"]:
-        """Logits of the token after each position."""
+    def forward(self, tokens: Shaped[Tensor, "batch inputs"]) -> Float[Tensor, "batch time vocabulary"]:
+        """Logits after each position."""
         return self.readout(self.features(tokens))
 
     def check_site(self, site: str) -> None:
@@ -227,7 +230,7 @@ class Network(nn.Module, ABC):
         if site not in self.sites:
             raise UnknownNameError("site", site, self.sites)
 
-    def check_tokens(self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None) -> None:
+    def check_tokens(self, tokens: Shaped[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None) -> None:
         """Raises `InvalidArgumentError` on an empty batch, a token outside the vocabulary, or an impossible length."""
         if tokens.numel() == 0:
             raise InvalidArgumentError(f"nothing to run on: tokens have the shape {tuple(tokens.shape)}")
@@ -238,7 +241,7 @@ class Network(nn.Module, ABC):
         if lengths is not None:
             _check_lengths(tokens, lengths)
 
-    def check_positions(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " count"]) -> None:
+    def check_positions(self, tokens: Shaped[Tensor, "batch time"], positions: Int[Tensor, " count"]) -> None:
         """Raises `InvalidArgumentError` on an empty batch, or when a position lies outside its sequence."""
         if tokens.numel() == 0 or len(positions) != len(tokens):
             raise InvalidArgumentError(

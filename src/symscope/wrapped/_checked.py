@@ -15,9 +15,7 @@ ROUNDING = 1e-4
 
 
 @torch.no_grad()
-def check_logits(
-    network: Network, original: Callable[[Tensor], Tensor], inputs: Tensor | None = None
-) -> None:
+def check_logits(network: Network, original: Callable[[Tensor], Tensor], inputs: Tensor | None = None) -> None:
     """Raises `BrokenLawError` where the logits of a network differ from those of the module that it wraps.
 
     Args:

@@ -192,7 +192,9 @@ def _keep(found: list[Tensor]) -> Change:
 def _logits(output: Any) -> Tensor:
     logits = output[0] if isinstance(output, (tuple, list)) else getattr(output, "logits", output)
     if not isinstance(logits, Tensor):
-        raise InvalidArgumentError(f"the module returns {type(output).__name__}, not logits, a tuple of them, or .logits")
+        raise InvalidArgumentError(
+            f"the module returns {type(output).__name__}, not logits, a tuple of them, or .logits"
+        )
     return cast("Tensor", logits)
 
 
