@@ -1,4 +1,5 @@
 from symscope.algorithms import Algorithm as Algorithm
+from symscope.algorithms import CausalGraph as CausalGraph
 from symscope.algorithms import make_algorithm as make_algorithm
 from symscope.alignment import DEFAULT_CONTROLS as DEFAULT_CONTROLS
 from symscope.alignment import Alignment as Alignment

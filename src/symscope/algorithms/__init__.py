@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from symscope.algorithms.base import Algorithm, Values
+from symscope.algorithms.causal_graph import CausalGraph
 from symscope.algorithms.ctx_distr import CtxDistr
 from symscope.algorithms.increment import Increment
 from symscope.algorithms.running_total import RunningTotal
@@ -82,6 +83,7 @@ __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "Category",
+    "CausalGraph",
     "CtxDistr",
     "Increment",
     "Integer",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, SupportsIndex
 
-from symscope.algorithms import Algorithm
+from symscope.algorithms import Algorithm, CausalGraph
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._fit import fit
 from symscope.alignment._locate import BEST, locate
@@ -30,7 +30,7 @@ DEFAULT_FUNCTIONS = (Oblique(coordinates="natural-span"), Orthogonal(coordinates
 
 def align(  # noqa: PLR0913  (the whole question in one call; all but four have a default)
     network: Network,
-    algorithm: Algorithm | CounterfactualData,
+    algorithm: Algorithm | CausalGraph | CounterfactualData,
     variables: str | Sequence[str] | None = None,
     k: SupportsIndex | Sequence[SupportsIndex] = DEFAULT_SIZES,
     *,
@@ -51,9 +51,9 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
 
     Args:
         network: the trained network; its weights are not changed.
-        algorithm: the algorithm, for the network's task; or counterfactual data, such as that of a table, in which case
+        algorithm: the algorithm, for the network's task; or a causal graph; or counterfactual data, such as that of a table, in which case
             nothing is drawn, and the counts, `seed` and `protocol` have no effect.
-        variables: names of the variables; default: all of the data.
+        variables: names of the variables; default: all of the graph or data.
         k: dimensions given to a variable; each of several is searched.
         function: the alignment function, or several that are searched one after another; default: `DEFAULT_FUNCTIONS`,
             oblique and orthogonal in the natural span, and as a reference the paper's orthogonal map of the state
@@ -81,11 +81,13 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         searches.append((Orthogonal(), replace(options, latent_weight=0.0)))
     if isinstance(algorithm, CounterfactualData):
         data = algorithm if variables is None else algorithm.select(variables)
-    elif variables is None:
-        raise InvalidArgumentError(f"name variables of the algorithm: {', '.join(v.name for v in algorithm.variables)}")
     else:
+        if variables is None and not isinstance(algorithm, CausalGraph):
+            names = ", ".join(variable.name for variable in algorithm.variables)
+            raise InvalidArgumentError(f"name variables of the algorithm: {names}")
         counts = {"n_train": n_train, "n_validation": n_validation, "n_test": n_test}
-        data = counterfactuals(algorithm, variables, seed=seed, protocol=protocol, **counts)
+        named = algorithm.internal if variables is None and isinstance(algorithm, CausalGraph) else variables or ()
+        data = counterfactuals(algorithm, named, seed=seed, protocol=protocol, **counts)
     if site == BEST:
         best = locate(network, data, progress=progress).best
         site, data = best.site, stop_at(data, best.position)

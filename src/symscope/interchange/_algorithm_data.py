@@ -6,9 +6,10 @@ from typing import SupportsIndex
 
 import torch
 
-from symscope.algorithms import Algorithm, Category, Integer
+from symscope.algorithms import Algorithm, Category, CausalGraph, Integer
 from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError
+from symscope.interchange._graph_data import graph_data
 from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs
 from symscope.interchange.draw import (
     PAPER_PROTOCOL,
@@ -19,6 +20,7 @@ from symscope.interchange.draw import (
     with_informative,
 )
 from symscope.interchange.permutation import permute_values, shuffled_labels
+from symscope.networks import Network
 from symscope.seeds import generator
 
 UNCUT_SEQUENCES = 300
@@ -26,8 +28,8 @@ UNCUT_SEQUENCES = 300
 
 
 @torch.inference_mode(False)  # a fit cannot differentiate through tensors that are made in inference mode
-def counterfactuals(
-    algorithm: Algorithm,
+def counterfactuals(  # noqa: PLR0913  (all but two have a default)
+    algorithm: Algorithm | CausalGraph,
     variables: str | Sequence[str],
     *,
     n_train: SupportsIndex = 2_000,
@@ -35,24 +37,29 @@ def counterfactuals(
     n_test: SupportsIndex = 1_000,
     seed: SupportsIndex = 0,
     protocol: InterventionProtocol = PAPER_PROTOCOL,
+    prefer_informative: bool = False,
+    network: Network | None = None,
 ) -> CounterfactualData:
-    """Draws interventions on each of some variables of an algorithm.
+    """Draws interventions on each of some variables of an algorithm or a causal graph.
 
     Args:
-        algorithm: the algorithm, for its task.
-        variables: names of the variables; each is overwritten in interventions of its own.
+        algorithm: the algorithm, for its task; or a causal graph.
+        variables: names of the variables; each is overwritten in interventions of its own. Variables of a graph that
+            are joined by `+` are overwritten together, each from a source of its own.
         n_train: interventions to fit an alignment to.
         n_validation: interventions to choose among fits by.
         n_test: interventions to report on; half as many each show cause and isolation.
         seed: fixes all draws.
-        protocol: where sequences stop, and how many demo tokens follow an intervention.
+        protocol: of an algorithm: where sequences stop, and how many demo tokens follow an intervention.
+        prefer_informative: of a graph: draw pairs again whose swap does not change the answer.
+        network: of a graph: leave out the pairs whose base or source this network gets wrong.
 
     Raises:
         UnknownNameError: a variable, token or named position that does not exist.
         InvalidArgumentError: a count below 1, no variables, or no draw has a counterfactual.
     """
-    names = algorithm.check_variables([variables] if isinstance(variables, str) else variables)
-    if not names:
+    named = [variables] if isinstance(variables, str) else list(variables)
+    if not named:
         raise InvalidArgumentError("name at least one variable, got none")
     seed, n_test = integer(seed, "seed"), integer(n_test, "n_test", 1)
     counts = {
@@ -60,6 +67,12 @@ def counterfactuals(
         "validation": integer(n_validation, "n_validation", 1),
         "test": n_test,
     }
+    if isinstance(algorithm, CausalGraph):
+        sets = [algorithm.check_variables(name.split("+")) for name in named]
+        return graph_data(algorithm, sets, counts, seed=seed, prefer_informative=prefer_informative, network=network)
+    if prefer_informative or network is not None:
+        raise InvalidArgumentError("prefer_informative and network are for causal graphs; an algorithm has neither")
+    names = algorithm.check_variables(named)
 
     def draw(name: str, split: str) -> Interventions:
         draws = generator(seed, "interventions", algorithm.name, name, split)

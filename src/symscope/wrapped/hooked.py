@@ -17,7 +17,7 @@ from symscope.wrapped._checked import CheckedNetwork, check_logits
 from symscope.wrapped._hooks import Change, Place, hooked
 
 SEQUENCE, ITEM = 3, 2
-"""Number of axes of the logits of a sequence model (batch x time x vocabulary), and of a classifier (batch x classes)."""
+"""Axes of the logits of a sequence model (batch x time x vocabulary), and of a classifier (batch x classes)."""
 
 
 def wrap(module: nn.Module, sites: Mapping[str, str], *, head: str | None = None, example: Tensor) -> "Hooked":
