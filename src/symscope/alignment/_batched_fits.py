@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symscope.adam import Adam
 from symscope.alignment.functions import Alignment, AlignmentFunction
 from symscope.alignment.masks import Mask
 
@@ -52,7 +53,7 @@ class BatchedFits:
         learning_rate: float,
     ) -> None:
         self.function, self.mask, self.members = function, mask, list(members)
-        self._learning_rate = learning_rate
+        self.learning_rate = learning_rate
         self._split = len(tensors[0]) - len(mask.initialise())
         stacked = []
         for same in zip(*tensors, strict=True):
@@ -63,7 +64,7 @@ class BatchedFits:
     def _set(self, tensors: list[Tensor]) -> None:
         self._tensors = tensors
         self._trained = [tensor for tensor in tensors if isinstance(tensor, nn.Parameter)]
-        self.adam = torch.optim.Adam(self._trained, lr=self._learning_rate)
+        self.adam = Adam(self._trained)
 
     @full_precision()
     def swap(
@@ -98,7 +99,7 @@ class BatchedFits:
         """Removes all other fits; the optimiser keeps its state for those that remain."""
         kept = [index for index, number in enumerate(self.members) if number in members]
         rows = torch.tensor(kept, device=self._tensors[0].device)
-        states = [self.adam.state.get(parameter, {}) for parameter in self._trained]
+        states = self.adam.state
         self.members = [self.members[index] for index in kept]
         self._set(
             [
@@ -106,11 +107,9 @@ class BatchedFits:
                 for tensor in self._tensors
             ]
         )
-        for parameter, state in zip(self._trained, states, strict=True):
-            if state:
-                self.adam.state[parameter] = {
-                    name: entry if entry.ndim == 0 else entry[rows] for name, entry in state.items()
-                }
+        self.adam.state = [
+            {name: entry if entry.ndim == 0 else entry[rows] for name, entry in state.items()} for state in states
+        ]
 
 
 @full_precision()
@@ -123,4 +122,4 @@ def train_step(groups: Sequence[BatchedFits], losses: Float[Tensor, " fits"]) ->
         group.adam.zero_grad()
     total.backward()
     for group in groups:
-        group.adam.step()
+        group.adam.step(group.learning_rate)
