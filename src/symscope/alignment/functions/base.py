@@ -41,10 +41,12 @@ class AlignmentFunction(ABC):
         coordinates: the coordinates of the state that the function works in: the state itself, centred, standardised
             (each unit in units of its standard deviation), or coordinates of the span of natural states, which no
             rewritten state then leaves.
+        whitening: the power of the standard deviation by which coordinates of the natural span are divided.
     """
 
     name: ClassVar[str]
     closed_form: ClassVar[str | None] = None
+    whitening: ClassVar[float] = 1.0
     coordinates: CoordinatesName = "state"
 
     @abstractmethod

@@ -37,17 +37,26 @@ def check_coordinates(name: str) -> None:
         raise UnknownNameError("coordinates", name, COORDINATES)
 
 
-def coordinates_of(name: CoordinatesName, natural: Float[Tensor, "samples state"]) -> Coordinates:
+def coordinates_of(
+    name: CoordinatesName, natural: Float[Tensor, "samples state"], whitening: float = 1.0
+) -> Coordinates:
     """Coordinates of the states of a network, from natural states.
 
     A unit that hardly varies is not standardised. Coordinates of the natural span are principal components in units of
     their standard deviation: natural states have the identity as covariance there. So an orthogonal swap of independent
     bases and sources keeps Mahalanobis distances at 1 on average, whatever its subspace is.
+
+    Args:
+        name: the coordinates.
+        natural: natural states.
+        whitening: components of the natural span are divided by this power of their standard deviation; at 0 their
+            spreads remain as they are, up to a common factor.
     """
     check_coordinates(name)
     if name == "natural-span":
         axes = principal_axes(natural).in_use()
-        encode, decode = (axes.directions / axes.spreads).T, axes.directions * axes.spreads
+        units = axes.spreads**whitening * axes.spreads.square().mean().sqrt() ** (1 - whitening)
+        encode, decode = (axes.directions / units).T, axes.directions * units
         return encode.contiguous().to(natural), decode.to(natural), axes.mean.to(natural)
     identity = torch.eye(natural.shape[1], dtype=natural.dtype, device=natural.device)
     if name == "standardised":
