@@ -54,7 +54,7 @@ class Method:
 SPAN, UNRESTRICTED = "in the natural span", "unrestricted"
 PLAIN = {"target_iia": VALIDATION_TARGET, "validate_every": EVERY, "latent_weight": 0.0, "steps": 600}
 METHODS = {
-    SPAN: Method(FEW, (1e-2, 2e-2), Oblique(coordinates="natural-span"), PLAIN),
+    SPAN: Method(FEW, (1e-2, 1.5e-2), Oblique(coordinates="natural-span"), PLAIN),
     f"{UNRESTRICTED}, 2,000 interventions": Method(FEW, (1e-2, 3e-2), Orthogonal(), PLAIN),
     f"{UNRESTRICTED}, as before": Method(MANY, (1e-2, 3e-2), Orthogonal(), {**PLAIN, "init": "principal-components"}),
     "pyvene, 2,000 interventions": Method(FEW, (1e-2, 2e-2)),
