@@ -86,7 +86,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         yield from _by_rate(answers, count)
         yield from _defaults(network, count)
         yield from stages(network, draw, K, SEEDS)
-        yield cost_of_controls(network, ALGORITHM, K, SEEDS)
+        yield cost_of_controls(network, ALGORITHM, (4, 8), range(2))
 
 
 def _by_rate(answers: Mapping[tuple[str, float], list[Answer]], count: int) -> Iterator[Row]:

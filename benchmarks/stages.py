@@ -1,6 +1,6 @@
 """Where the seconds of an answer go, stage by stage, and what the controls cost."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -63,15 +63,15 @@ def _stages(
     return taken
 
 
-def cost_of_controls(network: Network, algorithm: Algorithm, k: int, seeds: range) -> Row:
-    """Seconds of the default controls of `align`, fitted and tested, in units of the search without them."""
+def cost_of_controls(network: Network, algorithm: Algorithm, sizes: Sequence[int], seeds: range) -> Row:
+    """Seconds of the default controls of `align`, fitted and tested, in units of the default search without them."""
     shares = []
     for seed in seeds:
-        data = counterfactuals(algorithm, "count", seed=seed)
+        data = counterfactuals(algorithm, "count", n_train=2_000, seed=seed)
         taken = []
         for controls in ((), DEFAULT_CONTROLS):
             began = perf_counter()
-            evaluate(fit(network, data, k, controls=controls, options=SearchOptions(steps=100)))
+            evaluate(fit(network, data, sizes, function=FUNCTION, controls=controls))
             taken.append(perf_counter() - began)
         shares.append(taken[1] / taken[0] - 1)
-    return Row.of("default controls, in units of the search without them", shares, "x", "target: at most 1")
+    return Row.of("default controls, in units of the default search without them", shares, "x", "target: at most 1")
