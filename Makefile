@@ -54,7 +54,7 @@ format: $(DEV_STAMP)  ## format the code and apply every safe fix
 bench: $(RUNTIME_STAMP)  ## measure speed and memory, and compare with pyvene where it can be installed (ARGS=search: one section)
 	@$(MAKE) --no-print-directory $(PYVENE_STAMP) || \
 	  echo "pyvene could not be installed in $(PYVENE): the benchmark runs without it" >&2
-	$(BIN)/python -m benchmarks $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove .venv, .venv-bench, caches and builds; results in out/ stay
 	rm -rf $(VENV) $(PYVENE) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -81,5 +81,5 @@ def counterfactual_data(variables: Mapping[str, Mapping[str, Interventions]], se
         seed=seed,
         uncut=None,
         vocabulary=len(TASK.vocabulary),
-        value_names=dict.fromkeys(variables),
+        value_names={variable.name: () for variable in ALGORITHM.variables},
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmarks.cases import BATCH, Case, counterfactual_data
 from symscope.alignment import (
+    AlignmentFunction,
     AlignmentProblem,
     FixedMask,
     Orthogonal,
@@ -56,15 +57,27 @@ class Answer(NamedTuple):
     validation: float
     iia: float
     """On the test interventions."""
+    off_span: float | None = None
+    natural: str = ""
+    """How natural the rewritten states are, in words."""
 
 
 def answer(
-    network: Network, sets: Mapping[str, Interventions], variable: str, k: int, seed: int, **options: Any
+    network: Network,
+    sets: Mapping[str, Interventions],
+    variable: str,
+    k: int,
+    seed: int,
+    *,
+    function: AlignmentFunction,
+    **options: Any,
 ) -> Answer:
     """Times a search without controls from drawn interventions to the test IIA: states, fit, test."""
     began = perf_counter()
     data = counterfactual_data({variable: sets}, seed)
-    fitted = fit(network, data, k, controls=(), options=SearchOptions(batch=BATCH, steps=1500, **options))
+    fitted = fit(network, data, k, function=function, controls=(), options=SearchOptions(batch=BATCH, **options))
     result = fitted.searches[variable, k]
     iia = TestSet(network, data, variable, fitted.site).score("alignment", result.alignments).iia
-    return Answer(perf_counter() - began, result.total_steps, result.validation_iia, iia)
+    seconds, natural = perf_counter() - began, fitted.naturalness[variable, k]
+    off_span = None if natural is None else natural.off_span_share
+    return Answer(seconds, result.total_steps, result.validation_iia, iia, off_span, str(natural))

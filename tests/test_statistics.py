@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, fisher_exact
+from scipy.stats import binomtest, bootstrap, fisher_exact
 
 from symscope.errors import InvalidArgumentError
 from symscope.statistics import (
@@ -22,6 +22,23 @@ RNG = np.random.default_rng
 
 def trials(hits, n):
     return np.arange(n) < hits
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 20), (1, 1), (7, 30), (499, 1000), (1000, 1000)])
+def test_wilson_agrees_with_scipy(hits, n):
+    assert wilson(hits, n) == pytest.approx(tuple(binomtest(hits, n).proportion_ci(0.95, "wilson")), rel=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (30, 30), (1000, 1000)])
+@pytest.mark.parametrize("shares", [(0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (0.95, 0.9), (1.0, 0.0), (0.1, 0.8)])
+def test_p_values_agree_with_scipy(sizes, shares):
+    rng = np.random.default_rng(0)
+    first, second = (rng.random(n) < share for n, share in zip(sizes, shares, strict=True))
+    table = [[int(s.sum()), int((~s).sum())] for s in (first, second)]
+    assert difference(first, second).p == pytest.approx(fisher_exact(table, "greater").pvalue, rel=1e-8, abs=1e-300)
+    better, worse = int((first & ~second).sum()), int((second & ~first).sum())
+    expected = binomtest(better, better + worse, alternative="greater").pvalue if better + worse else 1.0
+    assert paired_difference(first, second).p == pytest.approx(expected, rel=1e-8, abs=1e-300)
 
 
 def test_wilson_agrees_with_its_closed_form():

@@ -1,8 +1,8 @@
 """Statistics of shares: confidence intervals, differences between shares, and corrections for multiple tests.
 
 An IIA varies with the sample of interventions and with the sample of networks (seeds). For a single network only the
-first source of variation is known (`wilson`), for several networks both are (`hierarchical_bootstrap`). scipy is
-imported inside the functions that use it, so that `import symscope` stays fast.
+first source of variation is known (`wilson`), for several networks both are (`hierarchical_bootstrap`). The three
+distributions that are needed are computed here: scipy.stats takes about half a second to import, in every process.
 """
 
 import math
@@ -56,12 +56,12 @@ def wilson(hits: int, n: int) -> Interval:
     Raises:
         InvalidArgumentError: there are no trials, or more successes than trials.
     """
-    from scipy.stats import binomtest  # noqa: PLC0415
-
     if not 0 <= hits <= n or n < 1:
         raise InvalidArgumentError(f"a share needs trials, and at most as many successes; got {hits} of {n}")
-    low, high = binomtest(hits, n).proportion_ci(LEVEL, "wilson")
-    return Interval(float(low), float(high))
+    square = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
+    centre = (2 * hits + square) / (2 * (n + square))
+    half = (square * (square + 4 * hits * (n - hits) / n)) ** 0.5 / (2 * (n + square))
+    return Interval(0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
 
 
 def clustered_wilson(correct: Bool[ndarray, " trials"], clusters: Int[ndarray, " trials"]) -> Interval:
@@ -103,8 +103,6 @@ def paired_difference(first: Bool[ndarray, " trials"], second: Bool[ndarray, " s
     Raises:
         InvalidArgumentError: the numbers of trials differ.
     """
-    from scipy.stats import binomtest  # noqa: PLC0415
-
     if first.shape != second.shape:
         raise InvalidArgumentError(f"paired samples have the same number of trials, got {len(first)} and {len(second)}")
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
@@ -116,7 +114,8 @@ def paired_difference(first: Bool[ndarray, " trials"], second: Bool[ndarray, " s
     phi = covariance / product**0.5 if product else 0.0
     low, high = _newcombe(first, second, phi)
     unequal = only_first + only_second
-    p = float(binomtest(only_first, unequal, alternative="greater").pvalue) if unequal else 1.0
+    at_least = np.arange(only_first, unequal + 1)
+    p = _sum_of_exponentials(_log_binomial(unequal, at_least) - unequal * np.log(2))
     return Difference(float(first.mean() - second.mean()), low, high, p)
 
 
@@ -125,12 +124,24 @@ def difference(first: Bool[ndarray, " trials"], second: Bool[ndarray, " second_t
 
     The interval is Newcombe's (1998, hybrid score). The p-value is that of Fisher's exact test, one-sided.
     """
-    from scipy.stats import hypergeom  # noqa: PLC0415
-
     low, high = _newcombe(first, second, 0.0)
     hits = int(first.sum())
-    p = hypergeom.sf(hits - 1, len(first) + len(second), hits + int(second.sum()), len(first))
-    return Difference(float(first.mean() - second.mean()), low, high, float(p))
+    total = hits + int(second.sum())
+    at_least = np.arange(hits, min(total, len(first)) + 1)  # successes in `first`, given those of both together
+    ways = _log_binomial(len(first), at_least) + _log_binomial(len(second), total - at_least)
+    p = _sum_of_exponentials(ways - _log_binomial(len(first) + len(second), np.array([total])))
+    return Difference(float(first.mean() - second.mean()), low, high, p)
+
+
+def _log_binomial(n: int, k: Int[ndarray, " some"]) -> Float[ndarray, " some"]:
+    """Logarithms of the numbers of ways to choose k of n."""
+    factorials = np.concatenate([[0.0], np.log(np.arange(1, n + 1)).cumsum()])  # of 0, 1, ..., n
+    return factorials[n] - factorials[k] - factorials[n - k]
+
+
+def _sum_of_exponentials(logarithms: Float[ndarray, " some"]) -> float:
+    """The sum of probabilities, at most 1."""
+    return min(float(np.exp(logarithms).sum()), 1.0)
 
 
 def _newcombe(first: Bool[ndarray, " trials"], second: Bool[ndarray, " second_trials"], phi: float) -> Interval:

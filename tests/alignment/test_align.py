@@ -41,7 +41,7 @@ from symscope.alignment import (
     subspace,
     whole_state,
 )
-from symscope.alignment.controls import DEFAULT_CONTROLS, best_neurons, control_kind
+from symscope.alignment.controls import DEFAULT_CONTROLS, computed, control_kind, rank_neurons
 from symscope.analysis.schemas import NULL_CONTROLS
 from symscope.errors import CheckpointError, InvalidArgumentError
 from symscope.interchange import counterfactuals
@@ -255,9 +255,18 @@ def test_other_data_gives_other_test_interventions_to_the_alignment_and_its_cont
 def test_neurons_are_found_where_the_variable_is_in_neurons():
     network = magnitude_network(**TASK.roles, d=D).network
     for variable, unit in (("count", 0), ("phase", 1)):
-        write, _ = best_neurons(network, cached(network, variable, 300, "validation"), 1).tensors
-        assert write[:, 0].argmax() == unit
-        assert write.sum() == 1
+        assert rank_neurons(network, cached(network, variable, 300, "validation"))[0] == unit
+
+
+def test_neurons_of_several_k_are_ranked_once_and_are_the_first_of_one_order(monkeypatch):
+    ranked, network, data = [], hidden().network, counterfactuals(ALGORITHM, ["count", "phase"], **TINY)
+    monkeypatch.setattr(computed, "rank_neurons", lambda *given: ranked.append(rank_neurons(*given)) or ranked[-1])
+    (control,) = fit(network, data, [1, 2], controls=[SingleNeurons()], options=BRIEF).controls
+    assert len(ranked) == 2
+    for (variable, k), alignments in control.alignments.items():
+        write, _ = alignments[variable].tensors
+        assert write.argmax(0).tolist() == ranked[variable == "phase"][:k]
+        assert write.sum() == k
 
 
 def test_a_search_within_the_natural_span_never_leaves_it():

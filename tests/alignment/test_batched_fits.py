@@ -16,7 +16,7 @@ from symscope.alignment import (
     Reversible,
     TrainingPool,
 )
-from symscope.alignment._batched_fits import BatchedFits, full_precision, train_step
+from symscope.alignment._batched_fits import KEPT, BatchedFits, full_precision, train_step
 from symscope.alignment._search import initialise
 from symscope.alignment.natural import NaturalStates
 from symscope.errors import InvalidArgumentError
@@ -210,3 +210,22 @@ def test_batches_are_drawn_evenly_from_the_sets_of_a_problem() -> None:
     assert torch.bincount(rows.flatten(), minlength=120).min() > 15
     alone, _ = pool.draw(problem("phase", k=1), 100, 50, generator(0))
     assert (alone.min(), alone.max()) == (30, 119)
+
+
+def test_an_alignment_is_the_moving_average_over_the_steps():
+    mask, draws = FixedMask((("count", 2),)), generator(0)
+    fits = fits_of(Oblique(), mask, torch.randn(50, 6, generator=draws))
+    plain = [[tensor[at].detach().clone() for tensor in fits._tensors] for at in range(3)]
+    for step in range(5):
+        if step == 2:
+            fits.keep([0, 2])
+            plain = [plain[0], plain[2]]
+        base, source = torch.randn(2, len(fits.members), 7, 6, generator=draws)
+        swapped = fits.swap(base, source[None], torch.zeros(len(base), 7, dtype=torch.long), 0.0)
+        train_step([fits], swapped.square().sum((1, 2)))
+        for at, averages in enumerate(plain):
+            for number, tensor in enumerate(fits._tensors):
+                averages[number] = KEPT * averages[number] + (1 - KEPT) * tensor[at].detach()
+    for (write, read, *_), number in zip(plain, (0, 2), strict=True):
+        fitted = fits.alignments(number, mask)["count"].tensors
+        torch.testing.assert_close(fitted[0] @ fitted[1], write @ torch.linalg.inv(read @ write) @ read)

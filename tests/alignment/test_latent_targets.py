@@ -31,6 +31,17 @@ def test_natural_states_have_the_identity_as_covariance_in_coordinates_of_the_na
     torch.testing.assert_close(white @ decode.T + mean, natural, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("whitening", [0.0, 0.5])
+def test_coordinates_of_the_natural_span_keep_a_power_of_the_spreads(whitening):
+    natural = cloud(4000) + 3
+    encode, decode, mean = coordinates_of("natural-span", natural, whitening)
+    torch.testing.assert_close(encode @ decode, torch.eye(5), atol=1e-4, rtol=0)
+    spreads = NaturalStates(natural).axes.spreads
+    ratios = ((natural - mean) @ encode.T).std(0).double()
+    torch.testing.assert_close(ratios / ratios[0], (spreads / spreads[0]) ** (1 - whitening), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close((natural - mean) @ encode.T @ decode.T + mean, natural, atol=1e-3, rtol=0)
+
+
 def test_orthogonal_swaps_in_the_natural_span_keep_the_natural_covariance():
     base, source = cloud(20_000, seed=1), cloud(20_000, seed=2)
     natural = NaturalStates(torch.cat([base, source]))

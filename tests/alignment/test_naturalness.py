@@ -72,6 +72,14 @@ def test_distances_within_classes_agree_with_a_plain_loop():
     assert 0 < measured.left_out_share < 0.6
 
 
+def test_distances_class_by_class_are_those_of_all_pairs():
+    natural, classes = cloud(200), torch.arange(200) % 7
+    rewritten, wanted = cloud(50, seed=1), torch.arange(50) % 9 - 1
+    pairs = (rewritten[:, None].double() - natural[None].double()).norm(dim=2)
+    pairs[wanted[:, None] != classes] = torch.inf
+    torch.testing.assert_close(nearest_of_class(rewritten, wanted, natural, classes), pairs.min(1).values)
+
+
 def test_blocks_do_not_change_distances():
     natural, classes = cloud(200), torch.arange(200) % 3
     rewritten, wanted = cloud(50, seed=1), torch.arange(50) % 4

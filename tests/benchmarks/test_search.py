@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import answer as answer_section
 from benchmarks import pyvene_client, search
+from benchmarks import stages as stages_section
+from symscope.alignment import Orthogonal
 
 
 @pytest.mark.parametrize("k", [1, 10])
@@ -49,12 +51,22 @@ def test_steps_are_timed_by_the_validations_of_the_search():
 
 
 def test_an_answer_is_a_fit_and_its_test(monkeypatch):
-    monkeypatch.setattr(answer_section, "COUNTS", {"train": 200, "validation": 50, "test": 50})
+    monkeypatch.setattr(answer_section, "N_VALIDATION", 50)
     network = untrained_case("gru", 20, "cpu", 200).network
-    run = answer(network, answer_section.draw("count", 0), "count", 4, 0, restarts=1, validate_every=5, patience=2)
+    options = {"validate_every": 5, "patience": 2, "steps": 20, "latent_weight": 0.0}
+    run = answer(network, answer_section.draw("count", 0, 200), "count", 4, 0, function=Orthogonal(), **options)
     assert run.steps >= 10
     assert run.seconds > 0
     assert 0 <= run.iia <= 1
+    assert "off the natural span" in run.natural
+
+
+def test_stages_of_an_answer_and_the_cost_of_its_controls(monkeypatch):
+    monkeypatch.setattr(stages_section, "STEPS", 2)
+    network = untrained_case("gru", 8, "cpu", 200).network
+    rows = list(stages_section.stages(network, lambda name, seed: answer_section.draw(name, seed, 100), 2, range(2)))
+    assert [row.runs for row in rows] == [2] * 6
+    assert all(row.minimum > 0 for row in rows)
 
 
 def test_without_pyvene_its_rows_are_left_out_with_a_message(monkeypatch, tmp_path):

@@ -10,6 +10,7 @@ from tests.training.networks import TASK, small_gru, users_network
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from symscope.adam import Adam
 from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteError
 from symscope.networks import gru
 from symscope.seeds import generator
@@ -116,15 +117,15 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path) -> N
 
 def test_weights_that_break_in_the_last_update_of_a_period_are_never_saved(tmp_path, monkeypatch) -> None:
     net = small_gru()
-    step = torch.optim.Adam.step
+    step = Adam.step
 
     def poison(adam, *words):
         step(adam, *words)
-        if int(adam.state_dict()["state"][0]["step"]) == 32:
+        if int(adam.state[0]["step"]) == 32:
             with torch.no_grad():
                 net.cell.embedding[0, 0] = float("nan")
 
-    monkeypatch.setattr(torch.optim.Adam, "step", poison)
+    monkeypatch.setattr(Adam, "step", poison)
     with pytest.raises(NonFiniteError, match=r"at update 32.*that of update 16"):
         train(net, TASK, 0, SHORT, folder=tmp_path)
     monkeypatch.undo()

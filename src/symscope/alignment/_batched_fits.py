@@ -2,6 +2,9 @@
 
 The gradient of a fit reaches its own slice of the stack only, and Adam works entry by entry. So removing a stopped fit
 does not affect the remaining fits.
+
+The alignment of a fit is a moving average over its steps: batches are small, so the tensors of a single step scatter
+around better ones (Polyak & Juditsky 1992).
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -12,8 +15,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symscope.adam import Adam
 from symscope.alignment.functions import Alignment, AlignmentFunction
 from symscope.alignment.masks import Mask
+
+KEPT = 0.8
+"""Share of the moving average that a step keeps."""
 
 
 @contextmanager
@@ -52,7 +59,7 @@ class BatchedFits:
         learning_rate: float,
     ) -> None:
         self.function, self.mask, self.members = function, mask, list(members)
-        self._learning_rate = learning_rate
+        self.learning_rate = learning_rate
         self._split = len(tensors[0]) - len(mask.initialise())
         stacked = []
         for same in zip(*tensors, strict=True):
@@ -63,7 +70,16 @@ class BatchedFits:
     def _set(self, tensors: list[Tensor]) -> None:
         self._tensors = tensors
         self._trained = [tensor for tensor in tensors if isinstance(tensor, nn.Parameter)]
-        self.adam = torch.optim.Adam(self._trained, lr=self._learning_rate)
+        self.adam = Adam(self._trained)
+        self._averages = [t.detach().clone() if isinstance(t, nn.Parameter) else t for t in tensors]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step of Adam with the gradients that the tensors have."""
+        self.adam.step(self.learning_rate)
+        for average, tensor in zip(self._averages, self._tensors, strict=True):
+            if isinstance(tensor, nn.Parameter):
+                average.lerp_(tensor, 1 - KEPT)
 
     @full_precision()
     def swap(
@@ -86,9 +102,9 @@ class BatchedFits:
 
     @torch.no_grad()
     def alignments(self, number: int, mask: Mask) -> dict[str, Alignment]:
-        """The alignment of each variable of one fit as it is now; raises where its map has become singular."""
+        """The averaged alignment of each variable of one fit; raises where its map has become singular."""
         at = self.members.index(number)
-        tensors = [tensor[at].detach() for tensor in self._tensors]
+        tensors = [average[at] for average in self._averages]
         return {
             variable: self.function.select(tensors[: self._split], self.mask.k, part)
             for variable, part in mask.dimensions(tensors[self._split :]).items()
@@ -98,7 +114,7 @@ class BatchedFits:
         """Removes all other fits; the optimiser keeps its state for those that remain."""
         kept = [index for index, number in enumerate(self.members) if number in members]
         rows = torch.tensor(kept, device=self._tensors[0].device)
-        states = [self.adam.state.get(parameter, {}) for parameter in self._trained]
+        states, averages = self.adam.state, [average[rows] for average in self._averages]
         self.members = [self.members[index] for index in kept]
         self._set(
             [
@@ -106,11 +122,10 @@ class BatchedFits:
                 for tensor in self._tensors
             ]
         )
-        for parameter, state in zip(self._trained, states, strict=True):
-            if state:
-                self.adam.state[parameter] = {
-                    name: entry if entry.ndim == 0 else entry[rows] for name, entry in state.items()
-                }
+        self.adam.state = [
+            {name: entry if entry.ndim == 0 else entry[rows] for name, entry in state.items()} for state in states
+        ]
+        self._averages = averages
 
 
 @full_precision()
@@ -123,4 +138,4 @@ def train_step(groups: Sequence[BatchedFits], losses: Float[Tensor, " fits"]) ->
         group.adam.zero_grad()
     total.backward()
     for group in groups:
-        group.adam.step()
+        group.step()

@@ -155,17 +155,17 @@ def nearest_of_class(
 ) -> Float[Tensor, " rows"]:
     """Distance of each state to the nearest natural state of its class; infinite where the class has no members.
 
-    Computed in blocks of rows, each with all natural states: memory does not grow with the number of rows.
+    Only states of one class are compared, in blocks of rows: memory does not grow with the number of rows.
     """
     states, natural = states.double(), natural.double()
-    rows = max(block_bytes // (9 * max(len(natural), 1)), 1)
-    nearest = []
-    for some, wanted in zip(states.split(rows), classes.split(rows), strict=True):
-        # Matrix products lose half of the digits where states nearly coincide, so distances are taken directly.
-        distances = torch.cdist(some, natural, compute_mode="donot_use_mm_for_euclid_dist")
-        distances.masked_fill_(wanted[:, None] != natural_class, torch.inf)
-        nearest.append(distances.min(1).values)
-    return torch.cat(nearest)
+    nearest = states.new_full((len(states),), torch.inf)
+    for label in natural_class.unique():
+        members = natural[natural_class == label]
+        for some in (classes == label).nonzero()[:, 0].split(max(block_bytes // (8 * len(members)), 1)):
+            # Matrix products lose half of the digits where states nearly coincide, so distances are taken directly.
+            distances = torch.cdist(states[some], members, compute_mode="donot_use_mm_for_euclid_dist")
+            nearest[some] = distances.min(1).values
+    return nearest
 
 
 def _halves(natural: Float[Tensor, "samples state"]) -> tuple[Int[Tensor, " half"], Int[Tensor, " rest"]]:

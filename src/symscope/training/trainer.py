@@ -18,6 +18,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from symscope.adam import Adam
 from symscope.arguments import FilePath, integer, positive_number
 from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteError
 from symscope.networks import Network, require_network
@@ -131,7 +132,7 @@ class _Run:
     """State of a training: everything that changes, and so everything that a checkpoint holds."""
 
     network: Network
-    adam: torch.optim.Adam
+    adam: Adam
     batches: Generator
     dropout: Generator
     update: int = 0
@@ -186,7 +187,7 @@ def _train(
     folder: Path | None,
     on_validation: Callable[[Validation], None] | None,
 ) -> Trained:
-    run = _start(network, seed, options)
+    run = _start(network, seed)
     identity = _identity(network, task, seed, options)
     if folder is not None and (folder / LATEST).exists():
         _restore(run, folder / LATEST, identity)
@@ -219,10 +220,10 @@ def next_token_loss(network: Network, sequences: TokenBatch, dropout: Generator 
     return cross_entropy(network.readout(features[real], dropout), batch.tokens[:, 1:][real])
 
 
-def _start(network: Network, seed: int, options: TrainingOptions) -> _Run:
+def _start(network: Network, seed: int) -> _Run:
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise InvalidArgumentError("the network has no trainable weights: no parameter requires gradients")
-    adam = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
+    adam = Adam(network.parameters())
     dropout = generator(seed, "training", "dropout", device=network.device)
     return _Run(network, adam, generator(seed, "training", "batches"), dropout)
 
@@ -259,12 +260,10 @@ def _period(run: _Run, task: Task, options: TrainingOptions) -> float:
 def _update(run: _Run, task: Task, options: TrainingOptions) -> Tensor:
     """Makes one step of Adam on a new batch, and returns the loss."""
     sequences = task.draw(task.draw_quantities(options.batch, run.batches, task.trained), run.batches)
-    for group in run.adam.param_groups:
-        group["lr"] = learning_rate(run.update + 1, options.learning_rate)
     loss = next_token_loss(run.network, sequences, run.dropout)
     run.adam.zero_grad()
     loss.backward()
-    run.adam.step()
+    run.adam.step(learning_rate(run.update + 1, options.learning_rate))
     run.update += 1
     return loss.detach()
 
@@ -296,7 +295,7 @@ def _validate(run: _Run, validation: dict[str, TokenBatch], loss: float, options
 
 def _save(run: _Run, folder: Path, identity: dict[str, Any], options: TrainingOptions) -> None:
     tensors = {f"network.{name}": tensor for name, tensor in run.network.state_dict().items()}
-    for index, state in run.adam.state_dict()["state"].items():
+    for index, state in enumerate(run.adam.state):
         tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
     tensors |= {"batches": run.batches.get_state(), "dropout": run.dropout.get_state()}
     facts = {"kind": "training", "update": run.update, "reached": run.reached, "seconds": run.seconds}
@@ -316,11 +315,11 @@ def _restore(run: _Run, path: Path, identity: dict[str, Any]) -> None:
         group, _, rest = name.partition(".")
         groups.setdefault(group, {})[rest] = tensor
     load_weights(run.network, groups["network"], path)
-    state: dict[int, dict[str, Tensor]] = {}
+    states: list[dict[str, Tensor]] = [{} for _ in run.adam.parameters]
     for name, tensor in groups["adam"].items():
         index, _, entry = name.partition(".")
-        state.setdefault(int(index), {})[entry] = tensor
-    run.adam.load_state_dict({**run.adam.state_dict(), "state": state})
+        states[int(index)][entry] = tensor.to(run.network.device)
+    run.adam.state[:] = states
     run.batches.set_state(tensors["batches"])
     run.dropout.set_state(tensors["dropout"])
     run.update, run.reached, run.seconds = facts["update"], facts["reached"], facts["seconds"]

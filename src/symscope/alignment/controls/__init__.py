@@ -9,7 +9,7 @@ from symscope.alignment.controls.computed import (
     RandomSubspace,
     SingleNeurons,
     WholeState,
-    best_neurons,
+    rank_neurons,
 )
 from symscope.alignment.controls.searched import ShuffledLabels, Untrained
 
@@ -60,6 +60,6 @@ __all__ = [
     "Untrained",
     "WholeState",
     "baselines",
-    "best_neurons",
     "control_kind",
+    "rank_neurons",
 ]

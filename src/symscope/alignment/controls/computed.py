@@ -1,10 +1,11 @@
 """Controls that need no search: random subspace, principal components, single neurons, the whole state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
 from torch import Generator
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from symscope.alignment.controls.base import ComputedControl
 from symscope.alignment.functions import (
@@ -98,6 +99,10 @@ class SingleNeurons(ComputedControl):
     """
 
     name, is_null = "neurons", False
+    _orders: WeakTensorKeyDictionary = field(
+        default_factory=WeakTensorKeyDictionary, init=False, compare=False, repr=False
+    )
+    """The order of the neurons for the states of a set of interventions, which every k of a fit shares."""
 
     def alignment(
         self,
@@ -108,12 +113,17 @@ class SingleNeurons(ComputedControl):
         k: int,
         generator: Generator,
     ) -> Alignment | None:
-        return None if len(set(validation.source_of)) > 1 else best_neurons(network, validation, k)
+        if len(set(validation.source_of)) > 1:
+            return None
+        states = validation.base_states
+        if states not in self._orders:
+            self._orders[states] = rank_neurons(network, validation)
+        return neurons(states.shape[1], self._orders[states][:k]).to(states)
 
 
 @torch.no_grad()
-def best_neurons(network: Network, validation: CachedInterventions, k: int) -> Alignment:
-    """The k neurons that do most by themselves, chosen on validation interventions that take values from one source.
+def rank_neurons(network: Network, validation: CachedInterventions) -> list[int]:
+    """The neurons by what they do by themselves, on validation interventions that take values from one source.
 
     In order of the IIA of each single neuron; where that is equal, of how much it lowers the loss to first order.
     """
@@ -133,4 +143,4 @@ def best_neurons(network: Network, validation: CachedInterventions, k: int) -> A
     gain = -((source - base) * gradient).sum(0).double().cpu()
     # The gain is between 0 and half a step of the IIA, so it decides only between equal IIAs.
     rank = torch.cat(iia) * len(rows) + 0.5 * gain.argsort().argsort() / d
-    return neurons(d, rank.argsort(descending=True)[:k].tolist()).to(base)
+    return rank.argsort(descending=True).tolist()

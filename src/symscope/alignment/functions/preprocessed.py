@@ -38,19 +38,25 @@ def check_coordinates(name: str) -> None:
 
 
 def coordinates_of(
-    name: CoordinatesName, natural: Float[Tensor, "samples state"], *, keep_angles: bool = False
+    name: CoordinatesName, natural: Float[Tensor, "samples state"], whitening: float = 1.0
 ) -> Coordinates:
     """Coordinates of the states of a network, from natural states.
 
-    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components, in units of
-    their standard deviation unless angles must be kept: a projector that is orthogonal in rescaled coordinates is not
-    orthogonal in the state.
+    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components, divided by a
+    power of their standard deviation. A projector that is orthogonal in rescaled coordinates is not orthogonal in the
+    state, so orthogonal functions have the power 0.
+
+    Args:
+        name: the coordinates.
+        natural: natural states.
+        whitening: components of the natural span are divided by this power of their standard deviation; at 0 their
+            spreads remain as they are, up to a common factor.
     """
     check_coordinates(name)
     if name == "natural-span":
         axes = principal_axes(natural).in_use()
-        spreads = torch.ones_like(axes.spreads) if keep_angles else axes.spreads
-        encode, decode = (axes.directions / spreads).T, axes.directions * spreads
+        units = axes.spreads**whitening * axes.spreads.square().mean().sqrt() ** (1 - whitening)
+        encode, decode = (axes.directions / units).T, axes.directions * units
         return encode.contiguous().to(natural), decode.to(natural), axes.mean.to(natural)
     identity = torch.eye(natural.shape[1], dtype=natural.dtype, device=natural.device)
     if name == "standardised":
