@@ -5,12 +5,14 @@ first source of variation is known (`wilson`), for several networks both are (`h
 imported inside the functions that use it, so that `import symscope` stays fast.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from symscope.errors import InvalidArgumentError
@@ -60,6 +62,36 @@ def wilson(hits: int, n: int) -> Interval:
         raise InvalidArgumentError(f"a share needs trials, and at most as many successes; got {hits} of {n}")
     low, high = binomtest(hits, n).proportion_ci(LEVEL, "wilson")
     return Interval(float(low), float(high))
+
+
+def clustered_wilson(correct: Bool[ndarray, " trials"], clusters: Int[ndarray, " trials"]) -> Interval:
+    """The Wilson interval of a share of trials that come in clusters.
+
+    The number of trials is replaced by the effective number p (1 - p) / v, where v is the variance of the share over
+    clusters (linearised ratio estimator, Cochran 1977, section 11), limited to the range from the number of clusters to
+    the number of trials (Korn & Graubard 1998). Where all trials agree it is the number of clusters.
+
+    Args:
+        correct: which trials succeeded.
+        clusters: the cluster of each trial.
+
+    Raises:
+        InvalidArgumentError: there are no trials.
+    """
+    n = len(correct)
+    if not n:
+        raise InvalidArgumentError("a share needs trials, got none")
+    share = float(correct.mean())
+    _, at = np.unique(clusters, return_inverse=True)
+    hits, sizes = np.bincount(at, weights=correct), np.bincount(at)
+    count, effective = len(sizes), float(len(sizes))
+    if count > 1 and 0 < share < 1:
+        variance = count / (count - 1) * float(((hits - share * sizes) ** 2).sum()) / n**2
+        effective = min(max(share * (1 - share) / variance, count), n) if variance else float(n)
+    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    centre = (share + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half = z / (1 + z**2 / effective) * math.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
+    return Interval(max(centre - half, 0.0), min(centre + half, 1.0))
 
 
 def paired_difference(first: Bool[ndarray, " trials"], second: Bool[ndarray, " second_trials"]) -> Difference:

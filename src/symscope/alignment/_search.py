@@ -177,7 +177,7 @@ def initialise(
         InvalidArgumentError: k exceeds the width of the state or of its natural span, or a projector of another shape.
     """
     transformed = function.coordinates != "state"
-    coordinates, inside = natural.coordinates(function.coordinates)
+    coordinates, inside = natural.coordinates(function.coordinates, keep_angles=function.keeps_angles)
     d, width = inside.like().shape[1], natural.like().shape[1]
     check_size(d, k)
     factors = None

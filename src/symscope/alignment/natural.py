@@ -34,7 +34,7 @@ class NaturalStates:
 
     def __init__(self, states: Float[Tensor, "samples state"]) -> None:
         self._given = states.detach()
-        self._coordinates: dict[CoordinatesName, tuple[Coordinates, NaturalStates]] = {}
+        self._coordinates: dict[tuple[CoordinatesName, bool], tuple[Coordinates, NaturalStates]] = {}
 
     @cached_property
     def states(self) -> Float[Tensor, "samples state"]:
@@ -56,13 +56,16 @@ class NaturalStates:
         if not len(self.states) > 1 or not self.principal.spreads[0] > EQUAL * self.states.abs().max():
             raise InvalidArgumentError("natural states are all the same: nothing varies, so no distance means anything")
 
-    def coordinates(self, name: CoordinatesName) -> tuple[Coordinates, "NaturalStates"]:
-        """Coordinates of these states, and the states in them."""
-        if name not in self._coordinates:
-            encode, decode, mean = coordinates_of(name, self._given)
+    def coordinates(
+        self, name: CoordinatesName, *, keep_angles: bool = False
+    ) -> tuple[Coordinates, "NaturalStates"]:
+        """Coordinates of these states, and the states in them; see `coordinates_of`."""
+        key = name, keep_angles
+        if key not in self._coordinates:
+            encode, decode, mean = coordinates_of(name, self._given, keep_angles=keep_angles)
             encoded = self if name == "state" else NaturalStates((self._given - mean) @ encode.T)
-            self._coordinates[name] = ((encode, decode, mean), encoded)
-        return self._coordinates[name]
+            self._coordinates[key] = ((encode, decode, mean), encoded)
+        return self._coordinates[key]
 
     def leading_directions(self, k: int) -> Float[Tensor, "state k"]:
         """The k leading principal directions, in the precision of the states."""

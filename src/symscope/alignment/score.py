@@ -23,12 +23,12 @@ from symscope.interchange import (
 )
 from symscope.networks import Network
 from symscope.seeds import generator
-from symscope.statistics import wilson
+from symscope.statistics import clustered_wilson, wilson
 
 
 @dataclass(frozen=True)
 class Score:
-    """A share of trials (of interventions: IIA), with a 95% Wilson interval over them.
+    """A share of trials (of interventions: IIA), with a 95% Wilson interval over them, or over clusters of them.
 
     Attributes:
         iia: the share.
@@ -44,10 +44,11 @@ class Score:
     correct: Bool[Tensor, " trials"]
 
     @classmethod
-    def of(cls, correct: Bool[Tensor, " trials"]) -> "Score":
-        """The score of some trials."""
+    def of(cls, correct: Bool[Tensor, " trials"], clusters: Int[Tensor, " trials"] | None = None) -> "Score":
+        """The score of some trials; with `clusters`, trials of one cluster count as dependent."""
         hits, n = int(correct.sum()), len(correct)
-        return cls(hits / n, *wilson(hits, n), n, correct)
+        interval = wilson(hits, n) if clusters is None else clustered_wilson(correct.numpy(), clusters.numpy())
+        return cls(hits / n, *interval, n, correct)
 
     def __repr__(self) -> str:
         return f"{self.iia:.3f} (95% interval {self.low:.3f} to {self.high:.3f}, n = {self.n})"

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import final
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from symscope.alignment.functions import Alignment
 from symscope.alignment.natural import Divergence, NaturalStates, divergence
@@ -80,7 +82,7 @@ class TestSet:
             InvalidArgumentError: the metric was taken before.
         """
         self._take(metric)
-        return Score.of(follows_swap(self._network, alignments, self._cached))
+        return Score.of(follows_swap(self._network, alignments, self._cached), self._test.cluster)
 
     @torch.no_grad()
     def evaluate(self, metric: str, alignments: Mapping[str, Alignment]) -> TestMetrics:
@@ -90,21 +92,26 @@ class TestSet:
         correct = matches_counterfactual(self._network, self._cached, swapped).cpu()
         informative = self._test.informative
         return TestMetrics(
-            score=Score.of(correct),
-            informative=None if informative is None or not informative.any() else Score.of(correct[informative]),
+            score=Score.of(correct, self._test.cluster),
+            informative=None if informative is None or not informative.any() else self._score_of(correct, informative),
             by_value=self._by_value(correct),
             cause=self._score_pairs("cause", alignments),
             isolation=self._score_pairs("isolation", alignments),
             divergence=divergence(self._natural, swapped, generator(0, "divergence")),
         )
 
-    def _by_value(self, correct: torch.Tensor) -> dict[int, Score]:
+    def _by_value(self, correct: Bool[Tensor, " rows"]) -> dict[int, Score]:
         variable, source = self._test.variables[0], self._test.sources[self._test.source_of[0]]
         several, unnamed = len(self._test.variables) > 1, self._data.value_names.get(variable) is None
         if several or unnamed or variable not in source.values:
             return {}
         values = source.values[variable]
-        return {int(value): Score.of(correct[values == value]) for value in values.unique()}
+        return {int(value): self._score_of(correct, values == value) for value in values.unique()}
+
+    def _score_of(self, correct: Bool[Tensor, " rows"], some: Bool[Tensor, " rows"]) -> Score:
+        """The score of some of the test interventions."""
+        clusters = self._test.cluster
+        return Score.of(correct[some], None if clusters is None else clusters[some])
 
     @cached_property
     def _natural(self) -> NaturalStates:
@@ -122,7 +129,10 @@ class TestSet:
 
     def _score_pairs(self, kind: str, alignments: Mapping[str, Alignment]) -> Score | None:
         pairs = self._pairs.get(kind)
-        return None if pairs is None else Score.of(follows_swap(self._network, alignments, pairs))
+        if pairs is None:
+            return None
+        clusters = getattr(self._data, kind)[self._name].cluster
+        return Score.of(follows_swap(self._network, alignments, pairs), clusters)
 
     def _take(self, metric: str) -> None:
         if metric in self._reported:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from symscope.errors import InvalidArgumentError, UnknownNameError
+from symscope.networks import Network
 
 Values = Mapping[str, Shaped[Tensor, " rows"]]
 """The value of each variable in each row."""
@@ -60,6 +61,8 @@ class Interventions:
         rejection_rate: share of the draws that had no counterfactual and were drawn again.
         changes_base: where the counterfactual differs from the base's own continuation; `None`: not computed.
         informative: where the counterfactual differs from the own continuations of the base *and* of every source.
+        cluster: the cluster of each row, such as the word that it is about; rows of one cluster are not independent.
+            `None`: rows are independent.
 
     Raises:
         InvalidArgumentError: the parts differ in their number of rows or steps, or a variable has no source.
@@ -75,6 +78,7 @@ class Interventions:
     rejection_rate: float = 0.0
     changes_base: Bool[Tensor, " rows"] | None = None
     informative: Bool[Tensor, " rows"] | None = None
+    cluster: Int[Tensor, " rows"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.source_of) != len(self.variables) or not all(0 <= s < len(self.sources) for s in self.source_of):
@@ -163,9 +167,10 @@ class CounterfactualData:
         isolation: test interventions whose base and source agree on the overwritten variable and differ in the rest.
         seed: the seed of the draws.
         uncut: runs without any intervention, which show whether the network does the task at all.
-        vocabulary: number of tokens; `None` for vectors.
+        vocabulary: number of tokens that the network must have; `None`: not known, and for vectors.
         value_names: for each variable that has them, the names of its values 0, 1, ...; an empty tuple for a variable
             that takes integers, `None` for one that takes real numbers.
+        excluded: number of interventions left out because the network gets their base or source wrong.
         shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
             known.
     """
@@ -181,6 +186,56 @@ class CounterfactualData:
     vocabulary: int | None
     value_names: Mapping[str, tuple[str, ...] | None]
     shuffle: Callable[["CounterfactualData"], "CounterfactualData"] | None = None
+    excluded: int = 0
+
+    @classmethod
+    def from_table(  # noqa: PLR0913  (all but the table have a default)
+        cls,
+        table: Any,
+        *,
+        tokenizer: Any = None,
+        vocabulary: int | None = None,
+        network: Network | None = None,
+        name: str = "table",
+        seed: int = 0,
+        multi_token_labels: bool = False,
+    ) -> "CounterfactualData":
+        """Interventions from a table with one pair of inputs a row.
+
+        | column | meaning |
+        |---|---|
+        | `base`, `source` | text, token ids, or numbers (a vector); also called `input`, `counterfactual_inputs` |
+        | `label` | what must follow the base after the swap: text, a token id or several, or a class |
+        | `variable` | name of the overwritten variable; default: `variable` |
+        | `position`, `base_position`, `source_position` | where the runs stop: an integer (-1 is the last token, the \
+        default), or a part of the text, whose last token is meant |
+        | `base_label`, `source_label` | what follows base and source without a swap: for the accuracy of the network \
+        and to know which interventions are informative |
+        | `base_values`, `source_values` | dictionaries with the value of each variable: for cause and isolation, \
+        closed-form starts, naturalness and shuffled labels |
+        | `split` | `train`, `validation` or `test`; default: 60, 20 and 20% at random, by cluster where there is one |
+        | `cluster` | rows of one cluster are not independent: they stay in one split, and intervals allow for it |
+
+        Args:
+            table: a frame of polars or pandas, dictionaries, or a file (.parquet, .jsonl, .csv).
+            tokenizer: of Hugging Face, for text.
+            vocabulary: number of tokens of the network, to find token ids outside it.
+            network: leave out the rows whose base or source this network gets wrong; needs `base_label` and
+                `source_label`.
+            name: name of the hypothesis in results.
+            seed: fixes the splits and the permutation of shuffled labels.
+            multi_token_labels: accept labels of several tokens, all of which must be predicted; default: refuse them.
+
+        Raises:
+            ConfigurationError: the table has faults; all of them, with row numbers counted from 0.
+            InvalidArgumentError: there is no such file, or it is no table.
+        """
+        from symscope.interchange.table import read_table  # noqa: PLC0415  (it builds on this module)
+
+        return read_table(
+            table, tokenizer=tokenizer, vocabulary=vocabulary, network=network, name=name, seed=seed,
+            multi_token_labels=multi_token_labels,
+        )  # fmt: skip
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -206,7 +261,8 @@ class CounterfactualData:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {sum(map(len, getattr(self, part).values())):,}" for part in SPLITS[:3])
-        return f"CounterfactualData({self.hypothesis}: {', '.join(self.variables)}; interventions: {sizes})"
+        excluded = f"; {self.excluded:,} left out, which the network gets wrong" if self.excluded else ""
+        return f"CounterfactualData({self.hypothesis}: {', '.join(self.variables)}; interventions: {sizes}{excluded})"
 
 
 SPLITS = ("train", "validation", "test", "cause", "isolation")

@@ -81,7 +81,7 @@ class _Measurement:
     def search(
         self, network: Network, algorithm: str, variables: Sequence[str], untrained: Sequence[Network] = ()
     ) -> list[AlignmentResult]:
-        """Searches variables in one network; the curve starts at random maps."""
+        """The chosen result of each variable in one network (see `choose`); the curve starts at random maps."""
         question, options = self.question, self.job.search.options()
         function = question.function.make()
         if question.part == "curve":
@@ -94,7 +94,8 @@ class _Measurement:
         fitted = fit(
             network, data, question.k, function=function, controls=controls, options=options, on_validation=show
         )
-        return list(evaluate(fitted).all)
+        results = evaluate(fitted)
+        return [results.best(variable) for variable in results]
 
     def constructed(self) -> Constructed:
         """The constructed network after its change of basis."""

@@ -323,9 +323,9 @@ def _calibration_faults(declared: object) -> Iterator[Fault]:
     for key, functions in (("functions", calibration.functions), ("curve_functions", calibration.curve_functions)):
         for number, function in enumerate(functions):
             yield from _function_faults(("calibration", key, number), function)
-    sizes = (("k", calibration.k, calibration.d), ("curve_k", max(calibration.curve_k, default=1), calibration.curve_d))
-    for key, k, d in sizes:
-        if k > d:
+    sizes = (("k", calibration.k, calibration.d), ("curve_k", calibration.curve_k, calibration.curve_d))
+    for key, searched, d in sizes:
+        if (k := max(searched, default=1)) > d:
             yield Fault(("calibration", key), f"a variable takes 1 to d = {d} dimensions of the state, got k = {k}")
 
 

@@ -135,7 +135,7 @@ class CalibrationQuestion(Section):
     network: str
     change_of_basis: ChangeOfBasis = "none"
     d: int
-    k: int
+    k: Values[Size]
     function: FunctionChoice
     latent_weight: float = 0.0
     coordinates: Coordinates = "state"
@@ -145,7 +145,7 @@ class CalibrationQuestion(Section):
         """The last part of the name of its job."""
         hidden = [] if self.part == "null" else [self.change_of_basis]
         curve = [str(self.latent_weight), self.coordinates] if self.part == "curve" else []
-        return "-".join([self.network, *hidden, *curve, f"d{self.d}", f"k{self.k}", self.function.label])
+        return "-".join([self.network, *hidden, *curve, f"d{self.d}", f"k{max(self.k)}", self.function.label])
 
 
 class Calibration(Section):
@@ -161,7 +161,9 @@ class Calibration(Section):
         FunctionChoice(name=name) for name in ("orthogonal", "oblique", "linear", "reversible")
     )
     d: StateSize = Field(default=8, description="state size of the constructed networks")
-    k: Size = Field(default=2, description="dimensions of each variable")
+    k: Values[Size] = Field(
+        default=(1, 2), min_length=1, description="dimensions of each variable; each is searched, one is chosen"
+    )
     null_sizes: Values[Annotated[int, Field(ge=2, le=4096)]] = Field(
         default=(8, 16, 32), description="state sizes of untrained GRUs; each variable has half of the dimensions"
     )
@@ -180,7 +182,7 @@ class Calibration(Section):
             for function in self.curve_functions:
                 for weight, coordinates in settings:
                     yield CalibrationQuestion(
-                        part="curve", network="magnitude", change_of_basis="invertible", d=self.curve_d, k=k,
+                        part="curve", network="magnitude", change_of_basis="invertible", d=self.curve_d, k=(k,),
                         function=function, latent_weight=weight, coordinates=coordinates,
                     )  # fmt: skip
         for change_of_basis in self.changes_of_basis:
@@ -192,7 +194,7 @@ class Calibration(Section):
                     )  # fmt: skip
         for d in self.null_sizes:
             for function in self.functions:
-                yield CalibrationQuestion(part="null", network="gru", d=d, k=d // 2, function=function)
+                yield CalibrationQuestion(part="null", network="gru", d=d, k=(d // 2,), function=function)
 
 
 class Study(Section):

@@ -38,6 +38,7 @@ class AlignmentFunction(ABC):
     Attributes:
         name: the name in tables and studies.
         closed_form: the least-squares form at which a search can start, `"orthogonal"` or `"oblique"`; `None`: none.
+        keeps_angles: whether the projectors are orthogonal, so that coordinates of the natural span are not rescaled.
         coordinates: the coordinates of the state that the function works in: the state itself, centred, standardised
             (each unit in units of its standard deviation), or coordinates of the span of natural states, which no
             rewritten state then leaves.
@@ -45,6 +46,7 @@ class AlignmentFunction(ABC):
 
     name: ClassVar[str]
     closed_form: ClassVar[str | None] = None
+    keeps_angles: ClassVar[bool] = False
     coordinates: CoordinatesName = "state"
 
     @abstractmethod

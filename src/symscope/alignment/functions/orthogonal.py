@@ -23,6 +23,7 @@ class Orthogonal(LinearFunction):
 
     name = "orthogonal"
     closed_form = "orthogonal"
+    keeps_angles = True
 
     def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
         frame = random_frame(d, k, generator) if start is None else start[0]

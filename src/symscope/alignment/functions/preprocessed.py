@@ -37,17 +37,20 @@ def check_coordinates(name: str) -> None:
         raise UnknownNameError("coordinates", name, COORDINATES)
 
 
-def coordinates_of(name: CoordinatesName, natural: Float[Tensor, "samples state"]) -> Coordinates:
+def coordinates_of(
+    name: CoordinatesName, natural: Float[Tensor, "samples state"], *, keep_angles: bool = False
+) -> Coordinates:
     """Coordinates of the states of a network, from natural states.
 
-    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components in units of
-    their standard deviation: natural states have the identity as covariance there. So an orthogonal swap of independent
-    bases and sources keeps Mahalanobis distances at 1 on average, whatever its subspace is.
+    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components, in units of
+    their standard deviation unless angles must be kept: a projector that is orthogonal in rescaled coordinates is not
+    orthogonal in the state.
     """
     check_coordinates(name)
     if name == "natural-span":
         axes = principal_axes(natural).in_use()
-        encode, decode = (axes.directions / axes.spreads).T, axes.directions * axes.spreads
+        spreads = torch.ones_like(axes.spreads) if keep_angles else axes.spreads
+        encode, decode = (axes.directions / spreads).T, axes.directions * spreads
         return encode.contiguous().to(natural), decode.to(natural), axes.mean.to(natural)
     identity = torch.eye(natural.shape[1], dtype=natural.dtype, device=natural.device)
     if name == "standardised":
