@@ -56,7 +56,9 @@ from symscope.training import load_network as load_network
 from symscope.training import save_network as save_network
 from symscope.training import train as train
 from symscope.training import trial_accuracy as trial_accuracy
+from symscope.wrapped import Stepwise as Stepwise
 from symscope.wrapped import load_causal_lm as load_causal_lm
 from symscope.wrapped import wrap_causal_lm as wrap_causal_lm
+from symscope.wrapped import wrap_recurrent as wrap_recurrent
 
 __version__: str

@@ -56,9 +56,7 @@ class NaturalStates:
         if not len(self.states) > 1 or not self.principal.spreads[0] > EQUAL * self.states.abs().max():
             raise InvalidArgumentError("natural states are all the same: nothing varies, so no distance means anything")
 
-    def coordinates(
-        self, name: CoordinatesName, *, keep_angles: bool = False
-    ) -> tuple[Coordinates, "NaturalStates"]:
+    def coordinates(self, name: CoordinatesName, *, keep_angles: bool = False) -> tuple[Coordinates, "NaturalStates"]:
         """Coordinates of these states, and the states in them; see `coordinates_of`."""
         key = name, keep_angles
         if key not in self._coordinates:

@@ -328,7 +328,9 @@ def _with_splits(pairs: Sequence[_Pair], seed: int) -> list[_Pair]:
         groups: dict[str, list[int]] = {}
         for number, pair in enumerate(pairs):
             if pair.variable == variable:
-                groups.setdefault(f"row {number}" if pair.cluster is None else f"cluster {pair.cluster}", []).append(number)
+                groups.setdefault(f"row {number}" if pair.cluster is None else f"cluster {pair.cluster}", []).append(
+                    number
+                )
         if len(groups) < len(SHARES):
             raise ConfigurationError(
                 "table", [f"variable {variable!r}: {len(groups)} clusters cannot fill {len(SHARES)} splits"]
@@ -371,7 +373,9 @@ def _interventions(pairs: Sequence[_Pair], codes: Codes) -> Interventions:
     answers = [list(pair.label) for pair in pairs]
     fed, targets, mask = _continuation(rests, answers)
     known = [name for name in codes if all(name in pair.base_values for pair in pairs)]
-    base = _stopped([p.base for p in pairs], [p.base_position for p in pairs], [p.base_values for p in pairs], known, codes)
+    base = _stopped(
+        [p.base for p in pairs], [p.base_position for p in pairs], [p.base_values for p in pairs], known, codes
+    )
     source = _stopped(
         [p.source for p in pairs], [p.source_position for p in pairs], [p.source_values for p in pairs], known, codes
     )

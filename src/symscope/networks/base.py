@@ -106,6 +106,7 @@ class Network(nn.Module, ABC):
         default_site: the site that is used when a caller names none.
         architecture: kind, layers, heads and so on, such that weights fit only a network of the same description.
         vocabulary: number of tokens.
+        outputs: number of logits where it is not the number of tokens, as for labels; else `None`.
         config: the arguments of `make_network` as JSON values, with the keys kind, d, vocabulary and options; None for
             a network that was built in any other way.
     """
@@ -114,6 +115,7 @@ class Network(nn.Module, ABC):
     default_site: str
     architecture: str
     vocabulary: int
+    outputs: int | None = None
     config: Mapping[str, Any] | None = None
 
     @property

@@ -1,9 +1,31 @@
 """A network that checks each site at its first use."""
 
 from abc import ABC
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
 
 from symscope.checks import check_network
-from symscope.networks import Network
+from symscope.errors import BrokenLawError
+from symscope.networks import Network, evaluation_mode
+
+ROUNDING = 1e-4
+"""Largest difference between the logits of a network and of its module, as a share of the largest logit."""
+
+
+@torch.no_grad()
+def check_logits(network: Network, original: Callable[[Tensor], Tensor]) -> None:
+    """Raises `BrokenLawError` where the logits of a network differ from those of the module that it wraps."""
+    tokens = (torch.arange(10, device=network.device) % network.vocabulary).reshape(2, 5)
+    with evaluation_mode(network):
+        logits, expected = network(tokens).float(), original(tokens).float()
+    scale = expected.abs().max().clamp(min=1)
+    if logits.shape != expected.shape:
+        raise BrokenLawError(f"the network's logits are {tuple(logits.shape)}, the module's {tuple(expected.shape)}")
+    difference = float((logits - expected).abs().max())
+    if not difference <= max(ROUNDING, 16 * torch.finfo(network.dtype).eps) * scale:
+        raise BrokenLawError(f"the network's logits differ from those of its module, by up to {difference:.3g}")
 
 
 class CheckedNetwork(Network, ABC):

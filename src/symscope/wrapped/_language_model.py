@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from symscope.errors import ImportPathError, InvalidArgumentError, UnknownNameError
 from symscope.wrapped._hooks import Change, Place, hooked
 
-KeysValues = tuple[Float[Tensor, "batch time heads width"], Float[Tensor, "batch time heads width"]]
-"""Keys and values of one layer."""
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of one layer: batch x time x heads x width."""
 
 _NAMES = {
     "list of layers": ("layers", "h", "blocks"),
@@ -58,7 +58,9 @@ def load_model(folder: Path) -> tuple[nn.Module, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **weights, **options)
     except (OSError, ValueError, ImportError, KeyError) as error:
-        raise InvalidArgumentError(f"transformers cannot read a causal language model from {folder}: {error}") from error
+        raise InvalidArgumentError(
+            f"transformers cannot read a causal language model from {folder}: {error}"
+        ) from error
     return model.eval(), tokenizer
 
 
@@ -297,7 +299,9 @@ class _Features(nn.Module):
         self.features = features
 
     def forward(self, *_: Any, **__: Any) -> Any:
-        return _transformers().modeling_outputs.BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self.features)
+        return _transformers().modeling_outputs.BaseModelOutputWithPastAndCrossAttentions(
+            last_hidden_state=self.features
+        )
 
 
 def _with(module: nn.Module, **replaced: nn.Module) -> nn.Module:

@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from symscope.errors import BrokenLawError, ImportPathError, InvalidArgumentError
 from symscope.networks import RunState, evaluation_mode
-from symscope.wrapped._checked import CheckedNetwork
+from symscope.wrapped._checked import CheckedNetwork, check_logits
 from symscope.wrapped._hooks import Change, Place
 from symscope.wrapped._language_model import KeysValues, LanguageModel, load_model
 
@@ -23,8 +22,6 @@ MEMORY = 6 * 2**30
 """Default limit of the cached prefixes of one call, in bytes."""
 TOKENS_AT_ONCE = 8192
 """Tokens of prefixes that run at once."""
-ROUNDING = 1e-4
-"""Largest difference between the logits of the network and of the model, as a share of the largest logit."""
 
 
 def wrap_causal_lm(model: nn.Module, tokenizer: Any = None, *, memory: int = MEMORY) -> "CausalLM":
@@ -47,15 +44,7 @@ def wrap_causal_lm(model: nn.Module, tokenizer: Any = None, *, memory: int = MEM
         BrokenLawError: the network's logits differ from the model's.
     """
     network = CausalLM(getattr(model, "_orig_mod", model), tokenizer, memory)
-    tokens = torch.arange(10, device=network.device).reshape(2, 5) % network.vocabulary
-    with torch.no_grad(), evaluation_mode(network):
-        logits, expected = network(tokens), network.model(input_ids=tokens).logits
-        difference, scale = (logits - expected).abs().max().float(), expected.abs().max().float().clamp(min=1)
-        if not difference <= max(ROUNDING, 16 * torch.finfo(network.dtype).eps) * scale:
-            raise BrokenLawError(
-                f"the network gives other logits than {type(network.model).__name__}: the largest difference is "
-                f"{float(difference):.3g}"
-            )
+    check_logits(network, lambda tokens: network.model(input_ids=tokens).logits)
     return network
 
 

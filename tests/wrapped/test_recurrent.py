@@ -1,0 +1,173 @@
+"""Recurrent modules of torch, and any recurrence."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import symscope as sc
+from symscope.errors import BrokenLawError, InvalidArgumentError
+
+KINDS: dict[str, dict[str, Any]] = {
+    "gru": {"kind": nn.GRU, "num_layers": 1, "batch_first": True},
+    "gru-2": {"kind": nn.GRU, "num_layers": 2, "batch_first": False},
+    "gru-no-bias": {"kind": nn.GRU, "num_layers": 2, "bias": False, "batch_first": True},
+    "lstm": {"kind": nn.LSTM, "num_layers": 1, "batch_first": False},
+    "lstm-3": {"kind": nn.LSTM, "num_layers": 3, "batch_first": True, "dropout": 0.5},
+    "lstm-projected": {"kind": nn.LSTM, "num_layers": 2, "proj_size": 3, "batch_first": True},
+    "tanh-2": {"kind": nn.RNN, "num_layers": 2, "batch_first": True},
+    "relu-2": {"kind": nn.RNN, "num_layers": 2, "nonlinearity": "relu", "batch_first": True},
+}
+
+
+def make(name: str, **options: Any) -> tuple[nn.Embedding, Any, nn.Linear]:
+    torch.manual_seed(0)
+    settings = dict(KINDS[name])
+    kind = settings.pop("kind")
+    rnn = kind(5, 6, **settings | options)
+    return (
+        nn.Embedding(7, 5),
+        rnn,
+        nn.Linear(rnn.proj_size or 6, 7) if not options.get("bidirectional") else nn.Linear(12, 7),
+    )
+
+
+def unrolled(
+    rnn: Any, inputs: Tensor, rewrite: tuple[int, str, Tensor] | None
+) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Outputs of the last layer and states by site after each step, cell by cell in a loop over time and layers.
+
+    `rewrite`: a time, a site, and the new state there.
+    """
+    layers = rnn.num_layers
+    hidden = [torch.zeros(len(inputs), rnn.proj_size or rnn.hidden_size) for _ in range(layers)]
+    cells = [torch.zeros(len(inputs), rnn.hidden_size) for _ in range(layers)]
+    outputs, states = [], []
+    for time in range(inputs.shape[1]):
+        x = inputs[:, time]
+        for layer in range(layers):
+            w = [getattr(rnn, f"weight_{k}_l{layer}") for k in ("ih", "hh")]
+            b = [getattr(rnn, f"bias_{k}_l{layer}") if rnn.bias else torch.zeros(len(w[0])) for k in ("ih", "hh")]
+            from_x, from_h = x @ w[0].T + b[0], hidden[layer] @ w[1].T + b[1]
+            if isinstance(rnn, nn.GRU):
+                (rx, zx, nx), (rh, zh, nh) = from_x.chunk(3, 1), from_h.chunk(3, 1)
+                z = torch.sigmoid(zx + zh)
+                new = (1 - z) * torch.tanh(nx + torch.sigmoid(rx + rh) * nh) + z * hidden[layer]
+            elif isinstance(rnn, nn.LSTM):
+                i, f, g, o = (from_x + from_h).chunk(4, 1)
+                cells[layer] = torch.sigmoid(f) * cells[layer] + torch.sigmoid(i) * torch.tanh(g)
+                if rewrite and rewrite[:2] == (time, f"c.{layer}"):
+                    cells[layer] = rewrite[2]
+                new = torch.sigmoid(o) * torch.tanh(cells[layer])
+                if rnn.proj_size:
+                    new = new @ getattr(rnn, f"weight_hr_l{layer}").T
+            else:
+                new = torch.relu(from_x + from_h) if rnn.nonlinearity == "relu" else torch.tanh(from_x + from_h)
+            if rewrite and rewrite[:2] == (time, f"h.{layer}"):
+                new = rewrite[2]
+            x = hidden[layer] = new
+        outputs.append(x)
+        found = {f"h.{layer}": hidden[layer] for layer in range(layers)}
+        states.append(
+            found | ({f"c.{layer}": cells[layer] for layer in range(layers)} if isinstance(rnn, nn.LSTM) else {})
+        )
+    return outputs, states
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_rewritten_states_agree_with_the_stack_of_unrolled_cells(name: str) -> None:
+    embedding, rnn, output = make(name)
+    network = sc.wrap_recurrent(embedding, rnn, output).eval()
+    network._checked = set(network.sites)
+    tokens, fed = torch.randint(7, (4, 6)), torch.randint(7, (4, 3))
+    mask = torch.tensor(
+        [[True, False, True, True], [True, True, False, False], [False, True, True, False], [True, True, True, True]]
+    )
+    for site in network.sites:
+        for at in (0, 4):
+            state = network.run_until(tokens, torch.full((4,), at), site)
+            new = torch.randn(state.states.shape)
+            with torch.no_grad():
+                features = network.resume(state.rewrite(new), fed, mask)
+                inputs = embedding(torch.cat([tokens[:, : at + 1], fed], 1))
+                if site == "state":
+                    continue
+                outputs, states = unrolled(rnn, inputs, (at, site, new))
+                natural = unrolled(rnn, inputs, None)[1][at][site]
+            torch.testing.assert_close(state.states, natural, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(features, torch.stack(outputs[at:], 1)[mask], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gru-2", "lstm-projected", "relu-2"])
+def test_wrapped_modules_keep_the_laws_at_every_site(name: str) -> None:
+    embedding, rnn, output = make(name)
+    initial = [torch.randn(2, rnn.proj_size or 6), torch.randn(2, 6)]
+    start = initial if name.startswith("lstm") else initial[0]
+    sc.check_network(sc.wrap_recurrent(embedding, rnn, output, initial=start))
+
+
+def test_unrolled_initial_states_and_layouts_agree_with_the_fused_module() -> None:
+    embedding, rnn, output = make("gru-2")
+    initial = torch.randn(2, 6)
+    network = sc.wrap_recurrent(embedding, rnn, output, initial=initial)
+    tokens = torch.randint(7, (3, 5))
+    fused, _ = rnn(embedding(tokens).transpose(0, 1), initial[:, None].expand(-1, 3, -1).contiguous())
+    torch.testing.assert_close(network(tokens), output(fused).transpose(0, 1))
+
+
+def test_modules_that_cannot_be_right_are_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="bidirectional"):
+        sc.wrap_recurrent(*make("gru", bidirectional=True))
+    with pytest.raises(InvalidArgumentError, match=r"sc\.Stepwise"):
+        sc.wrap_recurrent(nn.Embedding(7, 5), nn.GRUCell(5, 6), nn.Linear(6, 7))
+    with pytest.raises(InvalidArgumentError, match="initial states"):
+        sc.wrap_recurrent(*make("gru-2"), initial=torch.zeros(1, 6))
+
+
+class Leaky(nn.Module):
+    """A recurrence with two tensors in its state, one of them a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs, self.mix, self.output = nn.Embedding(7, 4), nn.Linear(4, 4), nn.Linear(10, 7)
+
+    def initial(self, rows: int) -> dict[str, Tensor]:
+        weight = self.mix.weight
+        return {"fast": weight.new_zeros(rows, 4), "slow": weight.new_zeros(rows, 2, 3)}
+
+    def step(self, state: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
+        fast = torch.tanh(self.mix(state["fast"]) + self.inputs(tokens) + state["slow"].sum((1, 2))[:, None])
+        return {"fast": fast, "slow": 0.9 * state["slow"] + 0.1 * fast[:, None, :3].expand(-1, 2, -1)}
+
+    def readout(self, state: dict[str, Tensor]) -> Tensor:
+        return self.output(torch.cat([state["fast"], state["slow"].flatten(1)], 1))
+
+
+def test_a_recurrence_from_three_functions_keeps_the_laws() -> None:
+    torch.manual_seed(0)
+    leaky = Leaky()
+    network = sc.Stepwise(leaky.initial, leaky.step, leaky.readout, vocabulary=7)
+    assert network.sites == {"state": 10, "fast": 4, "slow": 6}
+    sc.check_network(network)
+
+
+def test_a_step_with_a_hidden_memory_breaks_a_law() -> None:
+    leaky = Leaky()
+
+    class Counting(Leaky):
+        calls = 0
+
+        def step(self, state: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
+            type(self).calls += 1
+            return {name: part + 0.01 * (self.calls % 3) for name, part in leaky.step(state, tokens).items()}
+
+    counting = Counting()
+    with pytest.raises(BrokenLawError):
+        sc.check_network(sc.Stepwise(counting.initial, counting.step, counting.readout, vocabulary=7))
+
+
+def test_a_state_that_is_no_dictionary_is_refused() -> None:
+    leaky = Leaky()
+    with pytest.raises(InvalidArgumentError, match="dictionary of tensors"):
+        sc.Stepwise(lambda rows: torch.zeros(rows, 3), leaky.step, leaky.readout, vocabulary=7)  # pyright: ignore[reportArgumentType]
