@@ -47,10 +47,14 @@ Variables = Annotated[
 FunctionName = Annotated[
     str | None, typer.Option("--function", help="Alignment function: oblique, orthogonal, ... (default: as sc.align).")
 ]
+CorrectOnly = Annotated[
+    bool,
+    typer.Option("--correct-only", help="Leave out pairs whose base or source the network gets wrong."),
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results and report.")]
 
 
-def align_table(
+def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
     model: Model,
     data: Table,
     out: Out,
@@ -59,6 +63,7 @@ def align_table(
     k: Sizes = None,
     variable: Variables = None,
     function: FunctionName = None,
+    correct_only: CorrectOnly = False,
 ) -> None:
     """Search the variables of a table of pairs in a trained network, test with controls, and write a report."""
     with report_errors():
@@ -67,7 +72,7 @@ def align_table(
         from symscope.studies.table import answer_table, collect_table
 
         started = time.monotonic()
-        network, pairs, notes = _load(model, data)
+        network, pairs, notes = _load(model, data, correct_only=correct_only)
         pairs = pairs if variable is None else pairs.select(variable)
         log(f"{pairs!r}, in {model.name} ({network.architecture})")
         progress = _Progress()
@@ -77,7 +82,7 @@ def align_table(
             k or (2, 4, 8),
             site=site,
             position="stop" if position is None else position,
-            function=None if function is None else alignment_function(function, {}),
+            function=None if function is None else alignment_function(function),
             on_cell=progress.on_cell,
             on_validation=progress.on_validation,
         )
@@ -88,32 +93,42 @@ def align_table(
         command = shlex.join(["symscope", *sys.argv[1:]])
         facts = {"Duration": {"all": duration}, "Data": {"table": data.name, "pairs": repr(pairs)}}
         inputs = collect_table(
-            answer, network, name=model.name, seed=pairs.seed, command=command, facts=facts, notes=notes
+            answer, network, name=model.stem, seed=pairs.seed, command=command, facts=facts, notes=notes
         )
         answer.results.save(out / RESULTS_FILE)
         write_report_files(inputs, out)
 
 
-def _load(model: Path, table: Path) -> "tuple[Network, CounterfactualData, tuple[str, ...]]":
+def _load(model: Path, table: Path, *, correct_only: bool) -> "tuple[Network, CounterfactualData, tuple[str, ...]]":
     """The network and the pairs, and what a reader must know of them."""
-    if not table.is_file():
-        raise StoreError(f"there is no file {table}; --data takes a table of pairs (Parquet, JSONL or CSV)")
     if not model.exists():
         raise StoreError(f"there is no folder {model}; --model takes the folder of a causal language model")
     from symscope.interchange import CounterfactualData
 
+    network = _network(model)
+    pairs = CounterfactualData.from_table(
+        table,
+        tokenizer=getattr(network, "tokenizer", None),
+        vocabulary=network.vocabulary,
+        network=network if correct_only else None,
+        name=table.stem,
+    )
+    left_out = f"{pairs.excluded:,} pairs whose base or source the network gets wrong were left out."
+    return network, pairs, (left_out,) if correct_only else ()
+
+
+def _network(model: Path) -> "Network":
     if model.is_dir():
         from symscope.wrapped import load_causal_lm
 
-        network = load_causal_lm(model)
-        return network, CounterfactualData.from_table(table, tokenizer=network.tokenizer), ()
+        return load_causal_lm(model)
     from symscope.loading import load
     from symscope.networks import Network
 
     loaded = load(model)
     if not isinstance(loaded, Network):
         raise InvalidArgumentError(f"{model} holds no network; --model takes a folder, or a file of save_network")
-    return loaded, CounterfactualData.from_table(table, vocabulary=loaded.vocabulary), ()
+    return loaded
 
 
 class _Progress:
@@ -123,9 +138,8 @@ class _Progress:
         self._last = float("-inf")
 
     def on_cell(self, cell: "Location", done: int, total: int) -> None:
-        self._log(
-            f"whole-state swaps {done}/{total}: {cell.site} at {cell.position}, lowest {cell.lowest:.2f}", done == total
-        )
+        where = f"{cell.site} at {cell.position}"
+        self._log(f"whole-state swaps {done}/{total}: {where}, lowest IIA {cell.lowest:.2f}", always=done == total)
 
     def on_validation(self, name: str, step: int, best: list[float]) -> None:
         figures = ", ".join(f"{value:.3f}" for value in best)

@@ -345,7 +345,7 @@ def _with_splits(pairs: Sequence[_Pair], seed: int) -> list[_Pair]:
     return [replace(pair, split=split_of[number]) for number, pair in enumerate(pairs)]
 
 
-Codes = Mapping[str, tuple[tuple[str, ...] | None, Mapping[Any, float]]]
+Codes = Mapping[str, tuple[tuple[str, ...] | None, Mapping[Any, int | float]]]
 """For each variable the names of its values, as in `CounterfactualData.value_names`, and the number of each value."""
 
 
@@ -355,7 +355,7 @@ def _codes(pairs: Sequence[_Pair]) -> Codes:
         for given in (pair.base_values, pair.source_values):
             for name, value in given.items():
                 values.setdefault(name, set()).add(value)
-    codes: dict[str, tuple[tuple[str, ...] | None, Mapping[Any, float]]] = {}
+    codes: dict[str, tuple[tuple[str, ...] | None, Mapping[Any, int | float]]] = {}
     for name, found in values.items():
         if all(isinstance(value, int) for value in found):
             codes[name] = (), {value: int(value) for value in found}
