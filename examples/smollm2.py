@@ -22,8 +22,8 @@ RELATIONS = ("capital", "language", "continent")
 PROMPT = "Japan capital: Tokyo. Japan language: Japanese. Japan continent: Asia. {} {}:"
 SHARES = {"train": 0.5, "validation": 0.2, "test": 0.3}  # of the countries: test countries are held out
 SIZES = {
-    "train": {"both": 300, "cause": 150},
-    "validation": {"both": 100, "cause": 60},
+    "train": {"both": 200, "cause": 100},
+    "validation": {"both": 40, "cause": 60},
     "test": {"both": 200, "cause": 70, "isolation": 70},
 }
 """Pairs for each variable, by how base and source differ: in both variables, in it alone, in the other alone."""
@@ -145,8 +145,8 @@ def main(folder: Path, out: Path, interventions: int = 80) -> sc.Results:
         k=[8, 32],
         site=located.best.site,
         function=sc.Oblique(coordinates="natural-span"),
-        options=sc.SearchOptions(steps=50, batch=64),
-        controls=(*sc.DEFAULT_CONTROLS, *sc.baselines()),
+        options=sc.SearchOptions(steps=50, batch=64, patience=2),
+        controls=[sc.ShuffledLabels(), sc.RandomSubspace(), sc.PrincipalComponents(), sc.WholeState()],
     )
     for result in results.all:
         print(result)
