@@ -69,7 +69,7 @@ def test_a_classifier_of_vectors_keeps_the_laws() -> None:
 
 
 def test_hooks_agree_with_our_transformer_which_resumes_from_its_cache() -> None:
-    ours = make_network("transformer-rope", 8, 9, sc.generator(0), layers=2)
+    ours: Any = make_network("transformer-rope", 8, 9, sc.generator(0), layers=2)
 
     class Plain(nn.Module):
         def __init__(self) -> None:
@@ -77,8 +77,8 @@ def test_hooks_agree_with_our_transformer_which_resumes_from_its_cache() -> None
             self.stack, self.mark = ours, nn.Identity()
 
         def forward(self, tokens: Tensor) -> Tensor:
-            stream: Any = self.mark(ours.run_layers(ours.embedding[tokens], 0)[0])  # pyright: ignore
-            return ours.readout(ours.final_norm(ours.run_layers(stream, 1)[-1]))  # pyright: ignore
+            stream = self.mark(ours.run_layers(ours.embedding[tokens], 0)[0])
+            return ours.readout(ours.final_norm(ours.run_layers(stream, 1)[-1]))
 
     network = sc.wrap(Plain(), {"layer1": "mark"}, example=TOKENS)
     positions, fed, mask = torch.tensor([2, 4]), torch.tensor([[1, 2], [3, 4]]), torch.ones(2, 3).bool()
@@ -124,8 +124,8 @@ def test_what_cannot_be_right_is_refused() -> None:
     model = make()
     with pytest.raises(UnknownNameError, match=r"blocks\.1"):
         sc.wrap(model, {"layer": "blocks.7"}, example=TOKENS)
+    shared = nn.Linear(6, 6)
     with pytest.raises(InvalidArgumentError, match="runs 2 times"):
-        shared = nn.Linear(6, 6)
         sc.wrap(
             nn.Sequential(nn.Embedding(9, 6), shared, nn.ReLU(), shared, nn.Linear(6, 9)), {"x": "1"}, example=TOKENS
         )

@@ -34,7 +34,7 @@ class CausalGraph:
         ConfigurationError: the variables form no graph with inputs and one output; all faults together.
     """
 
-    def __init__(  # noqa: PLR0913  (the arguments of pyvene's class, and what a network needs)
+    def __init__(
         self,
         variables: Sequence[str],
         values: Mapping[str, Any],

@@ -51,8 +51,8 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
 
     Args:
         network: the trained network; its weights are not changed.
-        algorithm: the algorithm, for the network's task; or a causal graph; or counterfactual data, such as that of a table, in which case
-            nothing is drawn, and the counts, `seed` and `protocol` have no effect.
+        algorithm: the algorithm, for the network's task; or a causal graph; or counterfactual data, such as that of a
+            table, in which case nothing is drawn, and the counts, `seed` and `protocol` have no effect.
         variables: names of the variables; default: all of the graph or data.
         k: dimensions given to a variable; each of several is searched.
         function: the alignment function, or several that are searched one after another; default: `DEFAULT_FUNCTIONS`,
@@ -85,9 +85,10 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         if variables is None and not isinstance(algorithm, CausalGraph):
             names = ", ".join(variable.name for variable in algorithm.variables)
             raise InvalidArgumentError(f"name variables of the algorithm: {names}")
-        counts = {"n_train": n_train, "n_validation": n_validation, "n_test": n_test}
         named = algorithm.internal if variables is None and isinstance(algorithm, CausalGraph) else variables or ()
-        data = counterfactuals(algorithm, named, seed=seed, protocol=protocol, **counts)
+        data = counterfactuals(
+            algorithm, named, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
+        )
     if site == BEST:
         best = locate(network, data, progress=progress).best
         site, data = best.site, stop_at(data, best.position)

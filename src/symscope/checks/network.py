@@ -122,8 +122,8 @@ def _check_vectors(laws: Laws, network: Network, sites: Sequence[str], seed: int
             width = (ROWS, network.sites[site])
             laws.hold(natural.states.shape == width, "there is a state for each vector, as wide as the site", where)
             resumed = network.resume(natural, fed, mask)
-            laws.hold(_close(resumed, features[:, 0]), "a run that is stopped and resumed gives the features of the whole "
-                      "run", where)  # fmt: skip
+            law = "a run that is stopped and resumed gives the features of the whole run"
+            laws.hold(_close(resumed, features[:, 0]), law, where)
             noise = torch.randn(width, generator=draws).to(natural.states)
             state = natural.rewrite(natural.states + 0.5 * noise)
             moved = network.resume(state, fed, mask)

@@ -52,14 +52,13 @@ def graph_data(
 
 
 def _pair(graph: CausalGraph, variables: tuple[str, ...], split: str, draws: Generator, prefer: bool) -> Pair:
-    for _ in range(DRAWS_FOR_ONE if prefer else 1):
+    for remaining in reversed(range(DRAWS_FOR_ONE if prefer else 1)):
         base, *sources = (graph.run(graph.draw(draws)) for _ in range(1 + len(variables)))
         overwrite = {name: source[name] for name, source in zip(variables, sources, strict=True)}
         label = (graph.label(graph.run({name: base[name] for name in graph.inputs}, overwrite)),)
-        pair = Pair(0, variables, _run(graph, base), tuple(_run(graph, source) for source in sources), label, split)
-        if label != pair.base.label:
-            break
-    return pair
+        if not remaining or label != (graph.label(base),):
+            return Pair(0, variables, _run(graph, base), tuple(_run(graph, s) for s in sources), label, split)
+    raise AssertionError("the last draw is always taken")
 
 
 def _run(graph: CausalGraph, setting: Setting) -> Run:

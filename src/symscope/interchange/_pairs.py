@@ -93,9 +93,10 @@ class Pair:
 
         `None`: neither, unknown, or several sources.
         """
-        if len(self.sources) > 1 or self.swapped_values is None:
+        if len(self.sources) != 1 or self.swapped_values is None:
             return None
-        differ = {name for name, value in self.base.values.items() if value != self.sources[0].values.get(name)}
+        (source,) = self.sources
+        differ = {name for name, value in self.base.values.items() if value != source.values.get(name)}
         if differ and differ <= set(self.variables):
             return "cause"
         return "isolation" if differ and not differ & set(self.variables) else None

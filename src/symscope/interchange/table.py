@@ -53,7 +53,7 @@ def _rows_of(table: Frame) -> list[dict[str, Any]]:
     rows = list(table)
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidArgumentError("a table has at least one row, and each row is a dictionary of columns")
-    return [{NAMES.get(key, key): value for key, value in row.items()} for row in rows]
+    return [{NAMES.get(str(key), str(key)): value for key, value in row.items()} for row in rows]
 
 
 def _file(path: Path) -> Any:

@@ -42,8 +42,8 @@ def coordinates_of(
 ) -> Coordinates:
     """Coordinates of the states of a network, from natural states.
 
-    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components, divided by a
-    power of their standard deviation. A projector that is orthogonal in rescaled coordinates is not orthogonal in the
+    A unit that hardly varies is not standardised. Coordinates of the natural span are principal components, divided by
+    a power of their standard deviation. A projector that is orthogonal in rescaled coordinates is not orthogonal in the
     state, so orthogonal functions have the power 0.
 
     Args:
