@@ -225,6 +225,19 @@ def whole_state(task="multi-object", network="gru", d=48, seeds=(0, 1), *, n=100
     return make_table("whole_state", rows)
 
 
+def locations(**columns) -> pl.DataFrame:
+    """Three sites of a language model: at the word, in the middle, and at the answer."""
+    cells = (("a", "-2", 1.0, "input"), ("b", "-1", 0.9, None), ("c", "-1", 1.0, "output"))
+    where = {"task": "facts", "network": "lm", "d": 8, "seed": 0, "algorithm": "facts"}
+    rows = []
+    for variable in ("country", "relation"):
+        for site, position, iia, trivial in cells:
+            cell = {"variable": variable, "site": site, "position": position, "iia": iia, "trivial": trivial}
+            facts = {"low": 0.0, "high": 1.0, "n": 30, "alone": True, "input_share": 0.5, "best": site == "b"}
+            rows.append({**where, **cell, **facts, **columns})
+    return make_table("locations", rows)
+
+
 def zoo(*, learned=True) -> dict[str, pl.DataFrame]:
     """Forty networks, one seed, trained and swapped whole: three do not learn, or none does."""
     parts: dict[str, list[pl.DataFrame]] = {"trial_accuracy": [], "training": [], "whole_state": []}
@@ -403,6 +416,7 @@ def tables() -> dict[str, pl.DataFrame]:
         "scores": scores(),
         "trial_accuracy": trial_accuracy(),
         "whole_state": whole_state(),
+        "locations": locations(),
         "gradience": gradience(),
         "values": values(),
         "aligned_states": aligned_states(),

@@ -19,6 +19,7 @@ NAMES = [
     "gradience_by_value",
     "iia_by_value",
     "whole_state",
+    "locations",
     "calibration",
     "aligned_states-count",
     "aligned_states-phase",
