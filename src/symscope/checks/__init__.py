@@ -7,7 +7,7 @@ check them again.
 
 from symscope.checks.algorithm import check_algorithm
 from symscope.checks.function import check_alignment_function
-from symscope.checks.network import check_network
+from symscope.checks.network import check_natural_runs, check_network
 from symscope.checks.task import check_task
 
-__all__ = ["check_algorithm", "check_alignment_function", "check_network", "check_task"]
+__all__ = ["check_algorithm", "check_alignment_function", "check_natural_runs", "check_network", "check_task"]

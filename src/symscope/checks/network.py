@@ -144,6 +144,21 @@ def _check_vectors(laws: Laws, network: Network, sites: Sequence[str], seed: int
         _check_gradients(laws, network, inputs, sites, seed)
 
 
+@torch.no_grad()
+def check_natural_runs(network: Network, site: str, seed: int = 0) -> None:
+    """Checks at one site that runs which are stopped and resumed without a rewrite give the features of whole runs.
+
+    A cheap check for the sites of a network that share the code of a site which `check_network` has checked.
+
+    Raises:
+        BrokenLawError: they differ.
+    """
+    laws = Laws(f"network {network.architecture!r}")
+    tokens = torch.randint(network.vocabulary, (ROWS, TIME), generator=generator(seed, "tokens")).to(network.device)
+    with evaluation_mode(network):
+        _check_site(laws, network, site, tokens, network.features(tokens), positions=[TIME // 2])
+
+
 def _close(first: Tensor, second: Tensor, rounding: float = ROUNDING) -> bool:
     scale = max(float(first.abs().max()), float(second.abs().max()), 1.0)
     return first.shape == second.shape and float((first - second).abs().max()) <= rounding * scale
@@ -235,15 +250,16 @@ def _check_site(
     site: str,
     tokens: Int[Tensor, "batch time"],
     features: Float[Tensor, "batch time feature"],
+    positions: Sequence[int] = range(TIME - 1),
 ) -> None:
-    """Runs stopped at each position, and resumed from their natural states."""
+    """Runs stopped at some positions, and resumed from their natural states."""
     states, width = network.states(tokens, site), network.sites[site]
     laws.hold(
         states.shape == (ROWS, TIME, width),
         "there is a state after every token, with the width of the site",
         f"site {site!r} is {width} wide, its states have the shape {tuple(states.shape)}",
     )
-    for position in range(TIME - 1):
+    for position in positions:
         where = f"site {site!r}, position {position}"
         state = network.run_until(tokens, torch.full((ROWS,), position, device=tokens.device), site)
         laws.hold(_close(state.states, states[:, position]), "run_until gives the states of the whole run", where)

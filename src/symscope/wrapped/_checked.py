@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from symscope.checks import check_network
+from symscope.checks import check_natural_runs, check_network
 from symscope.errors import BrokenLawError
 from symscope.networks import Network, evaluation_mode
 
@@ -39,6 +39,7 @@ def check_logits(network: Network, original: Callable[[Tensor], Tensor], inputs:
 class CheckedNetwork(Network, ABC):
     """Base class of adapters: a site passes `check_network` at its first use, or the use is refused.
 
+    Of sites that share their code (`kind_of_site`) one is checked completely, and the others by natural runs.
     A subclass calls `super().__init__()` and must call `check_site` wherever a caller names a site.
     """
 
@@ -46,14 +47,22 @@ class CheckedNetwork(Network, ABC):
         super().__init__()
         self._checked: set[str] = set()
 
+    def kind_of_site(self, site: str) -> str:
+        """What the sites that are read and rewritten by the same code have in common; default: nothing."""
+        return site
+
     def check_site(self, site: str) -> None:
         """Raises `UnknownNameError` when there is no such site, and `BrokenLawError` when it breaks a law."""
         super().check_site(site)
         if site in self._checked:
             return
+        kinds = {self.kind_of_site(checked) for checked in self._checked}
         self._checked.add(site)  # the check itself uses the site
         try:
-            check_network(self, sites=[site])
+            if self.kind_of_site(site) in kinds:
+                check_natural_runs(self, site)
+            else:
+                check_network(self, sites=[site])
         except BaseException:
             self._checked.discard(site)
             raise

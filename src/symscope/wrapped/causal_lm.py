@@ -29,7 +29,8 @@ def wrap_causal_lm(model: nn.Module, tokenizer: Any = None, *, memory: int = MEM
 
     Sites, with L counted from 0: `resid_pre.L` and `resid_post.L`, the residual stream before and after layer L;
     `attn_out.L` and `mlp_out.L`, what attention and MLP add to it; `z.L.H`, the output of head H before the output
-    projection of its layer. A site passes `check_network` at its first use.
+    projection of its layer. The first site of each kind passes `check_network` at its
+    first use, the same kind at other layers a check of natural runs.
 
     Args:
         model: a model with a language-modelling head, such as `AutoModelForCausalLM.from_pretrained` returns; a
@@ -87,6 +88,10 @@ class CausalLM(CheckedNetwork):
         depth, width = len(parts.layers), self.sites["resid_pre.0"]
         self.default_site = f"resid_post.{(depth - 1) // 2}"
         self.architecture = f"{type(model).__name__}, {depth} layers, width {width}, {parts.heads} heads"
+
+    def kind_of_site(self, site: str) -> str:
+        """The part of a layer: sites of all layers share their code."""
+        return site.split(".")[0]
 
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
