@@ -9,7 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symscope.alignment._closed_form import ClosedForms, counterfactual_means, intervention_states
+from symscope.alignment._closed_form import (
+    ClosedForms,
+    counterfactual_means,
+    intervention_states,
+    start_in_closed_form,
+)
 from symscope.alignment._diagnostics import Naturalness, NaturalReference
 from symscope.alignment._locate import site_named
 from symscope.alignment._pool import TrainingPool
@@ -332,23 +337,43 @@ class _Searches:
         names: Mapping[str, Sequence[str]],
     ) -> list[AlignmentProblem]:
         """The problems with closed-form starts, as far as the closed form applies to them."""
-        forms: dict[str, ClosedForms | None] = {}
-        for key, train in sets.train.items():
-            try:
-                forms[key] = ClosedForms(network, train, sets.validation[key], names[key], max(self.sizes))
-            except InvalidArgumentError:  # no values, values that never occur, or states that do not vary
-                forms[key] = None
-        return [self._start(problem, forms) for problem in problems]
+        forms: dict[tuple[str, str], ClosedForms | None] = {}
 
-    def _start(self, problem: AlignmentProblem, forms: Mapping[str, ClosedForms | None]) -> AlignmentProblem:
-        """A problem of one variable with its closed-form start, of a rank that may be lower than k."""
-        closed = forms[problem.sets[0]] if len(problem.sets) == 1 else None
-        form = self.function.closed_form
-        if closed is None or form is None or problem.start is not None or not isinstance(problem.mask, FixedMask):
+        def closed_forms(key: str, variable: str) -> ClosedForms | None:
+            if (key, variable) not in forms:
+                args = network, sets.train[key], sets.validation[key], names[key], max(self.sizes), variable
+                try:
+                    forms[key, variable] = ClosedForms(*args)
+                except InvalidArgumentError:  # no values, values that never occur, or states that do not vary
+                    forms[key, variable] = None
+            return forms[key, variable]
+
+        return [self._start(network, problem, sets, closed_forms) for problem in problems]
+
+    def _start(
+        self,
+        network: Network,
+        problem: AlignmentProblem,
+        sets: CachedSets,
+        closed_forms: Callable[[str, str], ClosedForms | None],
+    ) -> AlignmentProblem:
+        """A problem with its closed-form start, of ranks that may be lower than k."""
+        form, mask = self.function.closed_form, problem.mask
+        if form is None or problem.start is not None or not isinstance(mask, FixedMask):
             return problem
-        start = closed.start(form, problem.mask.k)
-        mask = replace(problem.mask, sizes=((closed.variable, start.diagnostics.rank),))
-        return replace(problem, start=(start.write, start.read), mask=mask)
+        by_variable = {v: key for key in reversed(problem.sets) for v in sets.train[key].variables}
+        closed = [closed_forms(by_variable[variable], variable) for variable, _ in mask.sizes]
+        known = [each for each in closed if each is not None]
+        if len(known) < len(closed):
+            return problem
+        sizes = [size for _, size in mask.sizes]
+        validation = [sets.validation[key] for key in problem.sets]
+        starts = start_in_closed_form(known, form, sizes, network, validation)
+        if starts is None:
+            return problem
+        ranks = zip((variable for variable, _ in mask.sizes), (s.diagnostics.rank for s in starts), strict=True)
+        write, read = torch.cat([s.write for s in starts], 1), torch.cat([s.read for s in starts])
+        return replace(problem, start=(write, read), mask=replace(mask, sizes=tuple(ranks)))
 
     def _fitted(
         self, name: str, network: Network, data: CounterfactualData, results: Sequence[SearchResult]

@@ -91,7 +91,7 @@ class CausalLM(CheckedNetwork):
 
     def kind_of_site(self, site: str) -> str:
         """The part of a layer: sites of all layers share their code."""
-        return site.split(".")[0]
+        return site.split(".", maxsplit=1)[0]
 
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
