@@ -98,9 +98,16 @@ def interventions(inputs: Tensor, variable: str, step: int, draws: torch.Generat
 def data_after(step: int, seed: int) -> sc.CounterfactualData:
     """Interventions on the carries that matter after a step, from disjoint sets of bases."""
     draws = sc.generator(seed, "adder", step)
-    parts = dict(zip(("train", "validation", "test"), all_inputs()[torch.randperm(256, generator=draws)].split([128, 64, 64]), strict=True))
+    parts = dict(
+        zip(
+            ("train", "validation", "test"),
+            all_inputs()[torch.randperm(256, generator=draws)].split([128, 64, 64]),
+            strict=True,
+        )
+    )
     splits = {
-        split: {name: interventions(inputs, name, step, draws) for name in CARRIES[: step]} for split, inputs in parts.items()
+        split: {name: interventions(inputs, name, step, draws) for name in CARRIES[:step]}
+        for split, inputs in parts.items()
     }
     tokens = all_inputs()
     labels, _ = run(tokens)
@@ -136,7 +143,9 @@ def main(seeds: int, k: int = 2) -> dict[str, list[sc.AlignmentResult]]:
     for name, results in best.items():
         iias = sorted(result.iia for result in results)
         print(f"{name}: median over seeds {iias[len(iias) // 2]:.3f}, from {iias[0]:.3f} to {iias[-1]:.3f}")
-    print(f"{seeds} seeds, searches of all steps and carries: {searching:.0f} s of {time.perf_counter() - started:.0f} s")
+    print(
+        f"{seeds} seeds, searches of all steps and carries: {searching:.0f} s of {time.perf_counter() - started:.0f} s"
+    )
     return best
 
 

@@ -212,7 +212,7 @@ def test_a_users_own_function_is_saved_and_loaded_by_its_class(coordinates, tmp_
 def test_a_start_is_a_projector_in_coordinates_of_the_state(function, coordinates) -> None:
     given, k = natural(6), 2
     draws = generator(3)
-    encode, decode, _ = coordinates_of(coordinates, given.states.float())
+    encode, decode, _ = coordinates_of(coordinates, given.states.float(), function.whitening)
     frame = torch.linalg.qr(torch.randn(len(encode), k, generator=draws)).Q
     read = frame.T if function is Orthogonal else frame.T + 0.3 * torch.randn(k, len(encode), generator=draws)
     read = torch.linalg.solve(read @ frame, read)
@@ -223,6 +223,16 @@ def test_a_start_is_a_projector_in_coordinates_of_the_state(function, coordinate
                                states("source")), atol=1e-4, rtol=1e-4)  # fmt: skip
     with pytest.raises(InvalidArgumentError, match=r"a start has the shape \(10, 3\), got \(10, 2\)"):
         initialise(function(coordinates=coordinates), 3, given, generator(0), start.tensors)
+
+
+def test_an_orthogonal_projector_of_the_state_is_reached_in_the_natural_span() -> None:
+    """Coordinates of the span must keep angles, or a start that is orthogonal in the state becomes another map."""
+    given = natural(6)
+    frame = given.axes.directions.float() @ torch.linalg.qr(torch.randn(6, 2, generator=generator(3))).Q
+    function = Orthogonal(coordinates="natural-span")
+    made, tensors = initialise(function, 2, given, generator(0), (frame, frame.T))
+    write, read = made.select(tensors, 2, slice(0, 2)).tensors
+    torch.testing.assert_close(write @ read, frame @ frame.T, atol=1e-5, rtol=1e-4)
 
 
 def test_the_thin_frame_equals_torchs_full_parametrisation() -> None:

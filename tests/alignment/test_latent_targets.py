@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from symscope.alignment import Orthogonal
 from symscope.alignment._closed_form import counterfactual_means
 from symscope.alignment._pool import LatentLoss
-from symscope.alignment._search import initialise
 from symscope.alignment.functions import coordinates_of
 from symscope.alignment.least_squares import InterventionStates
 from symscope.alignment.natural import NaturalStates
@@ -40,15 +38,6 @@ def test_coordinates_of_the_natural_span_keep_a_power_of_the_spreads(whitening):
     ratios = ((natural - mean) @ encode.T).std(0).double()
     torch.testing.assert_close(ratios / ratios[0], (spreads / spreads[0]) ** (1 - whitening), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close((natural - mean) @ encode.T @ decode.T + mean, natural, atol=1e-3, rtol=0)
-
-
-def test_orthogonal_swaps_in_the_natural_span_keep_the_natural_covariance():
-    base, source = cloud(20_000, seed=1), cloud(20_000, seed=2)
-    natural = NaturalStates(torch.cat([base, source]))
-    function, tensors = initialise(Orthogonal(coordinates="natural-span"), 2, natural, generator(0))
-    swapped = function.select(tensors, 2, slice(0, 2)).swap(base, source)
-    distances = ((swapped.double() - natural.axes.mean) @ natural.whitening).square().mean()
-    assert float(distances) == pytest.approx(1, abs=0.02)
 
 
 def test_the_loss_is_half_the_mean_squared_distance_and_rows_without_a_latent_have_no_gradient():

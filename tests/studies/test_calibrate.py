@@ -40,7 +40,7 @@ TINY = {
     "title": "Where the answer is known",
     "seeds": [0],
     "calibration": {
-        "networks": ["magnitude"], "changes_of_basis": ["invertible"], "functions": ["oblique"], "d": 4, "k": 1,
+        "networks": ["magnitude"], "changes_of_basis": ["invertible"], "functions": ["oblique"], "d": 4, "k": [1],
         "null_sizes": [4], "curve_d": 4, "curve_k": [1], "curve_functions": ["orthogonal"], "latent_weights": [1.0],
     },
     "search": {"learning_rate": 1e-2, "batch": 16, "steps": 4, "validate_every": 2, "restarts": 1},
@@ -79,7 +79,7 @@ def test_the_preset_is_the_whole_grid():
 
 
 def test_faults_of_a_calibration_are_reported():
-    wrong = {**TINY, "calibration": {"functions": ["orthogonl"], "k": 9, "curve_k": [17], "networks": ["gru"]}}
+    wrong = {**TINY, "calibration": {"functions": ["orthogonl"], "k": [9], "curve_k": [17], "networks": ["gru"]}}
     with pytest.raises(ConfigurationError) as error:
         check_study(wrong, "a test")
     assert "calibration.networks[0]: input should be 'magnitude', 'two-counts' or 'angle'" in str(error.value)
