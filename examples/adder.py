@@ -1,7 +1,7 @@
 """Does a GRU that adds two numbers of four bits compute with the carries? After Datla, Chang and Goldfeld (2026).
 
-At each of four steps the network reads a bit of each number, lowest first, and predicts the bit of the sum; then it reads
-an end token and predicts the last carry. The carries C1 to C3 are searched after every step.
+At each of four steps the network reads a bit of each number, lowest first, and predicts the bit of the sum; then it
+reads an end token and predicts the last carry. The carries C1 to C3 are searched after every step.
 
     python examples/adder.py --seeds 10
 """
