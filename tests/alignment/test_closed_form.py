@@ -20,8 +20,18 @@ from tests.alignment.examples import (
 
 import symscope as sc
 from symscope.algorithms import make_algorithm
-from symscope.alignment import Oblique, Orthogonal, Reversible, SearchOptions, ShuffledLabels, Untrained, evaluate, fit
-from symscope.alignment._closed_form import ClosedForms
+from symscope.alignment import (
+    Oblique,
+    Orthogonal,
+    Reversible,
+    SearchOptions,
+    ShuffledLabels,
+    Untrained,
+    _fit,
+    evaluate,
+    fit,
+)
+from symscope.alignment._closed_form import ClosedForms, start_in_closed_form
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import counterfactuals
 from symscope.networks import CONSTRUCTED, change_basis, gru, random_invertible, random_orthogonal
@@ -88,13 +98,12 @@ def test_a_rank_below_k_is_used_and_reported():
 
 def test_controls_start_in_closed_form_too(monkeypatch):
     calls = []
-    start = ClosedForms.start
 
-    def recorded(self, form, k):
-        calls.append((self._network, form, k))
-        return start(self, form, k)
+    def recorded(forms, form, k, network, validation):
+        calls.append((network, form, *k))
+        return start_in_closed_form(forms, form, k, network, validation)
 
-    monkeypatch.setattr(ClosedForms, "start", recorded)
+    monkeypatch.setattr(_fit, "start_in_closed_form", recorded)
     network, fresh = hidden().network, scrambled(0)
     data = counterfactuals(ALGORITHM, "count", **TINY)
     fit(network, data, 2, function=Oblique(), controls=[ShuffledLabels(), Untrained(fresh)], options=START)
@@ -117,14 +126,23 @@ def test_controls_with_closed_form_starts_stay_low():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"function": Reversible()}, {"joint": True}, {"mask": sc.BoundaryMask()}, {"initial_frame": torch.eye(6)[:, :1]}],
+    [{"function": Reversible()}, {"mask": sc.BoundaryMask()}, {"initial_frame": torch.eye(6)[:, :1]}],
 )
 def test_what_has_no_closed_form_starts_elsewhere(arguments, monkeypatch):
-    monkeypatch.setattr(ClosedForms, "start", lambda *_: pytest.fail("no closed form may be used"))
+    monkeypatch.setattr(ClosedForms, "largest", lambda *_: pytest.fail("no closed form may be used"))
+    monkeypatch.setattr(ClosedForms, "exact", lambda *_: pytest.fail("no closed form may be used"))
     data = counterfactuals(ALGORITHM, "count" if "mask" in arguments else ["count", "phase"], **TINY)
     options = replace(BRIEF, init="least-squares", latent_weight=0.05)
     fitted = fit(hidden().network, data, 1, **{"function": Orthogonal(), **arguments}, controls=[], options=options)
     assert fitted.searches["count", 1].total_steps > 0
+
+
+def test_a_joint_map_starts_at_the_closed_forms_of_all_variables():
+    data = counterfactuals(ALGORITHM, ["count", "phase"], **FEW)
+    options = replace(BRIEF, init="least-squares", latent_weight=0.05)
+    function = Oblique(coordinates="natural-span")
+    results = evaluate(fit(hidden().network, data, 1, function=function, joint=True, controls=[], options=options))
+    assert results["count"].iia == results["phase"].iia == 1.0
 
 
 def test_values_that_never_occur_after_a_swap_have_no_closed_form():
@@ -142,8 +160,9 @@ def test_the_best_closed_form_has_the_smallest_rank_of_the_best_ones():
     best = forms.best("oblique", 6)
     assert best.diagnostics.rank == 1
     assert forms.best("oblique", 1).diagnostics.rank == 1
-    assert forms.start("oblique", 6).diagnostics.rank >= best.diagnostics.rank
-    assert forms.start("orthogonal", 1).diagnostics.form == "orthogonal"
+    assert forms.exact("oblique", 6) is best
+    assert forms.largest("oblique", best.diagnostics.target, 6).diagnostics.rank >= best.diagnostics.rank
+    assert forms.largest("orthogonal", best.diagnostics.target, 1).diagnostics.form == "orthogonal"
 
 
 def test_the_latent_loss_lowers_the_far_out_share():
@@ -196,7 +215,7 @@ def test_a_search_from_the_closed_form_is_no_worse_on_validation_than_the_closed
     network = gru(16, len(TASK.vocabulary), generator(0, "network"))
     sets = {"count": (cached(network, "count", 400, "train"), cached(network, "count", 200, "validation"))}
     forms = ClosedForms(network, *sets["count"], NAMES, 4)
-    first = forms.start("oblique", 4)
+    (first,) = start_in_closed_form([forms], "oblique", [4], network, [sets["count"][1]]) or []
     from_start = sc.alignment.AlignmentProblem(
         ("count",),
         sc.alignment.FixedMask((("count", first.diagnostics.rank),)),

@@ -94,6 +94,14 @@ def test_rewritten_states_agree_with_the_stack_of_unrolled_cells(name: str) -> N
                 features = network.resume(state.rewrite(new), fed, mask)
                 inputs = embedding(torch.cat([tokens[:, : at + 1], fed], 1))
                 if site == "state":
+                    hidden = new[:, : rnn.num_layers * (rnn.proj_size or 6)].unflatten(1, (rnn.num_layers, -1))
+                    cells = new[:, hidden[0].numel() :].unflatten(1, (rnn.num_layers, -1)).transpose(0, 1)
+                    start = [part.contiguous() for part in (hidden.transpose(0, 1), cells)]
+                    after = embedding(fed) if rnn.batch_first else embedding(fed).transpose(0, 1)
+                    later, _ = rnn(after, tuple(start) if isinstance(rnn, nn.LSTM) else start[0])
+                    later = later if rnn.batch_first else later.transpose(0, 1)
+                    expected = torch.cat([hidden[:, -1:], later], 1)[mask]
+                    torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-4)
                     continue
                 outputs, _ = unrolled(rnn, inputs, (at, site, new))
                 natural = unrolled(rnn, inputs, None)[1][at][site]
@@ -123,6 +131,10 @@ def test_modules_that_cannot_be_right_are_refused() -> None:
         sc.wrap_recurrent(*make("gru", bidirectional=True))
     with pytest.raises(InvalidArgumentError, match=r"sc\.Stepwise"):
         sc.wrap_recurrent(nn.Embedding(7, 5), nn.GRUCell(5, 6), nn.Linear(6, 7))
+    with pytest.raises(InvalidArgumentError, match=r"expected \(1, 1, 5\)"):
+        sc.wrap_recurrent(nn.Embedding(7, 4), nn.GRU(5, 6), nn.Linear(6, 7))
+    with pytest.raises(InvalidArgumentError, match="does not take 6 hidden units"):
+        sc.wrap_recurrent(nn.Embedding(7, 5), nn.GRU(5, 6), nn.Linear(5, 7))
     with pytest.raises(InvalidArgumentError, match="initial states"):
         sc.wrap_recurrent(*make("gru-2"), initial=torch.zeros(1, 6))
 
@@ -152,6 +164,19 @@ def test_a_recurrence_from_three_functions_keeps_the_laws() -> None:
     network = sc.Stepwise(leaky.initial, leaky.step, leaky.readout, vocabulary=7)
     assert network.sites == {"state": 10, "fast": 4, "slow": 6}
     sc.check_network(network)
+
+
+def test_a_part_of_the_state_that_nothing_reads_breaks_a_law() -> None:
+    class Dead(Leaky):
+        def readout(self, state: dict[str, Tensor]) -> Tensor:
+            return super().readout(state | {"slow": torch.zeros_like(state["slow"])})
+
+        def step(self, state: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
+            return super().step(state | {"slow": torch.zeros_like(state["slow"])}, tokens)
+
+    dead = Dead()
+    with pytest.raises(BrokenLawError, match="changes the features"):
+        sc.check_network(sc.Stepwise(dead.initial, dead.step, dead.readout, vocabulary=7), sites=["slow"])
 
 
 def test_a_step_with_a_hidden_memory_breaks_a_law() -> None:

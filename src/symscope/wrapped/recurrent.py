@@ -95,8 +95,23 @@ class WrappedRecurrent(CheckedNetwork):
         self.sites = {"state": total, **parts}
         self.default_site = "state"
         self.architecture = f"{type(rnn).__name__}, {len(layers)} layers, hidden size {self.rnn.hidden_size}"
+        self.outputs = self._check_widths(hidden)
+
+    def _check_widths(self, hidden: int) -> int:
+        """The number of logits; raises `InvalidArgumentError` where the three modules do not fit together."""
         with torch.no_grad(), evaluation_mode(self):
-            self.outputs = self.readout(torch.zeros(1, hidden, dtype=self.dtype, device=self.device)).shape[-1]
+            inputs = self.embedding(torch.zeros(1, 1, dtype=torch.long, device=self.device))
+            if inputs.ndim != 3 or inputs.shape[-1] != self.rnn.input_size:
+                raise InvalidArgumentError(
+                    f"the embedding makes {tuple(inputs.shape)} of one token; expected (1, 1, {self.rnn.input_size})"
+                )
+            try:
+                logits = self.output(torch.zeros(1, 1, hidden, dtype=self.dtype, device=self.device))
+            except RuntimeError as error:
+                raise InvalidArgumentError(f"the readout does not take {hidden} hidden units: {error}") from error
+        if not isinstance(logits, Tensor):
+            raise InvalidArgumentError(f"the readout returns {type(logits).__name__}, not a tensor of logits")
+        return logits.shape[-1]
 
     def plain_logits(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time outputs"]:
         """The logits of the modules called one after another, as their user calls them."""
@@ -267,5 +282,8 @@ class WrappedRecurrent(CheckedNetwork):
             )
         names = ("initial_h", "initial_c")[: len(parts)]
         for name, part in zip(names, parts, strict=True):
-            self.register_buffer(name, part.detach().clone())
+            if isinstance(part, nn.Parameter):
+                self.register_parameter(name, part)
+            else:
+                self.register_buffer(name, part.to(self.device))
         return names

@@ -62,40 +62,49 @@ class Stepwise(CheckedNetwork):
 
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch time feature"]:
-        """The whole state after each token."""
+    ) -> Float[Tensor, "batch time outputs"]:
+        """The logits after each token: of the state, only what they depend on is a feature."""
         self.check_tokens(tokens, lengths)
-        return self._run(self._flat(self._call("initial", len(tokens))), tokens)
+        return self._logits(self._from_start(tokens))
 
     def readout(
-        self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
+        self, features: Float[Tensor, "*batch outputs"], dropout: Generator | None = None
     ) -> Float[Tensor, "*batch outputs"]:
         del dropout  # the recurrence is not trained here
-        logits = self._call("readout", self._split(features.reshape(-1, features.shape[-1])))
-        return logits.reshape(*features.shape[:-1], -1)
+        return features
 
     def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
         self.check_site(site)
-        return self.features(tokens)[..., self._slice(site)]
+        self.check_tokens(tokens)
+        return self._from_start(tokens)[..., self._slice(site)]
 
     def run_until(self, tokens: Int[Tensor, "batch time"], positions: Int[Tensor, " batch"], site: str) -> RunState:
         """The run state stores the whole state."""
         self.check_site(site)
         self.check_positions(tokens, positions)
-        after = self.features(tokens[:, : int(positions.max()) + 1])
+        self.check_tokens(tokens)
+        after = self._from_start(tokens[:, : int(positions.max()) + 1])
         whole = after[torch.arange(len(tokens), device=after.device), positions.to(after.device)]
         return RunState(site, whole[:, self._slice(site)], {} if site == "state" else {"whole": whole})
 
     def resume(
         self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
-    ) -> Float[Tensor, "targets feature"]:
+    ) -> Float[Tensor, "targets outputs"]:
         start = state.states
         if state.site != "state":
             part, whole = self._slice(state.site), state.context["whole"]
             start = torch.cat([whole[:, : part.start], start, whole[:, part.stop :]], 1)
         last = int((target_mask * torch.arange(target_mask.shape[1])).max())
         after = torch.cat([start[:, None], self._run(start, fed[:, :last])], 1)
-        return after.flatten(0, 1)[to_device(target_mask[:, : last + 1].flatten().nonzero()[:, 0], after.device)]
+        targets = target_mask[:, : last + 1].flatten().nonzero()[:, 0]
+        return self._logits(after.flatten(0, 1)[to_device(targets, after.device)])
+
+    def _logits(self, states: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch outputs"]:
+        logits = self._call("readout", self._split(states.reshape(-1, states.shape[-1])))
+        return logits.reshape(*states.shape[:-1], -1)
+
+    def _from_start(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time state"]:
+        return self._run(self._flat(self._call("initial", len(tokens))), tokens)
 
     def _run(
         self, start: Float[Tensor, "batch state"], tokens: Int[Tensor, "batch time"]
