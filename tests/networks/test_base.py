@@ -120,11 +120,11 @@ def test_wrapped_networks_are_unwrapped():
     [
         (
             nn.GRU(4, 4),
-            r"torch.nn.GRU alone has no tokens .* symscope.networks.Cell .*RecurrentNetwork\(cell, output\)",
+            r"torch.nn.GRU alone has no tokens .*sc.wrap_recurrent\(embedding, rnn, readout\)",
         ),
-        (nn.LSTMCell(4, 4), "torch.nn.LSTMCell alone has no tokens and no output layer"),
+        (nn.LSTMCell(4, 4), "torch.nn.LSTMCell is one step: pass sc.Stepwise"),
         (nn.DataParallel(nn.GRU(4, 4)), "torch.nn.GRU alone"),
-        (nn.Linear(4, 4), "Linear is a torch module, but not a symscope Network: subclass symscope.networks.Network"),
+        (nn.Linear(4, 4), "Linear is a torch module, but not a symscope Network: pass sc.wrap"),
         (RecurrentNetwork, "got the class RecurrentNetwork; pass an instance"),
         ({"weight": 1}, "expected a symscope Network, got dict"),
         (None, "expected a symscope Network, got NoneType"),

@@ -309,13 +309,14 @@ def _how_to_make_a_network(value: object) -> str:
         return f"expected a network, got the class {value.__name__}; pass an instance of it"
     if not isinstance(value, nn.Module):
         return f"expected a symscope Network, got {kind}"
-    if isinstance(value, (nn.RNNBase, nn.RNNCellBase)):
+    if isinstance(value, nn.RNNBase):
         return (
-            f"a torch.nn.{kind} alone has no tokens and no output layer: write its step as a symscope.networks.Cell "
-            f"and pass RecurrentNetwork(cell, output), or copy its weights into a network of make_network "
-            f"(docs/how-to/own-network.md)"
+            f"a torch.nn.{kind} alone has no tokens and no output layer: pass "
+            f"sc.wrap_recurrent(embedding, rnn, readout) (docs/how-to/own-network.md)"
         )
+    if isinstance(value, nn.RNNCellBase):
+        return f"a torch.nn.{kind} is one step: pass sc.Stepwise(initial, step, readout) (docs/how-to/own-network.md)"
     return (
-        f"{kind} is a torch module, but not a symscope Network: subclass symscope.networks.Network, or write its step "
-        f"as a Cell and pass RecurrentNetwork(cell, output) (docs/how-to/own-network.md)"
+        f"{kind} is a torch module, but not a symscope Network: pass sc.wrap(module, sites=...), and for a language "
+        f"model of Hugging Face sc.wrap_causal_lm(model) (docs/how-to/own-network.md)"
     )
