@@ -8,7 +8,7 @@ from benchmarks.cases import BATCH, counterfactual_data
 from benchmarks.rows import Row
 from symscope.algorithms import Algorithm
 from symscope.alignment import DEFAULT_CONTROLS, Oblique, SearchOptions, TestSet, evaluate, fit
-from symscope.alignment._closed_form import ClosedForms
+from symscope.alignment._closed_form import ClosedForms, start_in_closed_form
 from symscope.alignment._diagnostics import NaturalReference
 from symscope.interchange import Interventions, cache_states, counterfactuals
 from symscope.networks import Network
@@ -47,7 +47,12 @@ def _stages(
         "states of 3,000 interventions",
         lambda: [cache_states(network, sets[split], site) for split in ("train", "validation")],
     )
-    timed("start in closed form", lambda: ClosedForms(network, train, validation, NAMES, k).start("oblique", k))
+    timed(
+        "start in closed form",
+        lambda: start_in_closed_form(
+            [ClosedForms(network, train, validation, NAMES, k)], "oblique", [k], network, [validation]
+        ),
+    )
     clock: list[float] = []
     data = counterfactual_data({"count": sets}, seed)
     options = SearchOptions(steps=STEPS, validate_every=STEPS, batch=BATCH, latent_weight=0.0, target_iia=1.0)
