@@ -20,6 +20,7 @@ SECTIONS = {
     "search": "a search step, GRU, d = 128, k = 16, orthogonal, batch 128",
     "answer": "from a trained network to a test IIA of 0.95 for the count",
     "starts": "effect of the start of a search",
+    "causal_lm": "a search step in SmolLM2-135M, layer 15, last of 9 tokens, k = 16, orthogonal, batch 32",
     "sizes": "a search step of one fit at several sizes, orthogonal, batch 128",
     "drawing": "drawing 12,000 interventions",
     "training": "an update of training, batch 128",

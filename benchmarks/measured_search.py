@@ -27,14 +27,14 @@ NEVER = 2.0
 """A validation IIA that no fit reaches, so that each fit takes all the steps that are timed."""
 
 
-def step_seconds(case: Case, k: int, fits: int, steps: int) -> float:
+def step_seconds(case: Case, k: int, fits: int, steps: int, batch: int = BATCH) -> float:
     """Seconds for one step of a search with several fits in one batch, from its first to its last validation.
 
     A step includes everything: drawing the batch, gathering its rows, the loss, its gradient, Adam.
     """
     mask = FixedMask((("count", k),))
     problems = [AlignmentProblem(("count",), mask, Orthogonal(), seed) for seed in range(fits)]
-    options = SearchOptions(steps=steps, validate_every=steps, restarts=1, target_iia=NEVER, batch=BATCH)
+    options = SearchOptions(steps=steps, validate_every=steps, restarts=1, target_iia=NEVER, batch=batch)
     pool = TrainingPool(case.network, {"count": case.cached}, {}, None)
     clock: list[float] = []
     search(case.network, problems, pool, {"count": case.few}, options, lambda step, best: clock.append(perf_counter()))

@@ -23,11 +23,12 @@ NOT_INSTALLED = "pyvene is not installed in .venv-bench: its rows are left out"
 
 
 class Pyvene:
-    """A running process with pyvene. Each request calls a method of `pyvene_server.Server`."""
+    """A running process with pyvene. Each request calls a method of the `Server` of a program of this folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "pyvene_server.py") -> None:
+        self.program = program
         self.process = subprocess.Popen(
-            [PYTHON, Path(__file__).with_name("pyvene_server.py")],
+            [PYTHON, Path(__file__).with_name(program)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
@@ -40,7 +41,7 @@ class Pyvene:
         line = pipes[1].readline()
         if not line:
             raise RuntimeError(
-                f"the process of pyvene ended at {method!r}; run benchmarks/pyvene_server.py by hand to see why"
+                f"the process of pyvene ended at {method!r}; run benchmarks/{self.program} by hand to see why"
             )
         return json.loads(line)["result"]
 

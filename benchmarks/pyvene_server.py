@@ -211,8 +211,7 @@ class Server:
 
     def memory(self) -> dict[str, float]:
         """Resident memory of this process, in MiB: at its peak, and now."""
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        return {"peak": int(status["VmHWM"].split()[0]) / 1024, "now": int(status["VmRSS"].split()[0]) / 1024}
+        return memory()
 
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("pyvene", "torch", "transformers")}
@@ -245,9 +244,15 @@ def _under(tensors: Batch, name: str) -> Batch:
     return {key.removeprefix(name + "."): value for key, value in tensors.items() if key.startswith(name + ".")}
 
 
-def main() -> None:
-    server, output = Server(), sys.stdout
-    sys.stdout = sys.stderr
+def memory() -> dict[str, float]:
+    """Resident memory of this process, in MiB: at its peak, and now."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {"peak": int(status["VmHWM"].split()[0]) / 1024, "now": int(status["VmRSS"].split()[0]) / 1024}
+
+
+def serve(server: Any) -> None:
+    """Answers requests from standard input with methods of a server, one after another."""
+    output, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         result = getattr(server, request.pop("method"))(**request)
@@ -255,4 +260,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Server())
