@@ -333,8 +333,8 @@ class FirstNeurons(ComputedControl):
 
     name, is_null = "first_neurons", True
 
-    def alignment(self, network, data, train, validation, k, generator):
-        return neurons(train.base_states.shape[1], range(k))
+    def alignment(self, interventions, k, generator):
+        return neurons(interventions.train.base_states.shape[1], range(k))
 
 
 @dataclass(frozen=True)

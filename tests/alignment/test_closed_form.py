@@ -1,5 +1,6 @@
 """Closed forms on networks: starts of searches, the counterfactual-latent loss, and baselines beside a search."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -17,11 +18,13 @@ from tests.alignment.examples import (
     scrambled,
     searched,
 )
+from tests.interchange.examples import data_of, two_sources
 
 import symscope as sc
-from symscope.algorithms import make_algorithm
+from symscope.algorithms import UpUp, make_algorithm
 from symscope.alignment import Oblique, Orthogonal, Reversible, SearchOptions, ShuffledLabels, Untrained, evaluate, fit
-from symscope.alignment._closed_form import ClosedForms
+from symscope.alignment._closed_form import ClosedForms, start_in_closed_form
+from symscope.alignment.least_squares import in_one_map
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import counterfactuals
 from symscope.networks import CONSTRUCTED, change_basis, gru, random_invertible, random_orthogonal
@@ -65,6 +68,51 @@ def test_an_oblique_search_is_exact_at_step_0_for_held_variables(network, algori
         assert (fitted.searches[variable, 2].validation_iia, fitted.searches[variable, 2].total_steps) == (1, 0)
 
 
+@pytest.mark.parametrize("change", [random_orthogonal, invertible])
+@pytest.mark.parametrize(
+    ("network", "algorithm", "ranks"),
+    [
+        ("magnitude", "up-down", {"count": 1, "phase": 1}),
+        ("angle", "up-down", {"count": 2, "phase": 1}),
+        ("two-counts", "up-up", {"demo_count": 1, "resp_count": 1, "phase": 1}),
+    ],
+)
+def test_a_joint_map_of_held_variables_starts_exact(network, algorithm, ranks, change):
+    """Two counts as Up-Down are not here: count and phase have rank 2 each, in a natural span of 3 dimensions."""
+    data, net = counterfactuals(make_algorithm(algorithm, TASK), list(ranks), **FEW), constructed(network, change)
+    # An orthogonal map of the state has the answer where the change of basis is orthogonal.
+    for function in [Oblique(coordinates=SPAN), *([Orthogonal()] if change is random_orthogonal else [])]:
+        fitted = fit(net, data, max(ranks.values()), function=function, joint=True, controls=[], options=START)
+        assert min(result.validation_iia for result in fitted.searches.values()) == 1, function
+        parts = {name: fitted.alignments[name, max(ranks.values())][name] for name in ranks}
+        assert {name: part.k for name, part in parts.items()} == ranks
+        for first, second in itertools.permutations(parts.values(), 2):
+            assert (second.tensors[1] @ first.tensors[0]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("change", [random_orthogonal, invertible])
+def test_two_variables_from_two_sources_start_exact(change, joint):
+    algorithm, names = UpUp(TASK), ("demo_count", "resp_count")
+    values = {variable.name: () for variable in algorithm.variables}
+
+    def draw(count, draws):
+        return two_sources(algorithm, names, count, draws)
+
+    data = data_of(draw, "both", vocabulary=len(TASK.vocabulary), value_names=values)
+    function = Oblique(coordinates=SPAN)
+    fitted = fit(constructed("two-counts", change), data, 1, function=function, joint=joint, controls=[], options=START)
+    assert fitted.searches["both", 1].validation_iia == 1
+    assert set(fitted.alignments["both", 1]) == set(names)
+
+
+def test_projectors_that_share_a_direction_fit_in_no_map():
+    train, validation = (cached(hidden().network, "count", 200, purpose) for purpose in ("train", "validation"))
+    forms = ClosedForms(hidden().network, train, validation, NAMES, 1)
+    assert in_one_map(forms.problem, [forms.largest("oblique", "class-mean", 1)] * 2) is None
+    assert start_in_closed_form([forms, forms], "oblique", [1, 1], hidden().network, [validation]) is None
+
+
 @pytest.mark.parametrize("coordinates", ["state", "centred", "standardised", SPAN])
 def test_starts_are_the_same_projector_in_all_coordinates(coordinates):
     network, data = hidden().network, counterfactuals(ALGORITHM, "count", **FEW)
@@ -88,20 +136,19 @@ def test_a_rank_below_k_is_used_and_reported():
 
 def test_controls_start_in_closed_form_too(monkeypatch):
     calls = []
-    start = ClosedForms.start
 
-    def recorded(self, form, k):
-        calls.append((self._network, form, k))
-        return start(self, form, k)
+    def recorded(forms, form, k, network, validation):
+        calls.append((network, form, k))
+        return start_in_closed_form(forms, form, k, network, validation)
 
-    monkeypatch.setattr(ClosedForms, "start", recorded)
+    monkeypatch.setattr("symscope.alignment._fit.start_in_closed_form", recorded)
     network, fresh = hidden().network, scrambled(0)
     data = counterfactuals(ALGORITHM, "count", **TINY)
     fit(network, data, 2, function=Oblique(), controls=[ShuffledLabels(), Untrained(fresh)], options=START)
     assert [(net is network, form, k) for net, form, k in calls] == [
-        (True, "oblique", 2),  # the alignment
-        (True, "oblique", 2),  # shuffled labels
-        (False, "oblique", 2),
+        (True, "oblique", [2]),  # the alignment
+        (True, "oblique", [2]),  # shuffled labels
+        (False, "oblique", [2]),
     ]
     assert calls[2][0] is fresh
 
@@ -117,10 +164,12 @@ def test_controls_with_closed_form_starts_stay_low():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"function": Reversible()}, {"joint": True}, {"mask": sc.BoundaryMask()}, {"initial_frame": torch.eye(6)[:, :1]}],
+    [{"function": Reversible()}, {"mask": sc.BoundaryMask()}, {"initial_frame": torch.eye(6)[:, :1]}],
 )
 def test_what_has_no_closed_form_starts_elsewhere(arguments, monkeypatch):
-    monkeypatch.setattr(ClosedForms, "start", lambda *_: pytest.fail("no closed form may be used"))
+    monkeypatch.setattr(
+        "symscope.alignment._fit.start_in_closed_form", lambda *_: pytest.fail("no closed form may be used")
+    )
     data = counterfactuals(ALGORITHM, "count" if "mask" in arguments else ["count", "phase"], **TINY)
     options = replace(BRIEF, init="least-squares", latent_weight=0.05)
     fitted = fit(hidden().network, data, 1, **{"function": Orthogonal(), **arguments}, controls=[], options=options)
@@ -142,8 +191,10 @@ def test_the_best_closed_form_has_the_smallest_rank_of_the_best_ones():
     best = forms.best("oblique", 6)
     assert best.diagnostics.rank == 1
     assert forms.best("oblique", 1).diagnostics.rank == 1
-    assert forms.start("oblique", 6).diagnostics.rank >= best.diagnostics.rank
-    assert forms.start("orthogonal", 1).diagnostics.form == "orthogonal"
+    (start,) = start_in_closed_form([forms], "oblique", [6], network, [validation])
+    assert start.diagnostics.rank >= best.diagnostics.rank
+    (start,) = start_in_closed_form([forms], "orthogonal", [1], network, [validation])
+    assert start.diagnostics.form == "orthogonal"
 
 
 def test_the_latent_loss_lowers_the_far_out_share():
@@ -196,7 +247,7 @@ def test_a_search_from_the_closed_form_is_no_worse_on_validation_than_the_closed
     network = gru(16, len(TASK.vocabulary), generator(0, "network"))
     sets = {"count": (cached(network, "count", 400, "train"), cached(network, "count", 200, "validation"))}
     forms = ClosedForms(network, *sets["count"], NAMES, 4)
-    first = forms.start("oblique", 4)
+    (first,) = start_in_closed_form([forms], "oblique", [4], network, [sets["count"][1]])
     from_start = sc.alignment.AlignmentProblem(
         ("count",),
         sc.alignment.FixedMask((("count", first.diagnostics.rank),)),

@@ -12,7 +12,9 @@ from symscope.alignment.least_squares import (
     InterventionStates,
     LeastSquaresFit,
     LeastSquaresProblem,
+    in_one_map,
     least_squares_path,
+    smallest_rank,
 )
 from symscope.alignment.score import validation_iias
 from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, class_ids
@@ -26,35 +28,41 @@ RANKS_TRIED = 8
 """Ranks up to k that are tried, evenly spaced in their logarithm."""
 
 
-def intervention_states(cached: CachedInterventions, variables: Sequence[str]) -> InterventionStates:
+def intervention_states(
+    cached: CachedInterventions, variables: Sequence[str], overwritten: str | None = None
+) -> InterventionStates:
     """The states of interventions with the classes of their values.
 
     Args:
-        cached: interventions of a single source on a network, with values.
+        cached: interventions on a network, with values.
         variables: the variables of the hypothesis.
+        overwritten: the variable that is overwritten; where the interventions overwrite several, the states and classes
+            are those of the same intervention on this one alone. Default: all of them, from a single source.
+
+    Raises:
+        InvalidArgumentError: values are unknown, or all variables are overwritten and come from several sources.
     """
     unknown = [name for name in variables if name not in cached.values or name not in cached.counterfactual_values]
-    if unknown or not variables or len(cached.source_states) != 1:
+    changed = cached.variables if overwritten is None else (overwritten,)
+    used = sorted({at for name, at in zip(cached.variables, cached.source_of, strict=True) if name in changed})
+    if unknown or not variables or len(used) != 1:
         raise InvalidArgumentError(
             "no closed form: it needs the values of all variables, from a single source; unknown are those of "
-            f"{', '.join(unknown) or 'none'}, and there are {len(cached.source_states)} sources"
+            f"{', '.join(unknown) or 'none'}, and there are {len(used)} sources"
         )
-    natural, after = (
-        torch.stack([values[name].double() for name in variables], 1)
-        for values in (cached.values, cached.counterfactual_values)
-    )
-    ids = class_ids(natural, after)
-    device, rows = cached.base_states.device, len(cached)
-    members = torch.arange(2 * rows, device=device)
-    natural_class = ids.natural.to(device)
+    (source,), rows = used, len(cached)
+    after = [(cached.counterfactual_values if n in changed else cached.values)[n][:rows].double() for n in variables]
+    ids = class_ids(torch.stack([cached.values[name].double() for name in variables], 1), torch.stack(after, 1))
+    device = cached.base_states.device
+    natural_class, members = ids.natural.to(device), torch.arange(rows, device=device)
     return InterventionStates(
         base=cached.base_states,
-        source=cached.source_states[0],
+        source=cached.source_states[source],
         base_class=natural_class[:rows],
         counterfactual_class=ids.requested.to(device),
         natural_states=cached.natural_states(),
         natural_class=natural_class,
-        members=(members[:rows], members[rows:]),
+        members=(members, members + (source + 1) * rows),
     )
 
 
@@ -77,10 +85,11 @@ class ClosedForms:
 
     Args:
         network: the network.
-        train: interventions of a single source to fit to, with values.
+        train: interventions to fit to, with values.
         validation: interventions to choose target and rank by.
         variables: the variables of the hypothesis.
         max_k: the largest k that is requested.
+        variable: the variable; default: the only one that is overwritten.
 
     Raises:
         InvalidArgumentError: the closed form does not apply: no value after a swap occurs in natural states, or nothing
@@ -94,11 +103,12 @@ class ClosedForms:
         validation: CachedInterventions,
         variables: Sequence[str],
         max_k: int,
+        variable: str | None = None,
     ) -> None:
         self._network, self._validation = network, validation
-        self.variable = train.variables[0]
+        self.variable = variable or train.variables[0]
         self._like = train.base_states
-        self.problem = LeastSquaresProblem.of(intervention_states(train, variables))
+        self.problem = LeastSquaresProblem.of(intervention_states(train, variables, self.variable))
         self._max_k = min(max_k, self.problem.span)
         self._paths: dict[str, dict[str, list[LeastSquaresFit]]] = {}
         self._scores: dict[tuple[str, str, int], float] = {}
@@ -110,19 +120,18 @@ class ClosedForms:
         number = max(range(len(candidates)), key=lambda n: (scores[n], -candidates[n].diagnostics.rank, -n))
         return candidates[number]
 
-    def start(self, form: str, k: int) -> LeastSquaresFit:
-        """The projector to start a search from: the largest rank up to k, and the better target on validation.
+    def largest(self, form: str, target: str, k: int) -> LeastSquaresFit:
+        """The projector of the largest rank up to k."""
+        return max(self._up_to(form, target, k), key=lambda fit: fit.diagnostics.rank)
 
-        A start of lower rank filled up with other directions is worse: they are swapped at full strength.
-        """
-        path = [self._largest(form, target, k) for target in TARGETS]
-        scores = self._score(form, path)
-        return path[scores.index(max(scores))]
+    def effective(self, form: str, target: str, k: int) -> LeastSquaresFit:
+        """The projector of the smallest rank up to k whose error is near the least."""
+        return smallest_rank(self._up_to(form, target, k))
 
-    def _largest(self, form: str, target: str, k: int) -> LeastSquaresFit:
-        return max(
-            (fit for fit in self._path(form, target) if fit.diagnostics.rank <= k), key=lambda f: f.diagnostics.rank
-        )
+    def _up_to(self, form: str, target: str, k: int) -> list[LeastSquaresFit]:
+        """The projectors of rank up to k; orthogonal ones where all oblique ones are badly conditioned."""
+        path = [fit for fit in self._path(form, target) if fit.diagnostics.rank <= k]
+        return path or least_squares_path(self.problem, min(k, self._max_k), form=form, target=target)
 
     def _path(self, form: str, target: str) -> list[LeastSquaresFit]:
         paths = self._paths.setdefault(form, {})
@@ -134,7 +143,7 @@ class ClosedForms:
         ranks = {round(k ** (step / (RANKS_TRIED - 1))) for step in range(RANKS_TRIED)} | {1, k}
         tried = []
         for target in TARGETS:
-            path = [fit for fit in self._path(form, target) if fit.diagnostics.rank <= k]
+            path = self._up_to(form, target, k)
             last = max(fit.diagnostics.rank for fit in path)
             tried += [fit for fit in path if fit.diagnostics.rank in ranks or fit.diagnostics.rank == last]
         return tried
@@ -148,6 +157,55 @@ class ClosedForms:
             scores = validation_iias(self._network, self._validation, alignments, rows)
             self._scores |= {keys[number]: score for number, score in zip(new, scores, strict=True)}
         return [self._scores[key] for key in keys]
+
+
+def start_in_closed_form(
+    forms: Sequence[ClosedForms],
+    form: str,
+    k: Sequence[int],
+    network: Network,
+    validation: Sequence[CachedInterventions],
+) -> list[LeastSquaresFit] | None:
+    """Projectors of one or several variables to start a search from; together they are one map.
+
+    Each has the largest rank up to its k, and all have the target that is better on validation. A start of lower rank
+    that is filled up with other directions is worse: they are swapped at full strength.
+
+    Args:
+        forms: of each variable.
+        form: `oblique` or `orthogonal`.
+        k: the largest rank of each variable.
+        network: the network.
+        validation: interventions on these variables; the lowest IIA of several sets counts.
+
+    Returns:
+        The projector of each variable, each of which has the product zero with the others; `None` where no ranks give
+        such projectors.
+    """
+    starts = [start for target in TARGETS if (start := _in_one_map(forms, form, target, k)) is not None]
+    if not starts:
+        return None
+    like = validation[0].base_states
+    candidates = [
+        {closed.variable: alignment_of(fit, like) for closed, fit in zip(forms, start, strict=True)} for start in starts
+    ]
+    scores = [
+        validation_iias(network, cached, candidates, torch.arange(min(CHOICE_ROWS, len(cached))))
+        for cached in validation
+    ]
+    lowest = [min(of_start) for of_start in zip(*scores, strict=True)]
+    return starts[lowest.index(max(lowest))]
+
+
+def _in_one_map(forms: Sequence[ClosedForms], form: str, target: str, k: Sequence[int]) -> list[LeastSquaresFit] | None:
+    """The projectors of the largest ranks; of several that do not fit in one map, those of lower ranks."""
+    fits = [closed.largest(form, target, size) for closed, size in zip(forms, k, strict=True)]
+    together = fits if len(fits) == 1 else in_one_map(forms[0].problem, fits)
+    for limit in range(max(k), 0, -1):
+        if together is None:
+            lower = [closed.effective(form, target, min(limit, size)) for closed, size in zip(forms, k, strict=True)]
+            together = in_one_map(forms[0].problem, lower)
+    return together
 
 
 def alignment_of(fit: LeastSquaresFit, like: Tensor) -> Alignment:

@@ -9,18 +9,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symscope.alignment._closed_form import ClosedForms, counterfactual_means, intervention_states
+from symscope.alignment._closed_form import ClosedForms, start_in_closed_form
 from symscope.alignment._diagnostics import Naturalness, NaturalReference
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search
+from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl, Subject
 from symscope.alignment.functions import Alignment, AlignmentFunction, Oblique, check_coordinates
 from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
 from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interchange import (
-    CachedInterventions,
     CounterfactualData,
     cache_states,
     matches_counterfactual,
@@ -196,14 +196,6 @@ def uncut_accuracy(network: Network, data: CounterfactualData, site: str | None 
 
 
 @dataclass(frozen=True)
-class CachedSets:
-    """The interventions of a search on one network: for each set those to fit to, and those to choose by."""
-
-    train: Mapping[str, CachedInterventions]
-    validation: Mapping[str, CachedInterventions]
-
-
-@dataclass(frozen=True)
 class _Searches:
     """The same searches on one network after another."""
 
@@ -218,7 +210,7 @@ class _Searches:
 
     def main(
         self, network: Network, data: CounterfactualData, controls: Mapping[str, CounterfactualData], fewer: int
-    ) -> tuple[dict[str, FittedAlignments], CachedSets]:
+    ) -> tuple[dict[str, FittedAlignments], dict[str, TrainingSet]]:
         """The main search, and the controls on the same network in the same batch."""
         problems = self._problems(MAIN, data)
         batch = list(problems)
@@ -294,59 +286,50 @@ class _Searches:
         problems: Sequence[AlignmentProblem],
         reported: int,
         fallback: Sequence[SearchResult],
-    ) -> tuple[list[SearchResult], CachedSets]:
+    ) -> tuple[list[SearchResult], dict[str, TrainingSet]]:
         """Searches; `reported` problems are reported, and the error of a failed search holds at least `fallback`."""
-        train: dict[str, CachedInterventions] = {}
-        validation: dict[str, CachedInterventions] = {}
-        latents: dict[str, Tensor] = {}
-        for subject, data in subjects.items():
-            for variables, drawn in data.train.items():
-                key = _set_name(subject, variables)
-                train[key] = cache_states(network, drawn, self.site)
-                validation[key] = cache_states(network, data.validation[variables], self.site)
-                if self.options.latent_weight:
-                    latents[key] = _latents(train[key], list(data.value_names))
-        pool = TrainingPool(network, train, latents, self.options.memory)
-        if self.options.init == LEAST_SQUARES and self.function.closed_form is not None:
-            names = {key: list(data.value_names) for subject, data in subjects.items() for key in _keys(subject, data)}
-            problems = self._started(network, problems, CachedSets(train, validation), names)
+        sets = {
+            _set_name(subject, variables): TrainingSet.of(network, data, variables, self.site, max(self.sizes))
+            for subject, data in subjects.items()
+            for variables in data.train
+        }
+        latents = {key: part.latents for key, part in sets.items()} if self.options.latent_weight else {}
+        pool = TrainingPool(network, {key: part.train for key, part in sets.items()}, latents, self.options.memory)
+        if self.options.init == LEAST_SQUARES:
+            problems = [self._started(problem, [sets[key] for key in problem.sets]) for problem in problems]
+
+        validation = {key: part.validation for key, part in sets.items()}
 
         def validated(step: int, best: list[float]) -> None:
             if self.on_validation:
                 self.on_validation(name, step, best[:reported])
 
         try:
-            return search(network, problems, pool, validation, self.options, validated), CachedSets(train, validation)
+            return search(network, problems, pool, validation, self.options, validated), sets
         except NonFiniteError as error:
             named = ", ".join(f"{n}: {' and '.join(p.sets)}, k = {p.mask.k}" for n, p in enumerate(problems))
             best = list(fallback or error.best)[:reported]
             raise NonFiniteError(f"search of {name} ({named}): {error}", best) from error
 
-    def _started(
-        self,
-        network: Network,
-        problems: Sequence[AlignmentProblem],
-        sets: CachedSets,
-        names: Mapping[str, Sequence[str]],
-    ) -> list[AlignmentProblem]:
-        """The problems with closed-form starts, as far as the closed form applies to them."""
-        forms: dict[str, ClosedForms | None] = {}
-        for key, train in sets.train.items():
-            try:
-                forms[key] = ClosedForms(network, train, sets.validation[key], names[key], max(self.sizes))
-            except InvalidArgumentError:  # no values, values that never occur, or states that do not vary
-                forms[key] = None
-        return [self._start(problem, forms) for problem in problems]
-
-    def _start(self, problem: AlignmentProblem, forms: Mapping[str, ClosedForms | None]) -> AlignmentProblem:
-        """A problem of one variable with its closed-form start, of a rank that may be lower than k."""
-        closed = forms[problem.sets[0]] if len(problem.sets) == 1 else None
-        form = self.function.closed_form
-        if closed is None or form is None or problem.start is not None or not isinstance(problem.mask, FixedMask):
+    def _started(self, problem: AlignmentProblem, sets: Sequence[TrainingSet]) -> AlignmentProblem:
+        """A problem with its closed-form start, whose ranks may be lower than k; unchanged where there is none."""
+        form, mask = self.function.closed_form, problem.mask
+        if form is None or problem.start is not None or not isinstance(mask, FixedMask):
             return problem
-        start = closed.start(form, problem.mask.k)
-        mask = replace(problem.mask, sizes=((closed.variable, start.diagnostics.rank),))
-        return replace(problem, start=(start.write, start.read), mask=mask)
+        forms: dict[str, ClosedForms] = {}
+        for part in sets:
+            for variable in part.train.variables:
+                closed = None if variable in forms else part.closed_forms(variable)
+                forms |= {} if closed is None else {variable: closed}
+        if any(variable not in forms for variable, _ in mask.sizes):
+            return problem
+        ordered, sizes = [forms[variable] for variable, _ in mask.sizes], [size for _, size in mask.sizes]
+        start = start_in_closed_form(ordered, form, sizes, sets[0].network, [part.validation for part in sets])
+        if start is None:
+            return problem
+        ranks = tuple((name, fit.diagnostics.rank) for (name, _), fit in zip(mask.sizes, start, strict=True))
+        factors = torch.cat([fit.write for fit in start], 1), torch.cat([fit.read for fit in start])
+        return replace(problem, start=factors, mask=replace(mask, sizes=ranks))
 
     def _fitted(
         self, name: str, network: Network, data: CounterfactualData, results: Sequence[SearchResult]
@@ -357,45 +340,31 @@ class _Searches:
         return FittedAlignments(name, network, data, self.site, self.function.label, alignments, searches)
 
 
-def _latents(train: CachedInterventions, variables: Sequence[str]) -> Tensor:
-    """For each intervention a state with its counterfactual values; NaN where there is none, or it is unknown."""
-    try:
-        return counterfactual_means(intervention_states(train, variables))
-    except InvalidArgumentError:  # no values, or several sources
-        return torch.full_like(train.base_states, torch.nan)
-
-
 def _set_name(subject: str, variables: str) -> str:
     return f"{subject}: {variables}"
 
 
-def _keys(subject: str, data: CounterfactualData) -> list[str]:
-    return [_set_name(subject, variables) for variables in data.train]
-
-
-def _naturalness(main: FittedAlignments, sets: CachedSets) -> dict[Key, Naturalness | None]:
+def _naturalness(main: FittedAlignments, sets: Mapping[str, TrainingSet]) -> dict[Key, Naturalness | None]:
     """The naturalness of the main alignments."""
     measured = {}
     for variables in main.data.variables:
-        key = _set_name(MAIN, variables)
-        drawn, names = main.data.validation[variables], list(main.data.value_names)
-        reference = NaturalReference(main.network, sets.train[key], sets.validation[key], drawn, names)
+        part, drawn = sets[_set_name(MAIN, variables)], main.data.validation[variables]
+        reference = NaturalReference(main.network, part.train, part.validation, drawn, list(main.data.value_names))
         for (name, size), alignments in main.alignments.items():
             if name == variables:
                 measured[name, size] = reference.measure(alignments)
     return measured
 
 
-def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets) -> FittedAlignments:
+def _computed(control: ComputedControl, main: FittedAlignments, sets: Mapping[str, TrainingSet]) -> FittedAlignments:
     """The alignments of a control that needs no search."""
     alignments = {}
     for variables, size in main.alignments:
-        key = _set_name(MAIN, variables)
-        names = main.data.train[variables].variables
+        part = sets[_set_name(MAIN, variables)]
+        names = part.train.variables
         draws = generator(main.data.seed, control.name.replace("_", " "), size)
-        train, validation = sets.train[key], sets.validation[key]
-        made = control.alignment(main.network, main.data, train, validation, size * len(names), draws)
-        if made is not None and len(set(train.source_of)) == 1:
+        made = control.alignment(part, size * len(names), draws)
+        if made is not None and len(set(part.train.source_of)) == 1:
             alignments[variables, size] = {names[0]: made}
         elif made is not None:
             blocks = [slice(number * size, (number + 1) * size) for number in range(len(names))]

@@ -13,7 +13,8 @@ Everything is computed in double precision, from second moments in coordinates o
 rewritten states do not leave the span. One pass over the states serves all k, forms and targets.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -187,7 +188,11 @@ def least_squares_alignment(
     measured on states, and a nuisance that follows the variable can count for more than the variable's effect.
     For arguments and errors see `least_squares_path`.
     """
-    path = least_squares_path(problem, k, form=form, target=target, metric=metric)
+    return smallest_rank(least_squares_path(problem, k, form=form, target=target, metric=metric))
+
+
+def smallest_rank(path: Sequence[LeastSquaresFit]) -> LeastSquaresFit:
+    """Of projectors of ascending rank the first whose error is near the least."""
     least = min(fit.diagnostics.error for fit in path)
     return next(fit for fit in path if fit.diagnostics.error <= least + RANK_TOLERANCE)
 
@@ -232,6 +237,39 @@ def least_squares_path(
         return _orthogonal(problem, k, target)
     path = _oblique(problem, k, target, None if metric is None else problem.in_span(metric))
     return path or _orthogonal(problem, k, target, fell_back=True)
+
+
+def in_one_map(problem: LeastSquaresProblem, fits: Sequence[LeastSquaresFit]) -> list[LeastSquaresFit] | None:
+    """Projectors of several variables changed so that the product of any two of them is zero.
+
+    Then a single map has all of them, each in dimensions of its own: the rows that read one variable do not see what is
+    written for another. Orthogonal projectors get the nearest frames that are orthogonal to each other; oblique ones
+    keep what they write, and read by (C U)^-1 C, where U and C are the stacked factors.
+
+    Args:
+        problem: moments of the interventions on one of the variables, for the conditioning of the projectors.
+        fits: the projector of each variable, all of one form.
+
+    Returns:
+        The projectors, in order; `None` where the map would be badly conditioned, as it is where two variables share a
+        direction.
+    """
+    write, read = torch.cat([fit.write for fit in fits], 1), torch.cat([fit.read for fit in fits])
+    ranks = [fit.diagnostics.rank for fit in fits]
+    if sum(ranks) > problem.span:
+        return None
+    if all(fit.diagnostics.form == "orthogonal" for fit in fits):
+        left, _, right = torch.linalg.svd(write, full_matrices=False)
+        write = left @ right
+        read = write.T
+    else:
+        read = torch.linalg.solve_ex(read @ write, read).result
+    directions = problem.axes.directions
+    gain = _gain(directions.T @ write, read @ directions, *_whitening(problem))
+    if not gain <= MAX_GAIN:
+        return None
+    parts = zip(fits, write.split(ranks, 1), read.split(ranks), strict=True)
+    return [replace(fit, write=writes, read=reads) for fit, writes, reads in parts]
 
 
 def best_projector(

@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Generator
 
+from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.controls.base import ComputedControl
 from symscope.alignment.functions import (
     Alignment,
@@ -16,7 +17,6 @@ from symscope.alignment.functions import (
 )
 from symscope.interchange import (
     CachedInterventions,
-    CounterfactualData,
     counterfactual_losses,
     matches_counterfactual,
 )
@@ -34,16 +34,9 @@ class RandomSubspace(ComputedControl):
 
     name, is_null = "random_subspace", True
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment:
-        return random_subspace(train.base_states.shape[1], k, generator).to(train.base_states)
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment:
+        states = interventions.train.base_states
+        return random_subspace(states.shape[1], k, generator).to(states)
 
 
 @final
@@ -53,16 +46,8 @@ class PrincipalComponents(ComputedControl):
 
     name, is_null = "principal_components", True
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment:
-        return principal_components(train.natural_states(), k)
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment:
+        return principal_components(interventions.train.natural_states(), k)
 
 
 @final
@@ -75,15 +60,8 @@ class WholeState(ComputedControl):
 
     name, is_null = "whole_state", False
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment | None:
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment | None:
+        train = interventions.train
         if len(set(train.source_of)) > 1:
             return None
         return whole_state(train.base_states.shape[1]).to(train.base_states)
@@ -99,16 +77,9 @@ class SingleNeurons(ComputedControl):
 
     name, is_null = "neurons", False
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment | None:
-        return None if len(set(validation.source_of)) > 1 else best_neurons(network, validation, k)
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment | None:
+        validation = interventions.validation
+        return None if len(set(validation.source_of)) > 1 else best_neurons(interventions.network, validation, k)
 
 
 @torch.no_grad()
