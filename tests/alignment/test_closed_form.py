@@ -141,7 +141,7 @@ def test_controls_start_in_closed_form_too(monkeypatch):
         calls.append((network, form, k))
         return start_in_closed_form(forms, form, k, network, validation)
 
-    monkeypatch.setattr("symscope.alignment._fit.start_in_closed_form", recorded)
+    monkeypatch.setattr("symscope.alignment._searches.start_in_closed_form", recorded)
     network, fresh = hidden().network, scrambled(0)
     data = counterfactuals(ALGORITHM, "count", **TINY)
     fit(network, data, 2, function=Oblique(), controls=[ShuffledLabels(), Untrained(fresh)], options=START)
@@ -168,7 +168,7 @@ def test_controls_with_closed_form_starts_stay_low():
 )
 def test_what_has_no_closed_form_starts_elsewhere(arguments, monkeypatch):
     monkeypatch.setattr(
-        "symscope.alignment._fit.start_in_closed_form", lambda *_: pytest.fail("no closed form may be used")
+        "symscope.alignment._searches.start_in_closed_form", lambda *_: pytest.fail("no closed form may be used")
     )
     data = counterfactuals(ALGORITHM, "count" if "mask" in arguments else ["count", "phase"], **TINY)
     options = replace(BRIEF, init="least-squares", latent_weight=0.05)

@@ -4,7 +4,8 @@ from symscope.alignment._align import align
 from symscope.alignment._compare import Comparison, compare
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._files import read_alignments, read_results, save_alignments
-from symscope.alignment._fit import FittedAlignments, fit, uncut_accuracy
+from symscope.alignment._fit import fit, uncut_accuracy
+from symscope.alignment._fitted import FittedAlignments
 from symscope.alignment._pool import TrainingPool
 from symscope.alignment._problem import AlignmentProblem, SearchOptions, SearchResult
 from symscope.alignment._search import search

@@ -24,6 +24,7 @@ class SearchOptions:
         target_iia: validation IIA at which a search stops.
         patience: a fit stops after this many validations without a better one.
         restarts: fits of each alignment; the best on validation is kept. Local minima are common, above all at small k.
+        more_restarts: further restarts of an alignment that is not clearly above every null control; 0: none.
         init: where the first fit starts: at the `"least-squares"` alignment (for functions that have one, and where it
             applies; else at random), at the `"principal-components"` of the natural states, or at `"random"`. The other
             fits start at random.
@@ -40,6 +41,7 @@ class SearchOptions:
     target_iia: float = 0.995
     patience: int = 6
     restarts: int = 1
+    more_restarts: int = 2
     init: str = LEAST_SQUARES
     latent_weight: float = 0.05
     memory: int | None = None
@@ -48,6 +50,8 @@ class SearchOptions:
         for name in ("learning_rate", "batch", "steps", "validate_every", "patience", "restarts"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        if self.more_restarts < 0:
+            raise InvalidArgumentError(f"more_restarts must be at least 0, got {self.more_restarts}")
         if self.init not in INITS:
             raise InvalidArgumentError(f"init is one of {', '.join(map(repr, INITS))}, got {self.init!r}")
         if not 0 < self.target_iia <= math.inf:
@@ -91,6 +95,7 @@ class SearchResult:
         restart: the fit that it comes from, counted from 0.
         validation_iia: the minimum over variables.
         best_step: the step at which the fit was best.
+        restarts: number of fits.
         total_steps: steps of all fits of the problem together.
         diverged: number of fits that became non-finite; each kept its best alignment up to there.
     """
@@ -99,5 +104,6 @@ class SearchResult:
     restart: int
     validation_iia: float
     best_step: int
+    restarts: int
     total_steps: int
     diverged: int = 0

@@ -332,7 +332,8 @@ def _top(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> _Fit:
 def _result(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> SearchResult:
     fits_of_problem, top = [fit for fit in fits if fit.problem == problem], _top(fits, problem, options)
     steps, diverged = sum(fit.steps for fit in fits_of_problem), sum(fit.diverged for fit in fits_of_problem)
-    return SearchResult(top.best, top.restart, top.best_iia, top.best_step, steps, diverged)
+    fits_made = len(fits_of_problem)
+    return SearchResult(top.best, top.restart, top.best_iia, top.best_step, fits_made, steps, diverged)
 
 
 def _check_finite(fits: Sequence[_Fit], results: list[SearchResult]) -> None:

@@ -57,8 +57,10 @@ class NaturalStates:
             raise InvalidArgumentError("natural states are all the same: nothing varies, so no distance means anything")
 
     def coordinates(self, name: CoordinatesName) -> tuple[Coordinates, "NaturalStates"]:
-        """Coordinates of these states, and the states in them."""
+        """Coordinates of these states, and the states in them; states that are all the same span no direction."""
         if name not in self._coordinates:
+            if name == "natural-span":
+                self.check_variation()
             encode, decode, mean = coordinates_of(name, self._given)
             encoded = self if name == "state" else NaturalStates((self._given - mean) @ encode.T)
             self._coordinates[name] = ((encode, decode, mean), encoded)
