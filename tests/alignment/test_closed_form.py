@@ -127,7 +127,12 @@ def test_a_rank_below_k_is_used_and_reported():
     data = counterfactuals(ALGORITHM, ["count", "phase"], **FEW)
     results = evaluate(fit(hidden().network, data, [1, 4], function=Oblique(), controls=[], options=START))
     assert [result.k for result in results.all] == [1, 4, 1, 4]
+    fitted = fit(hidden().network, data, 4, function=Oblique(), controls=[], options=START)
     for variable in ("count", "phase"):
+        (start,) = fitted.searches[variable, 4].starts.values()
+        assert (start.form, start.requested_rank, start.span) == ("oblique", 2, 2)
+        assert 0 <= start.left_out_share < 0.5
+        assert start.error < 1e-4
         assert results[variable, 4].alignment.k <= 2  # the dimensions of the natural span
         assert f"k = {results[variable, 4].alignment.k} (oblique)" in str(results[variable, 4])
         assert results[variable, 4].iia == 1
@@ -189,12 +194,12 @@ def test_the_best_closed_form_has_the_smallest_rank_of_the_best_ones():
     train, validation = cached(network, "count", 1000, "train"), cached(network, "count", 300, "validation")
     forms = ClosedForms(network, train, validation, NAMES, 6)
     best = forms.best("oblique", 6)
-    assert best.diagnostics.rank == 1
-    assert forms.best("oblique", 1).diagnostics.rank == 1
+    assert best.rank == 1
+    assert forms.best("oblique", 1).rank == 1
     (start,) = start_in_closed_form([forms], "oblique", [6], network, [validation])
-    assert start.diagnostics.rank >= best.diagnostics.rank
+    assert start.rank >= best.rank
     (start,) = start_in_closed_form([forms], "orthogonal", [1], network, [validation])
-    assert start.diagnostics.form == "orthogonal"
+    assert start.form == "orthogonal"
 
 
 def test_the_latent_loss_lowers_the_far_out_share():
@@ -250,7 +255,7 @@ def test_a_search_from_the_closed_form_is_no_worse_on_validation_than_the_closed
     (first,) = start_in_closed_form([forms], "oblique", [4], network, [sets["count"][1]])
     from_start = sc.alignment.AlignmentProblem(
         ("count",),
-        sc.alignment.FixedMask((("count", first.diagnostics.rank),)),
+        sc.alignment.FixedMask((("count", first.rank),)),
         Oblique(),
         0,
         start=(first.write, first.read),

@@ -52,14 +52,15 @@ def intervention_states(
         )
     (source,), rows = used, len(cached)
     after = [(cached.counterfactual_values if n in changed else cached.values)[n][:rows].double() for n in variables]
-    ids = class_ids(torch.stack([cached.values[name].double() for name in variables], 1), torch.stack(after, 1))
+    natural = torch.stack([cached.values[name].double() for name in variables], 1)
+    natural_class, requested = class_ids(natural, torch.stack(after, 1))
     device = cached.base_states.device
-    natural_class, members = ids.natural.to(device), torch.arange(rows, device=device)
+    natural_class, members = natural_class.to(device), torch.arange(rows, device=device)
     return InterventionStates(
         base=cached.base_states,
         source=cached.source_states[source],
         base_class=natural_class[:rows],
-        counterfactual_class=ids.requested.to(device),
+        counterfactual_class=requested.to(device),
         natural_states=cached.natural_states(),
         natural_class=natural_class,
         members=(members, members + (source + 1) * rows),
@@ -117,12 +118,12 @@ class ClosedForms:
         """The projector of rank at most k that is best on validation, over both targets; on a tie the smaller rank."""
         candidates = self._tried(form, k)
         scores = self._score(form, candidates)
-        number = max(range(len(candidates)), key=lambda n: (scores[n], -candidates[n].diagnostics.rank, -n))
+        number = max(range(len(candidates)), key=lambda n: (scores[n], -candidates[n].rank, -n))
         return candidates[number]
 
     def largest(self, form: str, target: str, k: int) -> LeastSquaresFit:
         """The projector of the largest rank up to k."""
-        return max(self._up_to(form, target, k), key=lambda fit: fit.diagnostics.rank)
+        return max(self._up_to(form, target, k), key=lambda fit: fit.rank)
 
     def effective(self, form: str, target: str, k: int) -> LeastSquaresFit:
         """The projector of the smallest rank up to k whose error is near the least."""
@@ -130,7 +131,7 @@ class ClosedForms:
 
     def _up_to(self, form: str, target: str, k: int) -> list[LeastSquaresFit]:
         """The projectors of rank up to k; orthogonal ones where all oblique ones are badly conditioned."""
-        path = [fit for fit in self._path(form, target) if fit.diagnostics.rank <= k]
+        path = [fit for fit in self._path(form, target) if fit.rank <= k]
         return path or least_squares_path(self.problem, min(k, self._max_k), form=form, target=target)
 
     def _path(self, form: str, target: str) -> list[LeastSquaresFit]:
@@ -144,12 +145,12 @@ class ClosedForms:
         tried = []
         for target in TARGETS:
             path = self._up_to(form, target, k)
-            last = max(fit.diagnostics.rank for fit in path)
-            tried += [fit for fit in path if fit.diagnostics.rank in ranks or fit.diagnostics.rank == last]
+            last = max(fit.rank for fit in path)
+            tried += [fit for fit in path if fit.rank in ranks or fit.rank == last]
         return tried
 
     def _score(self, form: str, candidates: Sequence[LeastSquaresFit]) -> list[float]:
-        keys = [(form, fit.diagnostics.target, fit.diagnostics.rank) for fit in candidates]
+        keys = [(form, fit.target, fit.rank) for fit in candidates]
         new = [number for number, key in enumerate(keys) if key not in self._scores]
         if new:
             alignments = [{self.variable: alignment_of(candidates[number], self._like)} for number in new]
@@ -210,5 +211,5 @@ def _in_one_map(forms: Sequence[ClosedForms], form: str, target: str, k: Sequenc
 
 def alignment_of(fit: LeastSquaresFit, like: Tensor) -> Alignment:
     """A closed form as an alignment."""
-    form = fit.diagnostics.form
+    form = fit.form
     return subspace(fit.write.to(like), fit.read.to(like), name=f"least_squares_{form}")

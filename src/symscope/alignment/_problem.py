@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from symscope.alignment.functions import Alignment, AlignmentFunction, Factors
+from symscope.alignment.least_squares import LeastSquaresFit
 from symscope.alignment.masks import Mask
 from symscope.errors import InvalidArgumentError
 
@@ -28,8 +29,8 @@ class SearchOptions:
         init: where the first fit starts: at the `"least-squares"` alignment (for functions that have one, and where it
             applies; else at random), at the `"principal-components"` of the natural states, or at `"random"`. The other
             fits start at random.
-        latent_weight: weight of the counterfactual-latent loss (see `LatentLoss`); interventions with unknown values
-            or several sources have none. With it a fit does not stop at `target_iia`, and of alignments that are
+        latent_weight: weight of the counterfactual-latent loss (see `latent_loss_of`); interventions with unknown
+            values or several sources have none. With it a fit does not stop at `target_iia`, and of alignments that are
             equally good on validation the last is kept.
         memory: limit in bytes for what a step computes, which then splits itself; `None`: no limit.
     """
@@ -98,6 +99,7 @@ class SearchResult:
         restarts: number of fits.
         total_steps: steps of all fits of the problem together.
         diverged: number of fits that became non-finite; each kept its best alignment up to there.
+        starts: the closed form of each variable at which the first fit started; empty where it started elsewhere.
     """
 
     alignments: Mapping[str, Alignment]
@@ -107,3 +109,4 @@ class SearchResult:
     restarts: int
     total_steps: int
     diverged: int = 0
+    starts: Mapping[str, LeastSquaresFit] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from symscope.alignment._batched_fits import BatchedFits, train_step
-from symscope.alignment._pool import LatentLoss, TrainingPool
+from symscope.alignment._pool import TrainingPool, latent_loss_of
 from symscope.alignment._problem import (
     LEAST_SQUARES,
     PRINCIPAL_COMPONENTS,
@@ -219,7 +219,7 @@ def _train(
     latent_loss = None
     if options.latent_weight:
         natural = [pool.natural_states(problems[fit.problem].sets) for fit in running]
-        latent_loss = LatentLoss(natural, options.latent_weight)
+        latent_loss = latent_loss_of(natural, options.latent_weight)
     history = []
     for now in range(steps):
         progress = (step + now) / options.steps

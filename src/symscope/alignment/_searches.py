@@ -14,6 +14,7 @@ from symscope.alignment._search import search
 from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.controls import ComputedControl, Control, Subject
 from symscope.alignment.functions import AlignmentFunction
+from symscope.alignment.least_squares import LeastSquaresFit
 from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
 from symscope.alignment.score import validation_iias
 from symscope.errors import InvalidArgumentError, NonFiniteError
@@ -158,8 +159,8 @@ class Searches:
         sets = {key: self.sets[key] for problem in problems for key in problem.sets}
         latents = {key: part.latents for key, part in sets.items()} if self.options.latent_weight else {}
         pool = TrainingPool(network, {key: part.train for key, part in sets.items()}, latents, self.options.memory)
-        if self.options.init == LEAST_SQUARES:
-            problems = [self._started(problem, [sets[key] for key in problem.sets]) for problem in problems]
+        starts = [self._starts(problem, [sets[key] for key in problem.sets]) for problem in problems]
+        problems = [_started(problem, start) for problem, start in zip(problems, starts, strict=True)]
 
         def validated(step: int, best: list[float]) -> None:
             if self.on_validation:
@@ -167,7 +168,8 @@ class Searches:
 
         validation = {key: part.validation for key, part in sets.items()}
         try:
-            return list(search(network, problems, pool, validation, self.options, validated))
+            results = search(network, problems, pool, validation, self.options, validated)
+            return [replace(result, starts=start) for result, start in zip(results, starts, strict=True)]
         except NonFiniteError as error:
             lost = [result.diverged == result.restarts for result in error.best]
             if not any(lost[:required]):
@@ -175,25 +177,22 @@ class Searches:
             named = ", ".join(f"{n}: {' and '.join(p.sets)}, k = {p.mask.k}" for n, p in enumerate(problems))
             raise NonFiniteError(f"search of {name} ({named}): {error}", list(error.best)[:required]) from error
 
-    def _started(self, problem: AlignmentProblem, sets: Sequence[TrainingSet]) -> AlignmentProblem:
-        """A problem with its closed-form start, whose ranks may be lower than k; unchanged where there is none."""
+    def _starts(self, problem: AlignmentProblem, sets: Sequence[TrainingSet]) -> dict[str, LeastSquaresFit]:
+        """The closed form of each variable of a problem; empty where the search starts elsewhere."""
         form, mask = self.function.closed_form, problem.mask
-        if form is None or problem.start is not None or not isinstance(mask, FixedMask):
-            return problem
+        elsewhere = self.options.init != LEAST_SQUARES or problem.start is not None
+        if elsewhere or form is None or not isinstance(mask, FixedMask):
+            return {}
         forms: dict[str, ClosedForms] = {}
         for part in sets:
             for variable in part.train.variables:
                 closed = None if variable in forms else part.closed_forms(variable)
                 forms |= {} if closed is None else {variable: closed}
         if any(variable not in forms for variable, _ in mask.sizes):
-            return problem
+            return {}
         ordered, sizes = [forms[variable] for variable, _ in mask.sizes], [size for _, size in mask.sizes]
         start = start_in_closed_form(ordered, form, sizes, sets[0].network, [part.validation for part in sets])
-        if start is None:
-            return problem
-        ranks = tuple((name, fit.diagnostics.rank) for (name, _), fit in zip(mask.sizes, start, strict=True))
-        factors = torch.cat([fit.write for fit in start], 1), torch.cat([fit.read for fit in start])
-        return replace(problem, start=factors, mask=replace(mask, sizes=ranks))
+        return {} if start is None else dict(zip(dict(mask.sizes), start, strict=True))
 
     def _fitted(
         self, name: str, network: Network, data: CounterfactualData, outcomes: Sequence[SearchResult | str]
@@ -220,6 +219,15 @@ class Searches:
         iia = main.searches[key].validation_iia
         low = _interval(iia, self.sets[set_name(MAIN, key[0])]).low
         return seeds_above_controls([Measurement(iia, low, max(null_high, default=None), None, None)]) != 0
+
+
+def _started(problem: AlignmentProblem, starts: Mapping[str, LeastSquaresFit]) -> AlignmentProblem:
+    """A problem with its closed-form start, whose ranks may be lower than k."""
+    if not starts or not isinstance(problem.mask, FixedMask):
+        return problem
+    factors = torch.cat([fit.write for fit in starts.values()], 1), torch.cat([fit.read for fit in starts.values()])
+    ranks = tuple((variable, fit.rank) for variable, fit in starts.items())
+    return replace(problem, start=factors, mask=replace(problem.mask, sizes=ranks))
 
 
 def _interval(iia: float, part: TrainingSet) -> Interval:

@@ -14,22 +14,17 @@ from symscope.errors import InvalidArgumentError
 NEVER_OCCURS = -1
 
 
-class ClassIds(NamedTuple):
-    """Class ids of natural states, and of further combinations of values."""
-
-    natural: Int[Tensor, " samples"]
-    requested: Int[Tensor, " rows"]
-    """`NEVER_OCCURS` where no natural state has the combination."""
-
-
 def class_ids(
     natural_values: Shaped[Tensor, "samples variables"], requested_values: Shaped[Tensor, "rows variables"]
-) -> ClassIds:
+) -> tuple[Int[Tensor, " samples"], Int[Tensor, " rows"]]:
     """Numbers the combinations of values that natural states have, and looks up the requested ones.
 
     Args:
         natural_values: values of all variables at each natural state.
         requested_values: combinations to look up, such as the counterfactual values of interventions.
+
+    Returns:
+        The class of each natural state, and of each requested combination; `NEVER_OCCURS` where no state has it.
     """
     joined = torch.cat([natural_values.double(), requested_values.double()])
     kinds = joined.unique(dim=0, return_inverse=True)[1]
@@ -37,7 +32,7 @@ def class_ids(
     occurring = natural.unique()
     number = torch.full((int(kinds.max()) + 1,), NEVER_OCCURS, device=kinds.device)
     number[occurring] = torch.arange(len(occurring), device=kinds.device)
-    return ClassIds(number[natural], number[requested])
+    return number[natural], number[requested]
 
 
 class ClassSums(NamedTuple):
