@@ -10,9 +10,8 @@ from symscope.alignment._closed_form import counterfactual_means
 from symscope.alignment._pool import latent_loss_of
 from symscope.alignment._search import initialise
 from symscope.alignment.functions import coordinates_of
-from symscope.alignment.least_squares import InterventionStates
 from symscope.alignment.natural import NaturalStates
-from symscope.alignment.state_classes import NEVER_OCCURS
+from symscope.alignment.state_classes import NEVER_OCCURS, InterventionStates
 from symscope.seeds import generator
 
 

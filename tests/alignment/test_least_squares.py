@@ -11,14 +11,13 @@ from symscope.alignment import LinearAlignment, follows_swap, subspace
 from symscope.alignment._closed_form import intervention_states
 from symscope.alignment.least_squares import (
     RIDGE,
-    InterventionStates,
     LeastSquaresProblem,
     best_projector,
     least_squares_alignment,
     least_squares_path,
 )
 from symscope.alignment.natural import NaturalStates
-from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, class_ids
+from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, InterventionStates, class_ids
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import CONSTRUCTED, change_basis, random_invertible, random_orthogonal

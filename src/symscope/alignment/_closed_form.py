@@ -9,7 +9,6 @@ from torch import Tensor
 from symscope.alignment.functions import Alignment, subspace
 from symscope.alignment.least_squares import (
     TARGETS,
-    InterventionStates,
     LeastSquaresFit,
     LeastSquaresProblem,
     in_one_map,
@@ -17,7 +16,7 @@ from symscope.alignment.least_squares import (
     smallest_rank,
 )
 from symscope.alignment.score import validation_iias
-from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, class_ids
+from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, InterventionStates, class_ids
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import CachedInterventions
 from symscope.networks import Network

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from symscope.alignment.functions.fixed import PrincipalAxes, principal_axes
-from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums
+from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, InterventionStates
 from symscope.errors import InvalidArgumentError, UnknownNameError
 
 FORMS = ("oblique", "orthogonal")
@@ -38,30 +38,6 @@ RANK_TOLERANCE = 1e-3
 """A further dimension must lower the error by this share of the target's mean square."""
 MAX_GAIN = 30.0
 """Largest norm of a projector, in coordinates in which d is white; beyond it, the projector is badly conditioned."""
-
-
-@dataclass(frozen=True)
-class InterventionStates:
-    """States and classes of training interventions on one variable, or on several variables that are swapped together.
-
-    Attributes:
-        base: states of the bases at their positions.
-        source: states of the sources.
-        base_class: class of each base: its values of all variables.
-        counterfactual_class: class of the values after the swap; `NEVER_OCCURS` where no natural state has them.
-        natural_states: natural states of the network at the site.
-        natural_class: their classes, from 0.
-        members: rows of `natural_states` that are the bases, and the sources. Each intervention's class means then
-            leave out its base and source, which otherwise bias the regression where classes are small.
-    """
-
-    base: Float[Tensor, "rows state"]
-    source: Float[Tensor, "rows state"]
-    base_class: Int[Tensor, " rows"]
-    counterfactual_class: Int[Tensor, " rows"]
-    natural_states: Float[Tensor, "samples state"]
-    natural_class: Int[Tensor, " samples"]
-    members: tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]] | None = None
 
 
 @dataclass(frozen=True)
