@@ -23,8 +23,8 @@ def made_up_result(variable="count", hits=97, algorithm="up-down", k=3):
     metrics = TestMetrics(score(hits), score(90), {}, score(95), None, Divergence(1.2, 1.0, 0.2, 0.1))
     controls = ("untrained",)
     return AlignmentResult(
-        algorithm, variable, "h", {variable: neurons(8, range(k))}, k, 0, 100, 0.97, 0.0, metrics,
-        {"untrained": score(5)}, controls, controls, 0.8, Naturalness(0.41, 0.35, 0.12, 0.01, 7.5, 2.0),
+        algorithm, variable, "h", {variable: neurons(8, range(k))}, k, 0, 1, 100, 0.97, 0.0, metrics,
+        {"untrained": score(5)}, {}, controls, controls, 0.8, Naturalness(0.41, 0.35, 0.12, 0.01, 7.5, 2.0),
     )  # fmt: skip
 
 

@@ -35,13 +35,15 @@ from symscope.alignment import (
     SingleNeurons,
     TestSet,
     Untrained,
+    _training_set,
     evaluate,
     fit,
     neurons,
     subspace,
     whole_state,
 )
-from symscope.alignment.controls import DEFAULT_CONTROLS, computed, control_kind, rank_neurons
+from symscope.alignment._neurons import rank_neurons
+from symscope.alignment.controls import DEFAULT_CONTROLS, control_kind
 from symscope.analysis.schemas import NULL_CONTROLS
 from symscope.errors import CheckpointError, InvalidArgumentError
 from symscope.interchange import counterfactuals
@@ -260,7 +262,7 @@ def test_neurons_are_found_where_the_variable_is_in_neurons():
 
 def test_neurons_of_several_k_are_ranked_once_and_are_the_first_of_one_order(monkeypatch):
     ranked, network, data = [], hidden().network, counterfactuals(ALGORITHM, ["count", "phase"], **TINY)
-    monkeypatch.setattr(computed, "rank_neurons", lambda *given: ranked.append(rank_neurons(*given)) or ranked[-1])
+    monkeypatch.setattr(_training_set, "rank_neurons", lambda *given: ranked.append(rank_neurons(*given)) or ranked[-1])
     (control,) = fit(network, data, [1, 2], controls=[SingleNeurons()], options=BRIEF).controls
     assert len(ranked) == 2
     for (variable, k), alignments in control.alignments.items():
@@ -342,8 +344,8 @@ class FirstNeurons(ComputedControl):
 
     name, is_null = "first_neurons", True
 
-    def alignment(self, network, data, train, validation, k, generator):
-        return neurons(train.base_states.shape[1], range(k))
+    def alignment(self, interventions, k, generator):
+        return neurons(interventions.train.base_states.shape[1], range(k))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from symscope.alignment._closed_form import counterfactual_means
-from symscope.alignment._pool import LatentLoss
+from symscope.alignment._pool import latent_loss_of
 from symscope.alignment.functions import coordinates_of
-from symscope.alignment.least_squares import InterventionStates
 from symscope.alignment.natural import NaturalStates
-from symscope.alignment.state_classes import NEVER_OCCURS
+from symscope.alignment.state_classes import NEVER_OCCURS, InterventionStates
 from symscope.seeds import generator
 
 
@@ -46,7 +45,7 @@ def test_the_loss_is_half_the_mean_squared_distance_and_rows_without_a_latent_ha
     latents = torch.stack([cloud(3, seed=1), cloud(3, seed=2)])
     latents[0, 1] = torch.nan
     states = torch.stack([cloud(3, seed=3), cloud(3, seed=4)]).requires_grad_()
-    losses = LatentLoss(natural, 0.3)(states, latents)
+    losses = latent_loss_of(natural, 0.3)(states, latents)
     for fit, rows in ((0, [0, 2]), (1, [0, 1, 2])):
         white = (states[fit, rows] - latents[fit, rows]).double() @ natural[fit].whitening
         assert white.shape[1] == (5, 1)[fit]
@@ -55,7 +54,7 @@ def test_the_loss_is_half_the_mean_squared_distance_and_rows_without_a_latent_ha
     assert states.grad.isfinite().all()
     assert (states.grad[0, 1] == 0).all()
     assert (states.grad[0, 0] != 0).any()
-    nothing = LatentLoss(natural, 0.3)(states.detach(), torch.full_like(latents, torch.nan))
+    nothing = latent_loss_of(natural, 0.3)(states.detach(), torch.full_like(latents, torch.nan))
     assert nothing.tolist() == [0, 0]
 
 

@@ -109,14 +109,12 @@ def test_the_exact_swap_is_natural_and_one_that_goes_too_far_is_not(name, variab
     def columns(values):
         return torch.stack([values[entry.name] for entry in algorithm.variables], 1)
 
-    ids = class_ids(columns(cached.values), columns(cached.counterfactual_values))
+    ids, requested = class_ids(columns(cached.values), columns(cached.counterfactual_values))
     write, read = constructed.writes[variable], constructed.reads[variable]
     exact = subspace(write, read).swap(base, cached.source_states[0])
     far = base + 4 * (exact - base)
-    changed = ids.requested != ids.natural[:1000]
-    near, away = (
-        within_class_distance(states[changed], ids.requested[changed], natural, ids.natural) for states in (exact, far)
-    )
+    changed = requested != ids[:1000]
+    near, away = (within_class_distance(states[changed], requested[changed], natural, ids) for states in (exact, far))
     assert near.distance < 0.1
     assert near.high < 0.1
     assert near.radius < 0.1

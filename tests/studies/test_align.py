@@ -127,8 +127,9 @@ def test_a_control_of_the_user_is_a_row(trained, tmp_path, monkeypatch) -> None:
         "from symscope.alignment import ComputedControl, neurons\n\n\n"
         "class FirstNeurons(ComputedControl):\n"
         "    name, is_null = 'first_neurons', True\n\n"
-        "    def alignment(self, network, data, train, validation, k, generator):\n"
-        "        return neurons(train.base_states.shape[1], range(k)).to(train.base_states)\n"
+        "    def alignment(self, interventions, k, generator):\n"
+        "        states = interventions.train.base_states\n"
+        "        return neurons(states.shape[1], range(k)).to(states)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     text = STUDY.replace("k: [1, 2]", "k: [1], controls: [random_subspace, 'controls:FirstNeurons']")

@@ -4,7 +4,8 @@ from symscope.alignment._align import align
 from symscope.alignment._compare import Comparison, compare
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._files import read_alignments, read_results, save_alignments
-from symscope.alignment._fit import FittedAlignments, fit, uncut_accuracy
+from symscope.alignment._fit import fit, uncut_accuracy
+from symscope.alignment._fitted import FittedAlignments
 from symscope.alignment._locate import locate, locate_cost
 from symscope.alignment._locations import LocateCost, Location, Locations
 from symscope.alignment._pool import TrainingPool

@@ -9,14 +9,14 @@ from torch import Tensor
 from symscope.alignment.functions import Alignment, subspace
 from symscope.alignment.least_squares import (
     TARGETS,
-    InterventionStates,
     LeastSquaresFit,
     LeastSquaresProblem,
     in_one_map,
     least_squares_path,
+    smallest_rank,
 )
 from symscope.alignment.score import validation_iias
-from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, class_ids
+from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, InterventionStates, class_ids
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import CachedInterventions
 from symscope.networks import Network
@@ -53,14 +53,15 @@ def intervention_states(
         )
     (source,), rows = used, len(cached)
     after = [(cached.counterfactual_values if n in changed else cached.values)[n][:rows].double() for n in variables]
-    ids = class_ids(torch.stack([cached.values[name].double() for name in variables], 1), torch.stack(after, 1))
+    natural = torch.stack([cached.values[name].double() for name in variables], 1)
+    natural_class, requested = class_ids(natural, torch.stack(after, 1))
     device = cached.base_states.device
-    natural_class, members = ids.natural.to(device), torch.arange(rows, device=device)
+    natural_class, members = natural_class.to(device), torch.arange(rows, device=device)
     return InterventionStates(
         base=cached.base_states,
         source=cached.source_states[source],
         base_class=natural_class[:rows],
-        counterfactual_class=ids.requested.to(device),
+        counterfactual_class=requested.to(device),
         natural_states=cached.natural_states(),
         natural_class=natural_class,
         members=(members, members + (source + 1) * rows),
@@ -118,21 +119,25 @@ class ClosedForms:
         """The projector of rank at most k that is best on validation, over both targets; on a tie the smaller rank."""
         candidates = self._tried(form, k)
         scores = self._score(form, candidates)
-        number = max(range(len(candidates)), key=lambda n: (scores[n], -candidates[n].diagnostics.rank, -n))
+        number = max(range(len(candidates)), key=lambda n: (scores[n], -candidates[n].rank, -n))
         return candidates[number]
+
+    def largest(self, form: str, target: str, k: int) -> LeastSquaresFit:
+        """The projector of the largest rank up to k."""
+        return max(self._up_to(form, target, k), key=lambda fit: fit.rank)
 
     def exact(self, form: str, k: int) -> LeastSquaresFit | None:
         """The best projector of rank at most k where its validation IIA is at least `EXACT`."""
         best = self.best(form, k)
         return best if self._score(form, [best])[0] >= EXACT else None
 
-    def largest(self, form: str, target: str, k: int) -> LeastSquaresFit:
-        """The projector of the largest rank up to k."""
-        return max(self._up_to(form, target, k), key=lambda fit: fit.diagnostics.rank)
+    def effective(self, form: str, target: str, k: int) -> LeastSquaresFit:
+        """The projector of the smallest rank up to k whose error is near the least."""
+        return smallest_rank(self._up_to(form, target, k))
 
     def _up_to(self, form: str, target: str, k: int) -> list[LeastSquaresFit]:
         """The projectors of rank up to k; orthogonal ones where all oblique ones are badly conditioned."""
-        path = [fit for fit in self._path(form, target) if fit.diagnostics.rank <= k]
+        path = [fit for fit in self._path(form, target) if fit.rank <= k]
         return path or least_squares_path(self.problem, min(k, self._max_k), form=form, target=target)
 
     def _path(self, form: str, target: str) -> list[LeastSquaresFit]:
@@ -146,12 +151,12 @@ class ClosedForms:
         tried = []
         for target in TARGETS:
             path = self._up_to(form, target, k)
-            last = max(fit.diagnostics.rank for fit in path)
-            tried += [fit for fit in path if fit.diagnostics.rank in ranks or fit.diagnostics.rank == last]
+            last = max(fit.rank for fit in path)
+            tried += [fit for fit in path if fit.rank in ranks or fit.rank == last]
         return tried
 
     def _score(self, form: str, candidates: Sequence[LeastSquaresFit]) -> list[float]:
-        keys = [(form, fit.diagnostics.target, fit.diagnostics.rank) for fit in candidates]
+        keys = [(form, fit.target, fit.rank) for fit in candidates]
         new = [number for number, key in enumerate(keys) if key not in self._scores]
         if new:
             alignments = [{self.variable: alignment_of(candidates[number], self._like)} for number in new]
@@ -190,10 +195,9 @@ def start_in_closed_form(
     starts = [start for target in TARGETS if (start := _in_one_map(forms, form, target, k)) is not None]
     if not starts:
         return None
+    like = validation[0].base_states
     candidates = [
-        {closed.variable: alignment_of(fit, cached.base_states) for closed, fit in zip(forms, start, strict=True)}
-        for start in starts
-        for cached in validation[:1]
+        {closed.variable: alignment_of(fit, like) for closed, fit in zip(forms, start, strict=True)} for start in starts
     ]
     scores = [
         validation_iias(network, cached, candidates, torch.arange(min(CHOICE_ROWS, len(cached))))
@@ -204,16 +208,17 @@ def start_in_closed_form(
 
 
 def _in_one_map(forms: Sequence[ClosedForms], form: str, target: str, k: Sequence[int]) -> list[LeastSquaresFit] | None:
-    """The projectors of the largest ranks, all lowered evenly until they fit in one map."""
+    """The projectors of the largest ranks; of several that do not fit in one map, those of lower ranks."""
+    fits = [closed.largest(form, target, size) for closed, size in zip(forms, k, strict=True)]
+    together = fits if len(fits) == 1 else in_one_map(forms[0].problem, fits)
     for limit in range(max(k), 0, -1):
-        fits = [closed.largest(form, target, min(limit, size)) for closed, size in zip(forms, k, strict=True)]
-        together = fits if len(fits) == 1 else in_one_map(forms[0].problem, fits)
-        if together is not None:
-            return together
-    return None
+        if together is None:
+            lower = [closed.effective(form, target, min(limit, size)) for closed, size in zip(forms, k, strict=True)]
+            together = in_one_map(forms[0].problem, lower)
+    return together
 
 
 def alignment_of(fit: LeastSquaresFit, like: Tensor) -> Alignment:
     """A closed form as an alignment."""
-    form = fit.diagnostics.form
+    form = fit.form
     return subspace(fit.write.to(like), fit.read.to(like), name=f"least_squares_{form}")

@@ -88,8 +88,8 @@ class NaturalReference:
         if variables and all(name in cached.values for name in variables for cached in (train, validation)):
             natural = torch.stack([train.values[name][rows].double() for name in variables], 1)
             after = torch.stack([validation.counterfactual_values[name].double() for name in variables], 1)
-            ids = class_ids(natural, after)
-            self._classes = ids.natural.to(states.device), ids.requested.to(states.device)
+            ids, requested = class_ids(natural, after)
+            self._classes = ids.to(states.device), requested.to(states.device)
 
     @cached_property
     def _changing(self) -> Bool[Tensor, " rows"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from symscope.alignment._fit import FittedAlignments, Key
+from symscope.alignment._fitted import FittedAlignments, Key
 from symscope.alignment.functions import Alignment
 from symscope.alignment.result import AlignmentResult
 from symscope.alignment.results import Results
@@ -45,11 +45,13 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 alignments=overwriting,
                 k=k,
                 restart=search.restart,
+                restarts=search.restarts,
                 total_steps=search.total_steps,
                 validation_iia=search.validation_iia,
                 rejection_rate=data.test[name].rejection_rate,
                 metrics=tests[name].evaluate(f"alignment, k = {k}", overwriting),
                 controls={control.name: scores[control.name][key] for control in controls},
+                unfitted_controls={c.name: c.unfitted[key] for c in fitted.controls if key in c.unfitted},
                 null_controls=tuple(control.name for control in controls if control.is_null),
                 paired_controls=tuple(control.name for control in controls if control.data is fitted.data),
                 trial_accuracy=fitted.trial_accuracy,
@@ -66,7 +68,7 @@ def _scores(
     if control.data is not main.data:
         data = control.data
     if control.network is not main.network or control.data is not main.data:
-        tests = {name: TestSet(control.network, data, name, control.site) for name in control.data.variables}
+        tests = {name: TestSet(control.network, data, name, control.site) for name, _ in control.alignments}
 
     def score(key: Key, alignments: Mapping[str, Alignment]) -> Score:
         return tests[key[0]].score(f"{control.name}, k = {key[1]}", alignments)

@@ -130,8 +130,8 @@ def _read_function(entry: Mapping[str, Any], kinds: Mapping[str, type[AlignmentF
     return kinds[entry["kind"]](**options)
 
 
-_PLAIN = ("hypothesis", "variable", "site", "k", "restart", "total_steps", "validation_iia", "rejection_rate",
-          "trial_accuracy")  # fmt: skip
+_PLAIN = ("hypothesis", "variable", "site", "k", "restart", "restarts", "total_steps", "validation_iia",
+          "rejection_rate", "unfitted_controls", "trial_accuracy")  # fmt: skip
 _PARTS = ("informative", "cause", "isolation")
 
 

@@ -1,81 +1,31 @@
 """From counterfactual data to fitted alignments and their controls."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symscope.alignment._closed_form import (
-    ClosedForms,
-    counterfactual_means,
-    intervention_states,
-    start_in_closed_form,
-)
 from symscope.alignment._diagnostics import Naturalness, NaturalReference
+from symscope.alignment._fitted import MAIN, FittedAlignments, Key, merged, set_name
 from symscope.alignment._locate import site_named
-from symscope.alignment._pool import TrainingPool
-from symscope.alignment._problem import LEAST_SQUARES, AlignmentProblem, SearchOptions, SearchResult
-from symscope.alignment._search import search
+from symscope.alignment._problem import SearchOptions
+from symscope.alignment._searches import OnSearch, Searches
+from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl, Subject
-from symscope.alignment.functions import Alignment, AlignmentFunction, Oblique, check_coordinates
-from symscope.alignment.masks import BoundaryMask, FixedMask, Mask
+from symscope.alignment.functions import AlignmentFunction, Oblique, check_coordinates
+from symscope.alignment.masks import BoundaryMask
 from symscope.arguments import integer
-from symscope.errors import InvalidArgumentError, NonFiniteError
+from symscope.errors import InvalidArgumentError
 from symscope.interchange import (
-    CachedInterventions,
     CounterfactualData,
     cache_states,
     matches_counterfactual,
 )
 from symscope.networks import Network, require_network
-from symscope.seeds import generator
-
-OnSearch = Callable[[str, int, list[float]], None]
-"""Called with what is searched (`"alignment"` or the name of a control), the step, and the best validation IIAs."""
-Key = tuple[str, int]
-"""Name of a set of overwritten variables, and k."""
-MAIN = "alignment"
-
-
-@dataclass(frozen=True, repr=False)
-class FittedAlignments:
-    """Alignments of variables in one network, and those of their controls.
-
-    Attributes:
-        name: `"alignment"`, or the name of a control.
-        network: the network.
-        data: the interventions that they are fitted to, and those to test on.
-        site: where in the network.
-        function: label of the alignment function.
-        alignments: for each set of overwritten variables and k, the alignment of each of its variables.
-        searches: what the search says of each; empty for a control that needs no search.
-        naturalness: of each main alignment, on validation interventions; `None` where it cannot be measured.
-        is_null: whether an alignment must beat it.
-        trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
-            unknown.
-        controls: the controls of the main alignments.
-    """
-
-    name: str
-    network: Network
-    data: CounterfactualData
-    site: str
-    function: str
-    alignments: Mapping[Key, Mapping[str, Alignment]]
-    searches: Mapping[Key, SearchResult]
-    naturalness: Mapping[Key, Naturalness | None] = field(default_factory=dict)
-    is_null: bool = False
-    trial_accuracy: float | None = None
-    controls: tuple["FittedAlignments", ...] = ()
-
-    def __repr__(self) -> str:
-        names = ", ".join(f"{name} (k = {k})" for name, k in self.alignments)
-        controls = ", ".join(control.name for control in self.controls)
-        return f"FittedAlignments({self.function} at {self.site}: {names}; controls: {controls or 'none'})"
 
 
 @torch.inference_mode(False)
@@ -97,7 +47,11 @@ def fit(  # noqa: PLR0913  (all but three have a default)
 
     Searched controls have the same function, sizes, draws and stopping rule. They divide the number of restarts among
     them, at least one for each. Those on the same network are fitted in the same batch and stop with the main search;
-    other networks share the steps of the best alignment, at least one validation each.
+    other networks share the steps of the best alignment, at least one validation each. A control that cannot be fitted,
+    because it diverges or its network has too narrow a natural span, is reported with the reason.
+
+    An alignment that on validation interventions is not above every null control, by the rule of `symscope.verdict`, is
+    searched again, and its controls with it, with `more_restarts` further restarts.
 
     Args:
         network: the trained network; its weights are not changed.
@@ -123,29 +77,17 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     site = site_named(network, data, site)
     sizes = _check(network, data, site, k, function)
     accuracy = uncut_accuracy(network, data, site)
-    run = _Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
     subjects = [c.subjects(network, data) if isinstance(c, SearchedControl) else {} for c in controls]
-    every = {name: subject for named in subjects for name, subject in named.items()}
     _check_controls(controls, subjects, data)
-    elsewhere = {name: subject for name, subject in every.items() if subject[0] is not network}
-    here = {name: on_data for name, (_, on_data) in every.items() if name not in elsewhere}
-    fewer = max(options.restarts // (1 + len(elsewhere)), 1)
-    fitted, sets = run.main(network, data, here, fewer)
-    main = fitted[MAIN]
-    for name, (fresh, on_data) in elsewhere.items():
-        limits = {key: -(-result.best_step // len(elsewhere)) for key, result in main.searches.items()}
-        fitted[name] = run.elsewhere(name, fresh, on_data, fewer, limits, main)
-    made: list[FittedAlignments] = []
-    for control, named in zip(controls, subjects, strict=True):
-        made += [replace(fitted[name], is_null=control.is_null) for name in named]
-        made += [_computed(control, main, sets)] if isinstance(control, ComputedControl) else []
-    natural = _naturalness(main, sets)
-    return replace(
-        main,
-        trial_accuracy=accuracy,
-        naturalness=natural,
-        controls=tuple(control for control in made if control.alignments),
-    )
+    run = Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
+    main = run.fit(network, data, controls, subjects)
+    beaten = frozenset(key for key in main.alignments if not run.is_above_controls(key, main))
+    if beaten and options.more_restarts:
+        more = replace(options, restarts=options.restarts + options.more_restarts)
+        main = merged(main, replace(run, options=more, only=beaten).fit(network, data, controls, subjects))
+    natural = _naturalness(main, run.sets)
+    fitted = tuple(control for control in main.controls if control.alignments or control.unfitted)
+    return replace(main, trial_accuracy=accuracy, naturalness=natural, controls=fitted)
 
 
 def _check(
@@ -202,231 +144,13 @@ def uncut_accuracy(network: Network, data: CounterfactualData, site: str | None 
     return float(matches_counterfactual(network, cached, cached.base_states).double().mean())
 
 
-@dataclass(frozen=True)
-class CachedSets:
-    """The interventions of a search on one network: for each set those to fit to, and those to choose by."""
-
-    train: Mapping[str, CachedInterventions]
-    validation: Mapping[str, CachedInterventions]
-
-
-@dataclass(frozen=True)
-class _Searches:
-    """The same searches on one network after another."""
-
-    function: AlignmentFunction
-    site: str
-    sizes: Sequence[int]
-    joint: bool
-    mask: BoundaryMask | None
-    initial_frame: Tensor | None
-    options: SearchOptions
-    on_validation: OnSearch | None
-
-    def main(
-        self, network: Network, data: CounterfactualData, controls: Mapping[str, CounterfactualData], fewer: int
-    ) -> tuple[dict[str, FittedAlignments], CachedSets]:
-        """The main search, and the controls on the same network in the same batch."""
-        problems = self._problems(MAIN, data)
-        batch = list(problems)
-        for name, on_data in controls.items():
-            batch += [
-                replace(problem, restarts=fewer, stops_with=number)
-                for number, problem in enumerate(self._problems(name, on_data))
-            ]
-        results, sets = self._search(MAIN, network, {MAIN: data, **controls}, batch, len(problems), ())
-        fitted = {}
-        for at, (name, on_data) in enumerate({MAIN: data, **controls}.items()):
-            part = results[at * len(problems) : (at + 1) * len(problems)]
-            fitted[name] = self._fitted(name, network, on_data, part)
-        return fitted, sets
-
-    def elsewhere(
-        self,
-        name: str,
-        network: Network,
-        data: CounterfactualData,
-        restarts: int,
-        limits: Mapping[Key, int],
-        main: FittedAlignments,
-    ) -> FittedAlignments:
-        """A control on another network, within limits of steps."""
-        problems = [
-            replace(problem, restarts=restarts, max_steps=max(limits[keys[0]], self.options.validate_every))
-            for problem, keys in zip(self._problems(name, data), self._keys(data), strict=True)
-        ]
-        fallback = [main.searches[keys[0]] for keys in self._keys(data)]
-        results, _ = self._search(name, network, {name: data}, problems, len(problems), fallback)
-        return self._fitted(name, network, data, results)
-
-    def _groups(self, data: CounterfactualData) -> list[tuple[str, ...]]:
-        """The sets of interventions that share a map."""
-        return [data.variables] if self.joint else [(name,) for name in data.variables]
-
-    def _keys(self, data: CounterfactualData) -> list[list[Key]]:
-        """For each problem, the alignments that it gives."""
-        return [[(name, size) for name in group] for group in self._groups(data) for size in self.sizes]
-
-    def _problems(self, subject: str, data: CounterfactualData) -> list[AlignmentProblem]:
-        return [
-            AlignmentProblem(
-                sets=tuple(_set_name(subject, name) for name in group),
-                mask=self._mask(data, group, size),
-                function=self.function,
-                seed=data.seed,
-                start=None if self.initial_frame is None else (self.initial_frame, self.initial_frame.T),
-            )
-            for group in self._groups(data)
-            for size in self.sizes
-        ]
-
-    def _mask(self, data: CounterfactualData, group: tuple[str, ...], size: int) -> Mask:
-        sets = [data.train[name] for name in group]
-        variables = dict.fromkeys(variable for drawn in sets for variable in drawn.variables)
-        if self.mask is None:
-            swaps = tuple(tuple(zip(drawn.variables, drawn.source_of, strict=True)) for drawn in sets)
-            return FixedMask(tuple((variable, size) for variable in variables), swaps)
-        used = {pair for drawn in sets for pair in zip(drawn.variables, drawn.source_of, strict=True)}
-        if len(used) > 1:
-            names = ", ".join(f"{variable} of source {source}" for variable, source in sorted(used))
-            raise InvalidArgumentError(f"a learned mask is for one variable from one source, got {names} in one map")
-        ((variable, source),) = used
-        return replace(self.mask, variable=variable, k=size, source=source)
-
-    def _search(
-        self,
-        name: str,
-        network: Network,
-        subjects: Mapping[str, CounterfactualData],
-        problems: Sequence[AlignmentProblem],
-        reported: int,
-        fallback: Sequence[SearchResult],
-    ) -> tuple[list[SearchResult], CachedSets]:
-        """Searches; `reported` problems are reported, and the error of a failed search holds at least `fallback`."""
-        train: dict[str, CachedInterventions] = {}
-        validation: dict[str, CachedInterventions] = {}
-        latents: dict[str, Tensor] = {}
-        for subject, data in subjects.items():
-            for variables, drawn in data.train.items():
-                key = _set_name(subject, variables)
-                train[key] = cache_states(network, drawn, self.site)
-                validation[key] = cache_states(network, data.validation[variables], self.site)
-                if self.options.latent_weight:
-                    latents[key] = _latents(train[key], list(data.value_names))
-        pool = TrainingPool(network, train, latents, self.options.memory)
-        if self.options.init == LEAST_SQUARES and self.function.closed_form is not None:
-            names = {key: list(data.value_names) for subject, data in subjects.items() for key in _keys(subject, data)}
-            problems = self._started(network, problems, CachedSets(train, validation), names)
-
-        def validated(step: int, best: list[float]) -> None:
-            if self.on_validation:
-                self.on_validation(name, step, best[:reported])
-
-        try:
-            return search(network, problems, pool, validation, self.options, validated), CachedSets(train, validation)
-        except NonFiniteError as error:
-            named = ", ".join(f"{n}: {' and '.join(p.sets)}, k = {p.mask.k}" for n, p in enumerate(problems))
-            best = list(fallback or error.best)[:reported]
-            raise NonFiniteError(f"search of {name} ({named}): {error}", best) from error
-
-    def _started(
-        self,
-        network: Network,
-        problems: Sequence[AlignmentProblem],
-        sets: CachedSets,
-        names: Mapping[str, Sequence[str]],
-    ) -> list[AlignmentProblem]:
-        """The problems with closed-form starts, as far as the closed form applies to them."""
-        forms: dict[tuple[str, str], ClosedForms | None] = {}
-
-        def closed_forms(key: str, variable: str) -> ClosedForms | None:
-            if (key, variable) not in forms:
-                args = network, sets.train[key], sets.validation[key], names[key], max(self.sizes), variable
-                try:
-                    forms[key, variable] = ClosedForms(*args)
-                except InvalidArgumentError:  # no values, values that never occur, or states that do not vary
-                    forms[key, variable] = None
-            return forms[key, variable]
-
-        return [self._start(network, problem, sets, closed_forms) for problem in problems]
-
-    def _start(
-        self,
-        network: Network,
-        problem: AlignmentProblem,
-        sets: CachedSets,
-        closed_forms: Callable[[str, str], ClosedForms | None],
-    ) -> AlignmentProblem:
-        """A problem with its closed-form start, of ranks that may be lower than k."""
-        form, mask = self.function.closed_form, problem.mask
-        if form is None or problem.start is not None or not isinstance(mask, FixedMask):
-            return problem
-        by_variable = {v: key for key in reversed(problem.sets) for v in sets.train[key].variables}
-        closed = [closed_forms(by_variable[variable], variable) for variable, _ in mask.sizes]
-        known = [each for each in closed if each is not None]
-        if len(known) < len(closed):
-            return problem
-        sizes = [size for _, size in mask.sizes]
-        validation = [sets.validation[key] for key in problem.sets]
-        starts = start_in_closed_form(known, form, sizes, network, validation)
-        if starts is None:
-            return problem
-        ranks = zip((variable for variable, _ in mask.sizes), (s.diagnostics.rank for s in starts), strict=True)
-        write, read = torch.cat([s.write for s in starts], 1), torch.cat([s.read for s in starts])
-        return replace(problem, start=(write, read), mask=replace(mask, sizes=tuple(ranks)))
-
-    def _fitted(
-        self, name: str, network: Network, data: CounterfactualData, results: Sequence[SearchResult]
-    ) -> FittedAlignments:
-        searches = {key: result for keys, result in zip(self._keys(data), results, strict=True) for key in keys}
-        searches = {(variables, size): searches[variables, size] for variables in data.variables for size in self.sizes}
-        alignments = {key: result.alignments for key, result in searches.items()}
-        return FittedAlignments(name, network, data, self.site, self.function.label, alignments, searches)
-
-
-def _latents(train: CachedInterventions, variables: Sequence[str]) -> Tensor:
-    """For each intervention a state with its counterfactual values; NaN where there is none, or it is unknown."""
-    try:
-        return counterfactual_means(intervention_states(train, variables))
-    except InvalidArgumentError:  # no values, or several sources
-        return torch.full_like(train.base_states, torch.nan)
-
-
-def _set_name(subject: str, variables: str) -> str:
-    return f"{subject}: {variables}"
-
-
-def _keys(subject: str, data: CounterfactualData) -> list[str]:
-    return [_set_name(subject, variables) for variables in data.train]
-
-
-def _naturalness(main: FittedAlignments, sets: CachedSets) -> dict[Key, Naturalness | None]:
+def _naturalness(main: FittedAlignments, sets: Mapping[str, TrainingSet]) -> dict[Key, Naturalness | None]:
     """The naturalness of the main alignments."""
     measured = {}
     for variables in main.data.variables:
-        key = _set_name(MAIN, variables)
-        drawn, names = main.data.validation[variables], list(main.data.value_names)
-        reference = NaturalReference(main.network, sets.train[key], sets.validation[key], drawn, names)
+        part, drawn = sets[set_name(MAIN, variables)], main.data.validation[variables]
+        reference = NaturalReference(main.network, part.train, part.validation, drawn, list(main.data.value_names))
         for (name, size), alignments in main.alignments.items():
             if name == variables:
                 measured[name, size] = reference.measure(alignments)
     return measured
-
-
-def _computed(control: ComputedControl, main: FittedAlignments, sets: CachedSets) -> FittedAlignments:
-    """The alignments of a control that needs no search."""
-    alignments = {}
-    for variables, size in main.alignments:
-        key = _set_name(MAIN, variables)
-        names = main.data.train[variables].variables
-        draws = generator(main.data.seed, control.name.replace("_", " "), size)
-        train, validation = sets.train[key], sets.validation[key]
-        made = control.alignment(main.network, main.data, train, validation, size * len(names), draws)
-        if made is not None and len(set(train.source_of)) == 1:
-            alignments[variables, size] = {names[0]: made}
-        elif made is not None:
-            blocks = [slice(number * size, (number + 1) * size) for number in range(len(names))]
-            alignments[variables, size] = {
-                name: replace(made, dimensions=block) for name, block in zip(names, blocks, strict=True)
-            }
-    return replace(main, name=control.name, alignments=alignments, searches={}, is_null=control.is_null)

@@ -1,6 +1,6 @@
 """What the fits of a search train on: one pool of interventions, the batches drawn from it, and their losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 import torch
@@ -14,6 +14,9 @@ from symscope.alignment.natural import NaturalStates
 from symscope.interchange import CachedInterventions, counterfactual_losses, intervene, join_cached, rows_within
 from symscope.networks import Network
 from symscope.networks.packing import to_device
+
+LatentLoss = Callable[[Tensor, Tensor], Tensor]
+"""From rewritten states and their latents (fits x batch x state) the loss of each fit; NaN where there is no latent."""
 
 
 class TrainingPool:
@@ -68,7 +71,7 @@ class TrainingPool:
         index: Int[Tensor, "fits batch"],
         swap: Int[Tensor, "fits batch"],
         progress: float,
-        latent_loss: "LatentLoss | None" = None,
+        latent_loss: LatentLoss | None = None,
     ) -> Float[Tensor, " fits"]:
         """The mean loss of each fit on its batch.
 
@@ -111,7 +114,7 @@ class TrainingPool:
         return losses + latent_loss(states.view(fits, batch, -1), latents.view(fits, batch, -1))
 
 
-class LatentLoss:
+def latent_loss_of(natural: Sequence[NaturalStates], weight: float) -> LatentLoss:
     """The counterfactual-latent loss of several fits, each with natural states of its own.
 
     Half the squared distance from a rewritten state to the mean of the natural states with the counterfactual values,
@@ -123,19 +126,16 @@ class LatentLoss:
         natural: the natural states of each fit.
         weight: of the loss.
     """
+    width = max(each.whitening.shape[1] for each in natural)
+    matrices = [each.whitening / each.whitening.shape[1] ** 0.5 for each in natural]
+    stacked = torch.stack([pad(matrix, (0, width - matrix.shape[1])) for matrix in matrices]).to(natural[0].like())
 
-    def __init__(self, natural: Sequence[NaturalStates], weight: float) -> None:
-        like = natural[0].like()
-        width = max(each.whitening.shape[1] for each in natural)
-        matrices = [each.whitening / each.whitening.shape[1] ** 0.5 for each in natural]
-        self._matrices = torch.stack([pad(m, (0, width - m.shape[1])) for m in matrices]).to(like)
-        self._weight = weight
-
-    def __call__(
-        self, states: Float[Tensor, "fits batch state"], latents: Float[Tensor, "fits batch state"]
+    def loss(
+        states: Float[Tensor, "fits batch state"], latents: Float[Tensor, "fits batch state"]
     ) -> Float[Tensor, " fits"]:
-        """The weighted mean over the rows whose latent is not NaN."""
         known = latents.isfinite().all(-1)
         difference = torch.where(known[..., None], states - latents, 0.0)
-        losses = 0.5 * (difference @ self._matrices).square().sum(-1)
-        return self._weight * losses.sum(1) / known.sum(1).clamp(min=1)
+        losses = 0.5 * (difference @ stacked).square().sum(-1)
+        return weight * losses.sum(1) / known.sum(1).clamp(min=1)
+
+    return loss

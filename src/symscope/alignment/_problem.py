@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from symscope.alignment.functions import Alignment, AlignmentFunction, Factors
+from symscope.alignment.least_squares import LeastSquaresFit
 from symscope.alignment.masks import Mask
 from symscope.errors import InvalidArgumentError
 
@@ -24,11 +25,12 @@ class SearchOptions:
         target_iia: validation IIA at which a search stops.
         patience: a fit stops after this many validations without a better one.
         restarts: fits of each alignment; the best on validation is kept. Local minima are common, above all at small k.
+        more_restarts: further restarts of an alignment that is not clearly above every null control; 0: none.
         init: where the first fit starts: at the `"least-squares"` alignment (for functions that have one, and where it
             applies; else at random), at the `"principal-components"` of the natural states, or at `"random"`. The other
             fits start at random.
-        latent_weight: weight of the counterfactual-latent loss (see `LatentLoss`); interventions with unknown values
-            or several sources have none. With it a fit does not stop at `target_iia`, and of alignments that are
+        latent_weight: weight of the counterfactual-latent loss (see `latent_loss_of`); interventions with unknown
+            values or several sources have none. With it a fit does not stop at `target_iia`, and of alignments that are
             equally good on validation the last is kept.
         memory: limit in bytes for what a step computes, which then splits itself; `None`: no limit.
     """
@@ -40,6 +42,7 @@ class SearchOptions:
     target_iia: float = 0.995
     patience: int = 6
     restarts: int = 1
+    more_restarts: int = 2
     init: str = LEAST_SQUARES
     latent_weight: float = 0.05
     memory: int | None = None
@@ -48,6 +51,8 @@ class SearchOptions:
         for name in ("learning_rate", "batch", "steps", "validate_every", "patience", "restarts"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidArgumentError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        if self.more_restarts < 0:
+            raise InvalidArgumentError(f"more_restarts must be at least 0, got {self.more_restarts}")
         if self.init not in INITS:
             raise InvalidArgumentError(f"init is one of {', '.join(map(repr, INITS))}, got {self.init!r}")
         if not 0 < self.target_iia <= math.inf:
@@ -91,13 +96,17 @@ class SearchResult:
         restart: the fit that it comes from, counted from 0.
         validation_iia: the minimum over variables.
         best_step: the step at which the fit was best.
+        restarts: number of fits.
         total_steps: steps of all fits of the problem together.
         diverged: number of fits that became non-finite; each kept its best alignment up to there.
+        starts: the closed form of each variable at which the first fit started; empty where it started elsewhere.
     """
 
     alignments: Mapping[str, Alignment]
     restart: int
     validation_iia: float
     best_step: int
+    restarts: int
     total_steps: int
     diverged: int = 0
+    starts: Mapping[str, LeastSquaresFit] = field(default_factory=dict)

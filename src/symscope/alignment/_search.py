@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from symscope.alignment._batched_fits import BatchedFits, train_step
-from symscope.alignment._pool import LatentLoss, TrainingPool
+from symscope.alignment._pool import TrainingPool, latent_loss_of
 from symscope.alignment._problem import (
     LEAST_SQUARES,
     PRINCIPAL_COMPONENTS,
@@ -219,7 +219,7 @@ def _train(
     latent_loss = None
     if options.latent_weight:
         natural = [pool.natural_states(problems[fit.problem].sets) for fit in running]
-        latent_loss = LatentLoss(natural, options.latent_weight)
+        latent_loss = latent_loss_of(natural, options.latent_weight)
     history = []
     for now in range(steps):
         progress = (step + now) / options.steps
@@ -332,7 +332,8 @@ def _top(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> _Fit:
 def _result(fits: Sequence[_Fit], problem: int, options: SearchOptions) -> SearchResult:
     fits_of_problem, top = [fit for fit in fits if fit.problem == problem], _top(fits, problem, options)
     steps, diverged = sum(fit.steps for fit in fits_of_problem), sum(fit.diverged for fit in fits_of_problem)
-    return SearchResult(top.best, top.restart, top.best_iia, top.best_step, steps, diverged)
+    fits_made = len(fits_of_problem)
+    return SearchResult(top.best, top.restart, top.best_iia, top.best_step, fits_made, steps, diverged)
 
 
 def _check_finite(fits: Sequence[_Fit], results: list[SearchResult]) -> None:

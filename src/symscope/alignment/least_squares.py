@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from symscope.alignment.functions.fixed import PrincipalAxes, principal_axes
-from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums
+from symscope.alignment.state_classes import NEVER_OCCURS, ClassSums, InterventionStates
 from symscope.errors import InvalidArgumentError, UnknownNameError
 
 FORMS = ("oblique", "orthogonal")
@@ -41,52 +41,29 @@ MAX_GAIN = 30.0
 
 
 @dataclass(frozen=True)
-class InterventionStates:
-    """States and classes of training interventions on one variable, or on several variables that are swapped together.
+class LeastSquaresFit:
+    """A projector `write @ read` of rank r, with `read @ write` the identity, in coordinates of the state.
 
     Attributes:
-        base: states of the bases at their positions.
-        source: states of the sources.
-        base_class: class of each base: its values of all variables.
-        counterfactual_class: class of the values after the swap; `NEVER_OCCURS` where no natural state has them.
-        natural_states: natural states of the network at the site.
-        natural_class: their classes, from 0.
-        members: rows of `natural_states` that are the bases, and the sources. Each intervention's class means then
-            leave out its base and source, which otherwise bias the regression where classes are small.
-    """
-
-    base: Float[Tensor, "rows state"]
-    source: Float[Tensor, "rows state"]
-    base_class: Int[Tensor, " rows"]
-    counterfactual_class: Int[Tensor, " rows"]
-    natural_states: Float[Tensor, "samples state"]
-    natural_class: Int[Tensor, " samples"]
-    members: tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]] | None = None
-
-
-@dataclass(frozen=True)
-class LeastSquaresDiagnostics:
-    """How a least-squares alignment came about.
-
-    Attributes:
+        write, read: its factors.
         form: `oblique` or `orthogonal`.
         target: `class-mean` or `base`.
-        requested_rank: k.
-        rank: r <= k, the rank of this projector.
+        requested_rank: k, at least the rank.
         spectrum: oblique: singular values of the regression, descending; orthogonal: eigenvalues, ascending, of which
             the negative ones lower the error. In units of the state, and of its square.
         error: mean |P d - t|^2 as a share of the mean |t|^2 (both in the metric, if there is one): 0 is exact, 1 is
-            what no swap at all gives.
+            what no swap at all gives. `best_projector` says how much lower it could be.
         gain: norm of the projector in coordinates in which d is white; 1 for the least distortion.
         span: dimensions of the natural span.
         left_out_share: share of the interventions without a counterfactual mean or a mean of the base's class.
         fell_back: no oblique projector was conditioned well enough, so that the orthogonal form was taken.
     """
 
+    write: Float[Tensor, "state rank"]
+    read: Float[Tensor, "rank state"]
     form: str
     target: str
     requested_rank: int
-    rank: int
     spectrum: tuple[float, ...]
     error: float
     gain: float
@@ -95,18 +72,14 @@ class LeastSquaresDiagnostics:
     fell_back: bool = False
 
     @property
+    def rank(self) -> int:
+        """Rank of the projector, r <= k."""
+        return self.write.shape[1]
+
+    @property
     def paying_dimensions(self) -> int:
         """Orthogonal form: the number of negative eigenvalues, that is, of dimensions that lower the error."""
         return sum(value < 0 for value in self.spectrum) if self.form == "orthogonal" else self.rank
-
-
-@dataclass(frozen=True)
-class LeastSquaresFit:
-    """A projector `write @ read` of rank r, with `read @ write` the identity, in coordinates of the state."""
-
-    write: Float[Tensor, "state rank"]
-    read: Float[Tensor, "rank state"]
-    diagnostics: LeastSquaresDiagnostics
 
 
 @dataclass(frozen=True)
@@ -188,9 +161,13 @@ def least_squares_alignment(
     measured on states, and a nuisance that follows the variable can count for more than the variable's effect.
     For arguments and errors see `least_squares_path`.
     """
-    path = least_squares_path(problem, k, form=form, target=target, metric=metric)
-    least = min(fit.diagnostics.error for fit in path)
-    return next(fit for fit in path if fit.diagnostics.error <= least + RANK_TOLERANCE)
+    return smallest_rank(least_squares_path(problem, k, form=form, target=target, metric=metric))
+
+
+def smallest_rank(path: Sequence[LeastSquaresFit]) -> LeastSquaresFit:
+    """Of projectors of ascending rank the first whose error is near the least."""
+    least = min(fit.error for fit in path)
+    return next(fit for fit in path if fit.error <= least + RANK_TOLERANCE)
 
 
 def least_squares_path(
@@ -251,10 +228,10 @@ def in_one_map(problem: LeastSquaresProblem, fits: Sequence[LeastSquaresFit]) ->
         direction.
     """
     write, read = torch.cat([fit.write for fit in fits], 1), torch.cat([fit.read for fit in fits])
-    ranks = [fit.diagnostics.rank for fit in fits]
+    ranks = [fit.rank for fit in fits]
     if sum(ranks) > problem.span:
         return None
-    if all(fit.diagnostics.form == "orthogonal" for fit in fits):
+    if all(fit.form == "orthogonal" for fit in fits):
         left, _, right = torch.linalg.svd(write, full_matrices=False)
         write = left @ right
         read = write.T
@@ -288,13 +265,13 @@ def best_projector(
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = problem.error(projector(), start.diagnostics.target)
+        loss = problem.error(projector(), start.target)
         loss.backward()
         return loss
 
     optimiser.step(closure)
     with torch.no_grad():
-        error = float(problem.error(projector(), start.diagnostics.target))
+        error = float(problem.error(projector(), start.target))
         reads = torch.linalg.solve(read @ write, read) @ inverse @ problem.axes.directions.T
         return problem.axes.directions @ root @ write.detach(), reads, error
 
@@ -364,8 +341,7 @@ def _oblique(
         gain = _gain(write, read, root, inverse)
         if gain <= MAX_GAIN:
             error = float(problem.error(write @ read, target, metric))
-            diagnostics = _diagnostics(problem, ("oblique", target, k, rank), singular, error, gain)
-            path.append(_in_state(problem, write, read, diagnostics))
+            path.append(_fit(problem, (write, read), ("oblique", target, k), singular, error, gain))
     return path
 
 
@@ -378,8 +354,8 @@ def _orthogonal(problem: LeastSquaresProblem, k: int, target: str, *, fell_back:
     for rank, error in enumerate(errors, 1):
         frame = vectors[:, :rank]
         gain = _gain(frame, frame.T, *whitening)
-        diagnostics = _diagnostics(problem, ("orthogonal", target, k, rank), values, error, gain, fell_back=fell_back)
-        path.append(_in_state(problem, frame, frame.T, diagnostics))
+        made = _fit(problem, (frame, frame.T), ("orthogonal", target, k), values, error, gain)
+        path.append(replace(made, fell_back=fell_back))
     return path
 
 
@@ -395,26 +371,15 @@ def _gain(
     return float(torch.linalg.matrix_norm(product, ord=2)) if product.isfinite().all() else float("inf")
 
 
-def _diagnostics(
+def _fit(
     problem: LeastSquaresProblem,
-    kind: tuple[str, str, int, int],
+    factors: tuple[Float[Tensor, "span rank"], Float[Tensor, "rank span"]],
+    kind: tuple[str, str, int],
     spectrum: Float[Tensor, " span"],
     error: float,
     gain: float,
-    *,
-    fell_back: bool = False,
-) -> LeastSquaresDiagnostics:
-    """Diagnostics of a fit; `kind` is its form, its target, the requested rank and its rank."""
-    return LeastSquaresDiagnostics(
-        *kind, tuple(spectrum.tolist()), error, gain, problem.span, problem.left_out_share, fell_back
-    )
-
-
-def _in_state(
-    problem: LeastSquaresProblem,
-    write: Float[Tensor, "span rank"],
-    read: Float[Tensor, "rank span"],
-    diagnostics: LeastSquaresDiagnostics,
 ) -> LeastSquaresFit:
-    directions = problem.axes.directions
-    return LeastSquaresFit(directions @ write, read @ directions.T, diagnostics)
+    """A fit, from factors in coordinates of the span; `kind` is its form, its target and the requested rank."""
+    (write, read), directions = factors, problem.axes.directions
+    values, left_out = tuple(spectrum.tolist()), problem.left_out_share
+    return LeastSquaresFit(directions @ write, read @ directions.T, *kind, values, error, gain, problem.span, left_out)

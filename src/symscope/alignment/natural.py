@@ -57,8 +57,14 @@ class NaturalStates:
             raise InvalidArgumentError("natural states are all the same: nothing varies, so no distance means anything")
 
     def coordinates(self, name: CoordinatesName, whitening: float) -> tuple[Coordinates, "NaturalStates"]:
-        """Coordinates of these states (see `coordinates_of`), and the states in them."""
+        """Coordinates of these states (see `coordinates_of`), and the states in them.
+
+        Raises:
+            InvalidArgumentError: coordinates of the natural span, and the states are all the same.
+        """
         if (name, whitening) not in self._coordinates:
+            if name == "natural-span":
+                self.check_variation()
             encode, decode, mean = coordinates_of(name, self._given, whitening)
             encoded = self if name == "state" else NaturalStates((self._given - mean) @ encode.T)
             self._coordinates[name, whitening] = ((encode, decode, mean), encoded)

@@ -27,11 +27,14 @@ class AlignmentResult:
         alignments: the alignment of each overwritten variable.
         k: the requested number of dimensions; a learned mask may have fewer.
         restart: the restart of the search that it comes from, counted from 0.
+        restarts: restarts of the search; more than requested where an alignment was searched again, because a null
+            control was not clearly below it.
         total_steps: steps of all restarts together.
         validation_iia: IIA on the interventions that the search chose by.
         rejection_rate: share of the draws of test interventions that had no counterfactual and were drawn again.
         metrics: what test interventions say, which neither the search nor the choice among restarts has seen.
         controls: the score of each control.
+        unfitted_controls: why a control could not be fitted, by its name.
         null_controls: names of the controls that the alignment must beat.
         paired_controls: names of the controls that are scored on the same test interventions.
         trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
@@ -45,11 +48,13 @@ class AlignmentResult:
     alignments: Mapping[str, Alignment]
     k: int
     restart: int
+    restarts: int
     total_steps: int
     validation_iia: float
     rejection_rate: float
     metrics: TestMetrics
     controls: Mapping[str, Score]
+    unfitted_controls: Mapping[str, str]
     null_controls: tuple[str, ...]
     paired_controls: tuple[str, ...]
     trial_accuracy: float | None
@@ -124,6 +129,7 @@ class AlignmentResult:
             )
         if metrics.isolation is not None and metrics.cause is not None and metrics.isolation.high < metrics.cause.low:
             warnings.append("the swap transfers more than the variable")
+        warnings += [f"{name} could not be fitted: {reason}" for name, reason in self.unfitted_controls.items()]
         selectivity = self.selectivity
         if selectivity is not None and selectivity[1].low <= 0:
             warnings.append(f"not above the control {selectivity[0]}")

@@ -24,6 +24,7 @@ def alignment_row(result: AlignmentResult) -> Row:
         "control": "none",
         **figures(metrics.score),
         "restart": result.restart,
+        "restarts": result.restarts,
         "total_steps": result.total_steps,
         "validation_iia": result.validation_iia,
         "rejection_rate": result.rejection_rate,

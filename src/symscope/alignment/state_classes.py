@@ -3,6 +3,7 @@
 Class ids are integers from 0. The id -1 (`NEVER_OCCURS`) marks a combination of values that no natural state has.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,22 +15,17 @@ from symscope.errors import InvalidArgumentError
 NEVER_OCCURS = -1
 
 
-class ClassIds(NamedTuple):
-    """Class ids of natural states, and of further combinations of values."""
-
-    natural: Int[Tensor, " samples"]
-    requested: Int[Tensor, " rows"]
-    """`NEVER_OCCURS` where no natural state has the combination."""
-
-
 def class_ids(
     natural_values: Shaped[Tensor, "samples variables"], requested_values: Shaped[Tensor, "rows variables"]
-) -> ClassIds:
+) -> tuple[Int[Tensor, " samples"], Int[Tensor, " rows"]]:
     """Numbers the combinations of values that natural states have, and looks up the requested ones.
 
     Args:
         natural_values: values of all variables at each natural state.
         requested_values: combinations to look up, such as the counterfactual values of interventions.
+
+    Returns:
+        The class of each natural state, and of each requested combination; `NEVER_OCCURS` where no state has it.
     """
     joined = torch.cat([natural_values.double(), requested_values.double()])
     kinds = joined.unique(dim=0, return_inverse=True)[1]
@@ -37,7 +33,7 @@ def class_ids(
     occurring = natural.unique()
     number = torch.full((int(kinds.max()) + 1,), NEVER_OCCURS, device=kinds.device)
     number[occurring] = torch.arange(len(occurring), device=kinds.device)
-    return ClassIds(number[natural], number[requested])
+    return number[natural], number[requested]
 
 
 class ClassSums(NamedTuple):
@@ -83,3 +79,27 @@ class ClassSums(NamedTuple):
         sums = self.sums[index] - (states * member[:, :, None]).sum(0)
         sizes = torch.where(known, self.sizes[index] - member.sum(0), 0)
         return torch.where(sizes[:, None] > 0, sums / sizes[:, None], torch.nan)
+
+
+@dataclass(frozen=True)
+class InterventionStates:
+    """States and classes of training interventions on one variable, or on several variables that are swapped together.
+
+    Attributes:
+        base: states of the bases at their positions.
+        source: states of the sources.
+        base_class: class of each base: its values of all variables.
+        counterfactual_class: class of the values after the swap; `NEVER_OCCURS` where no natural state has them.
+        natural_states: natural states of the network at the site.
+        natural_class: their classes, from 0.
+        members: rows of `natural_states` that are the bases, and the sources. Each intervention's class means then
+            leave out its base and source, which otherwise bias the regression where classes are small.
+    """
+
+    base: Float[Tensor, "rows state"]
+    source: Float[Tensor, "rows state"]
+    base_class: Int[Tensor, " rows"]
+    counterfactual_class: Int[Tensor, " rows"]
+    natural_states: Float[Tensor, "samples state"]
+    natural_class: Int[Tensor, " samples"]
+    members: tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]] | None = None

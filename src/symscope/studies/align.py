@@ -12,7 +12,6 @@ from symscope.algorithms import Algorithm, Integer, Real
 from symscope.alignment import (
     AlignmentResult,
     FittedAlignments,
-    Results,
     Untrained,
     evaluate,
     fit,
@@ -64,7 +63,7 @@ def align_stage(
         raise
     results = evaluate(fitted)
     results.save(folder / ALIGNMENT)
-    save_part("scores", (subject.columns | row for row in _score_rows(results, job.search.restarts)), folder)
+    save_part("scores", (subject.columns | row for result in results.all for row in score_rows(result)), folder)
     further: dict[str, Callable[[], Iterable[Row]]] = {
         "values": lambda: (row for result in results.all for row in value_rows(result)),
         "gradience": lambda: _gradience_rows(network, algorithm, results.all, job.interventions, subject.seed),
@@ -137,12 +136,6 @@ def _controls(job: AlignArguments, subject: Subject) -> list[Control]:
         elif fresh := subject.untrained_networks():
             controls.append(Untrained(fresh))
     return controls
-
-
-def _score_rows(results: Results, restarts: int) -> Iterator[Row]:
-    for result in results.all:
-        for row in score_rows(result):
-            yield {**row, "restarts": restarts if row["control"] == "none" else None}
 
 
 def _save_further(name: str, rows: Callable[[], Iterable[Row]], subject: Subject, folder: Path) -> str:

@@ -64,8 +64,8 @@ def _rows(
     for fitted in _fits(network, data, job, report):
         for (variable, k), alignments in fitted.alignments.items():
             score = tests[variable].score(f"alignment, k = {k}", alignments)
-            steps = fitted.searches[variable, k].total_steps
-            search = {"variable": variable, "k": k, "restarts": job.search.restarts, "total_steps": steps}
+            made = fitted.searches[variable, k]
+            search = {"variable": variable, "k": k, "restarts": made.restarts, "total_steps": made.total_steps}
             yield {**subject.columns, **checkpoint, **where, **search, **figures(score)}
 
 

@@ -86,6 +86,7 @@ class SearchSection(Section):
     target_iia: Share = SearchOptions.target_iia
     patience: Count = SearchOptions.patience
     restarts: Annotated[int, Field(ge=1, le=1_000)] = SearchOptions.restarts
+    more_restarts: Annotated[int, Field(ge=0, le=1_000)] = SearchOptions.more_restarts
     init: Literal["least-squares", "principal-components", "random"] = "least-squares"
     latent_weight: Weight = SearchOptions.latent_weight
     memory: Annotated[int, Field(ge=1)] | None = SearchOptions.memory

@@ -9,7 +9,6 @@ from symscope.alignment.controls.computed import (
     RandomSubspace,
     SingleNeurons,
     WholeState,
-    rank_neurons,
 )
 from symscope.alignment.controls.searched import ShuffledLabels, Untrained
 
@@ -61,5 +60,4 @@ __all__ = [
     "WholeState",
     "baselines",
     "control_kind",
-    "rank_neurons",
 ]

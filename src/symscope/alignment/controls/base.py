@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from torch import Generator
 
+from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.functions import Alignment
-from symscope.interchange import CachedInterventions, CounterfactualData
+from symscope.interchange import CounterfactualData
 from symscope.networks import Network
 
 Subject = tuple[Network, CounterfactualData]
@@ -48,24 +49,13 @@ class ComputedControl(Control):
     """A control whose alignment needs no search."""
 
     @abstractmethod
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment | None:
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment | None:
         """An alignment of k dimensions, or `None` where there is none, so that the control is left out.
 
         Of several variables that take their values from different sources, each gets an equal block of the dimensions.
 
         Args:
-            network: the network.
-            data: the counterfactual data, for the names and kinds of values.
-            train: the interventions of one variable to fit to.
-            validation: the interventions to choose by.
+            interventions: the network, and the interventions on one set of variables to fit to and to choose by.
             k: dimensions given to all overwritten variables together.
             generator: the source of randomness, equal for all variables of one k.
         """

@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
 
-from symscope.alignment._closed_form import ClosedForms, alignment_of
+from symscope.alignment._closed_form import alignment_of
+from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.baseline_directions import ProjectorFactors, diff_means, lda, leace, linear_probe
 from symscope.alignment.controls.base import ComputedControl
 from symscope.alignment.functions import Alignment, subspace
 from symscope.errors import InvalidArgumentError
-from symscope.interchange import CachedInterventions, CounterfactualData
-from symscope.networks import Network
 
 PROBED_STATES = 4000
 """Natural states that a baseline is computed from."""
@@ -28,15 +27,8 @@ class Baseline(ComputedControl, ABC):
 
     is_null = False
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment | None:
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment | None:
+        train, data = interventions.train, interventions.data
         if len(train.variables) != 1 or train.variables[0] not in train.values:
             return None
         (variable,) = train.variables
@@ -118,22 +110,10 @@ class LeastSquares(ComputedControl):
 
     name, is_null = "least_squares", False
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment | None:
-        if len(train.variables) != 1:
-            return None
-        try:
-            forms = ClosedForms(network, train, validation, list(data.value_names), k)
-            return alignment_of(forms.best("oblique", k), train.base_states)
-        except InvalidArgumentError:  # it does not apply
-            return None
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment | None:
+        train = interventions.train
+        closed = interventions.closed_forms(train.variables[0]) if len(train.variables) == 1 else None
+        return None if closed is None else alignment_of(closed.best("oblique", k), train.base_states)
 
 
 def baselines() -> tuple[ComputedControl, ...]:

@@ -1,12 +1,11 @@
 """Controls that need no search: random subspace, principal components, single neurons, the whole state."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import Generator
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.controls.base import ComputedControl
 from symscope.alignment.functions import (
     Alignment,
@@ -15,17 +14,6 @@ from symscope.alignment.functions import (
     random_subspace,
     whole_state,
 )
-from symscope.interchange import (
-    CachedInterventions,
-    CounterfactualData,
-    counterfactual_losses,
-    matches_counterfactual,
-)
-from symscope.networks import Network
-
-NEURON_ROWS = 200
-"""Validation interventions on which each single neuron is tried."""
-STATES_AT_ONCE = 8192
 
 
 @final
@@ -35,16 +23,9 @@ class RandomSubspace(ComputedControl):
 
     name, is_null = "random_subspace", True
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment:
-        return random_subspace(train.base_states.shape[1], k, generator).to(train.base_states)
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment:
+        states = interventions.train.base_states
+        return random_subspace(states.shape[1], k, generator).to(states)
 
 
 @final
@@ -54,16 +35,8 @@ class PrincipalComponents(ComputedControl):
 
     name, is_null = "principal_components", True
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment:
-        return principal_components(train.natural_states(), k)
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment:
+        return principal_components(interventions.train.natural_states(), k)
 
 
 @final
@@ -76,15 +49,8 @@ class WholeState(ComputedControl):
 
     name, is_null = "whole_state", False
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment | None:
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment | None:
+        train = interventions.train
         if len(set(train.source_of)) > 1:
             return None
         return whole_state(train.base_states.shape[1]).to(train.base_states)
@@ -99,48 +65,9 @@ class SingleNeurons(ComputedControl):
     """
 
     name, is_null = "neurons", False
-    _orders: WeakTensorKeyDictionary = field(
-        default_factory=WeakTensorKeyDictionary, init=False, compare=False, repr=False
-    )
-    """The order of the neurons for the states of a set of interventions, which every k of a fit shares."""
 
-    def alignment(
-        self,
-        network: Network,
-        data: CounterfactualData,
-        train: CachedInterventions,
-        validation: CachedInterventions,
-        k: int,
-        generator: Generator,
-    ) -> Alignment | None:
-        if len(set(validation.source_of)) > 1:
+    def alignment(self, interventions: TrainingSet, k: int, generator: Generator) -> Alignment | None:
+        states = interventions.validation.base_states
+        if len(set(interventions.validation.source_of)) > 1:
             return None
-        states = validation.base_states
-        if states not in self._orders:
-            self._orders[states] = rank_neurons(network, validation)
-        return neurons(states.shape[1], self._orders[states][:k]).to(states)
-
-
-@torch.no_grad()
-def rank_neurons(network: Network, validation: CachedInterventions) -> list[int]:
-    """The neurons by what they do by themselves, on validation interventions that take values from one source.
-
-    In order of the IIA of each single neuron; where that is equal, of how much it lowers the loss to first order.
-    """
-    base, source = validation.base_states, validation.source_states[validation.source_of[0]]
-    d, rows = base.shape[1], torch.arange(min(NEURON_ROWS, len(base)))
-    base, source = base[: len(rows)], source[: len(rows)]
-    iia = []
-    for some in torch.arange(d).split(max(STATES_AT_ONCE // len(rows), 1)):
-        swapped = base.repeat(len(some), 1, 1)
-        swapped[torch.arange(len(some)), :, some] = source.T[some.to(source.device)]
-        correct = matches_counterfactual(network, validation, swapped.flatten(0, 1), rows.repeat(len(some)))
-        iia.append(correct.view(len(some), -1).double().mean(1).cpu())
-    with torch.enable_grad():
-        states = base.clone().requires_grad_()
-        losses = counterfactual_losses(network, validation, states, rows)
-        (gradient,) = torch.autograd.grad(losses.sum(), states)
-    gain = -((source - base) * gradient).sum(0).double().cpu()
-    # The gain is between 0 and half a step of the IIA, so it decides only between equal IIAs.
-    rank = torch.cat(iia) * len(rows) + 0.5 * gain.argsort().argsort() / d
-    return rank.argsort(descending=True).tolist()
+        return neurons(states.shape[1], interventions.neuron_order[:k]).to(states)
