@@ -27,6 +27,7 @@ from symscope.alignment import baselines as baselines
 from symscope.alignment import compare as compare
 from symscope.alignment import evaluate as evaluate
 from symscope.alignment import fit as fit
+from symscope.alignment import frontier as frontier
 from symscope.alignment import locate as locate
 from symscope.alignment import locate_cost as locate_cost
 from symscope.alignment import save_alignments as save_alignments

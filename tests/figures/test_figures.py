@@ -27,6 +27,7 @@ NAMES = [
     "attention",
     "training",
     "development",
+    "frontier",
     "strength",
     "theory",
     "reach",

@@ -4,7 +4,7 @@ from symscope.alignment._align import align
 from symscope.alignment._compare import Comparison, compare
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._files import read_alignments, read_results, save_alignments
-from symscope.alignment._fit import fit, uncut_accuracy
+from symscope.alignment._fit import LATENT_WEIGHTS, fit, frontier, uncut_accuracy
 from symscope.alignment._fitted import FittedAlignments
 from symscope.alignment._locate import locate, locate_cost
 from symscope.alignment._locations import LocateCost, Location, Locations
@@ -51,6 +51,7 @@ __all__ = [
     "CONTROLS",
     "DEFAULT_CONTROLS",
     "FUNCTIONS",
+    "LATENT_WEIGHTS",
     "Alignment",
     "AlignmentFunction",
     "AlignmentProblem",
@@ -90,6 +91,7 @@ __all__ = [
     "evaluate",
     "fit",
     "follows_swap",
+    "frontier",
     "function_with_options",
     "locate",
     "locate_cost",

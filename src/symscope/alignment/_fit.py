@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symscope.alignment._diagnostics import Naturalness, NaturalReference
+from symscope.alignment._evaluate import evaluate
 from symscope.alignment._fitted import MAIN, FittedAlignments, Key, merged, set_name
 from symscope.alignment._locate import site_named
 from symscope.alignment._problem import SearchOptions
@@ -18,6 +19,7 @@ from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl, Subject
 from symscope.alignment.functions import AlignmentFunction, Oblique, check_coordinates
 from symscope.alignment.masks import BoundaryMask
+from symscope.alignment.results import Results
 from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import (
@@ -72,22 +74,94 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         InvalidArgumentError: a k that does not fit the state, another vocabulary, or two controls of one name.
         NonFiniteError: a loss or state is not finite; its `best` holds the best alignments up to there.
     """
+    network, run = _prepared(
+        network, data, k, function=function, site=site, joint=joint, mask=mask, initial_frame=initial_frame,
+        options=options, on_validation=on_validation,
+    )  # fmt: skip
+    subjects = [c.subjects(network, data) if isinstance(c, SearchedControl) else {} for c in controls]
+    _check_controls(controls, subjects, data)
+    main = run.fit(network, data, controls, subjects)
+    beaten = frozenset(key for key in main.alignments if not run.is_above_controls(key, main))
+    if beaten and run.options.more_restarts:
+        more = replace(run.options, restarts=run.options.restarts + run.options.more_restarts)
+        main = merged(main, replace(run, options=more, only=beaten).fit(network, data, controls, subjects))
+    fitted = tuple(control for control in main.controls if control.alignments or control.unfitted)
+    return replace(_measured(main, run), controls=fitted)
+
+
+LATENT_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
+"""Weights of the counterfactual-latent loss along a frontier."""
+
+
+@torch.inference_mode(False)
+def frontier(  # noqa: PLR0913  (all but three have a default)
+    network: Network,
+    data: CounterfactualData,
+    k: SupportsIndex | Sequence[SupportsIndex],
+    *,
+    latent_weights: Sequence[float] = LATENT_WEIGHTS,
+    function: AlignmentFunction | None = None,
+    site: str | None = None,
+    joint: bool = False,
+    options: SearchOptions | None = None,
+    on_validation: OnSearch | None = None,
+) -> dict[float, Results]:
+    """The same search at several weights of the counterfactual-latent loss: how much IIA do natural states allow?
+
+    A larger weight keeps rewritten states nearer to natural ones, and lowers the IIA. Each result has the IIA and the
+    distance of its rewritten states (`metrics.divergence.mahalanobis`; natural: 1). The searches have no controls, and
+    share the states of base and source and the closed-form start.
+
+    Args:
+        network: the trained network.
+        data: the interventions.
+        k: dimensions given to a variable; each of several is searched.
+        latent_weights: the weights.
+        function: the alignment function; default: `Oblique(coordinates="natural-span")`.
+        site: where in the network, as in `fit`.
+        joint: search all variables in one map.
+        options: how to search; its `latent_weight` is replaced.
+        on_validation: called during the searches.
+
+    Returns:
+        The results of each weight, in the order given.
+
+    Raises:
+        InvalidArgumentError: as in `fit`, or a negative weight.
+        NonFiniteError: a loss or state is not finite.
+    """
+    network, run = _prepared(
+        network, data, k, function=function, site=site, joint=joint, options=options, on_validation=on_validation
+    )
+    every = {weight: replace(run, options=replace(run.options, latent_weight=weight)) for weight in latent_weights}
+    return {weight: evaluate(_measured(each.fit(network, data, (), ()), each)) for weight, each in every.items()}
+
+
+def _prepared(  # noqa: PLR0913  (those of `fit`)
+    network: Network,
+    data: CounterfactualData,
+    k: SupportsIndex | Sequence[SupportsIndex],
+    *,
+    function: AlignmentFunction | None,
+    site: str | None,
+    joint: bool,
+    options: SearchOptions | None,
+    on_validation: OnSearch | None,
+    mask: BoundaryMask | None = None,
+    initial_frame: Float[Tensor, "state k"] | None = None,
+) -> tuple[Network, Searches]:
+    """The network and the searches of a fit, whose arguments are checked and have their defaults."""
     network = require_network(network, data.vocabulary)
     function, options = function or Oblique(coordinates="natural-span"), options or SearchOptions()
     site = site_named(network, data, site)
     sizes = _check(network, data, site, k, function)
-    accuracy = uncut_accuracy(network, data, site)
-    subjects = [c.subjects(network, data) if isinstance(c, SearchedControl) else {} for c in controls]
-    _check_controls(controls, subjects, data)
-    run = Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
-    main = run.fit(network, data, controls, subjects)
-    beaten = frozenset(key for key in main.alignments if not run.is_above_controls(key, main))
-    if beaten and options.more_restarts:
-        more = replace(options, restarts=options.restarts + options.more_restarts)
-        main = merged(main, replace(run, options=more, only=beaten).fit(network, data, controls, subjects))
-    natural = _naturalness(main, run.sets)
-    fitted = tuple(control for control in main.controls if control.alignments or control.unfitted)
-    return replace(main, trial_accuracy=accuracy, naturalness=natural, controls=fitted)
+    return network, Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
+
+
+def _measured(main: FittedAlignments, run: Searches) -> FittedAlignments:
+    """Fitted alignments with the accuracy of the network and their naturalness."""
+    accuracy = uncut_accuracy(main.network, main.data, main.site)
+    return replace(main, trial_accuracy=accuracy, naturalness=_naturalness(main, run.sets))
 
 
 def _check(

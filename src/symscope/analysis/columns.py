@@ -91,17 +91,7 @@ ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K)
 """Columns that identify one alignment in one network."""
 ALIGNMENT_KEY = tuple(column.name for column in ALIGNED)
 
-EVIDENCE = (
-    *part(
-        "informative", "interventions whose counterfactual differs from the base's and the source's own continuation"
-    ),
-    *part("cause", "interventions whose base and source differ in the variable alone"),
-    *part("isolation", "interventions whose base and source agree on the variable and differ in the rest"),
-    real("selectivity", "iia minus that of the best null control, in this network", nullable=True),
-    real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
-    real("selectivity_high", "upper end of that interval", nullable=True),
-    share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
-    label("nearest_control", "null control with the highest iia"),
+NATURALNESS = (
     share("off_span_share", "share of the rewritten states' norm outside the span of natural states", nullable=True),
     real(
         "mahalanobis", "Mahalanobis distance of rewritten states within that span; natural states have 1", nullable=True
@@ -124,5 +114,20 @@ EVIDENCE = (
         nullable=True,
     ),
     real("class_radius", "distance to the mean of these natural states; natural states have 1", nullable=True),
+)
+"""How natural the rewritten states of an alignment are."""
+
+EVIDENCE = (
+    *part(
+        "informative", "interventions whose counterfactual differs from the base's and the source's own continuation"
+    ),
+    *part("cause", "interventions whose base and source differ in the variable alone"),
+    *part("isolation", "interventions whose base and source agree on the variable and differ in the rest"),
+    real("selectivity", "iia minus that of the best null control, in this network", nullable=True),
+    real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
+    real("selectivity_high", "upper end of that interval", nullable=True),
+    share("selectivity_p", "p-value of being above every null control, uncorrected", nullable=True),
+    label("nearest_control", "null control with the highest iia"),
+    *NATURALNESS,
 )
 """Diagnostics of an alignment."""

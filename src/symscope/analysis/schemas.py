@@ -14,6 +14,7 @@ from symscope.analysis.columns import (
     EVIDENCE,
     FUNCTION,
     IIA,
+    NATURALNESS,
     NETWORK_KEY,
     SITE,
     VARIABLE,
@@ -343,6 +344,23 @@ DEVELOPMENT = TableSchema(
     key=(*ALIGNMENT_KEY, "epoch"),
 )
 
+FRONTIER = TableSchema(
+    name="frontier",
+    row="one search for one variable in one network, with one weight of the counterfactual-latent loss",
+    columns=(
+        *ALIGNED,
+        real("latent_weight", "weight of the counterfactual-latent loss"),
+        IIA,
+        share("low", "lower end of the 95% interval of iia, over interventions"),
+        share("high", "upper end of that interval"),
+        integer("n", "test interventions", least=1),
+        integer("restarts", "restarts of the search", nullable=True, least=1),
+        integer("total_steps", "steps of all restarts of the search together", nullable=True),
+        *NATURALNESS,
+    ),
+    key=(*ALIGNMENT_KEY, "latent_weight"),
+)
+
 VALUES = TableSchema(
     name="values",
     row="the test interventions with one source value of a variable",
@@ -413,6 +431,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             ATTENTION,
             TRAINING,
             DEVELOPMENT,
+            FRONTIER,
             STRENGTH,
             THEORY,
             REACH,

@@ -14,6 +14,7 @@ from symscope.analysis.summary import ALIGNMENT, GROUP
 from symscope.figures._attention import attention
 from symscope.figures._calibration import calibration
 from symscope.figures._development import development
+from symscope.figures._frontier import frontier
 from symscope.figures._gradience import gradience, gradience_by_value, iia_by_value
 from symscope.figures._iia_bars import iia_bars
 from symscope.figures._iia_by_size import iia_by_function, iia_by_k, iia_by_size
@@ -32,6 +33,7 @@ _ONE_TABLE_FIGURES: Mapping[str, Callable[..., ChartType]] = {
     "attention": attention,
     "training": training,
     "development": development,
+    "frontier": frontier,
     "strength": strength,
     "theory": theory,
     "reach": reach,

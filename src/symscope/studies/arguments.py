@@ -21,6 +21,8 @@ from symscope.studies.options import (
     Size,
     TrainingSection,
     TrialAccuracyCounts,
+    Values,
+    Weight,
 )
 
 Arguments = TypeVar("Arguments", bound="StageArguments")
@@ -108,6 +110,12 @@ class DevelopArguments(AlignArguments):
     checkpoint: Annotated[int, Field(ge=0)]
     checkpoints: Annotated[int, Field(ge=2)]
     each: Count
+
+
+class FrontierArguments(AlignArguments):
+    """Arguments of the frontier stage: a search at several weights of the counterfactual-latent loss."""
+
+    latent_weights: Values[Weight]
 
 
 class CeilingArguments(SubjectArguments):

@@ -14,6 +14,7 @@ from symscope.studies.choices import FunctionChoice, NetworkChoice, TaskChoice
 from symscope.studies.options import (
     Development,
     DrawnOrZero,
+    Frontier,
     InterventionCounts,
     MaskSection,
     Observations,
@@ -210,6 +211,7 @@ class Study(Section):
     alignments: Values[AlignmentGrid] = ()
     whole_state_swaps: DrawnOrZero = Field(default=0, description="swaps within one phase, at every site")
     development: Development | None = None
+    frontier: Frontier | None = None
     observe: Observations = Observations()
     theory: Theory | None = None
     calibration: Calibration | None = None
@@ -223,6 +225,8 @@ class Study(Section):
             raise ValueError(
                 "nothing to do: name at least one task and one network, or add a section theory or calibration"
             )
+        if self.frontier is not None and not self.alignments:
+            raise ValueError("a frontier repeats the searches of the study: name alignments")
         trains = any(network.needs_training for network in self.networks)
         if self.development is not None and not (self.training.checkpoint_every and self.alignments and trains):
             raise ValueError(

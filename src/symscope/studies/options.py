@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
-from symscope.alignment import BoundaryMask, SearchOptions
+from symscope.alignment import LATENT_WEIGHTS, BoundaryMask, SearchOptions
 from symscope.interchange import InterventionProtocol
 from symscope.training import TrainingOptions
 
@@ -151,6 +151,12 @@ class Development(Section):
     )
     restarts: Annotated[int, Field(ge=1, le=1_000)] = Field(default=1, description="restarts of each search")
     steps: Count = Field(default=1_000, description="maximum steps of each search")
+
+
+class Frontier(Section):
+    """The searches of the study again, at several weights of the counterfactual-latent loss."""
+
+    latent_weights: Values[Weight] = Field(default=LATENT_WEIGHTS, min_length=2)
 
 
 class Observations(Section):

@@ -15,6 +15,7 @@ from symscope.studies.arguments import (
     CeilingArguments,
     ChangeOfBasisArguments,
     DevelopArguments,
+    FrontierArguments,
     MeasureArguments,
     NetworkArguments,
     ReachArguments,
@@ -37,6 +38,7 @@ _STAGES: Mapping[type[StageArguments], str] = {
     CeilingArguments: "swap:ceiling_stage",
     SwapArguments: "swap:swap_stage",
     DevelopArguments: "develop:develop_stage",
+    FrontierArguments: "frontier:frontier_stage",
     StatesArguments: "observe:states_stage",
     AttentionArguments: "observe:attention_stage",
     StrengthArguments: "observe:strength_stage",
@@ -141,6 +143,10 @@ class _Subject:
                 interventions=study.interventions,
             )
             yield _job(f"align/{name}/{search.label}", arguments, needs)
+            if study.frontier is not None and search.mask is None:
+                weights = study.frontier.latent_weights
+                arguments = FrontierArguments(**dict(arguments), latent_weights=weights)
+                yield _job(f"frontier/{name}/{search.label}", arguments, needs)
         for algorithm, site in dict.fromkeys((search.algorithm, search.site) for search in self.searches):
             arguments = CeilingArguments(
                 **self._common(seed, algorithm),
