@@ -8,7 +8,7 @@ from altair.typing import ChartType
 
 from symscope.figures.lines import CHOSEN, HEIGHT, in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, search_text, seeds_text, with_panels
-from symscope.figures.theme import GREY, WIDTH, inline_data, share_axis, themed, top_legend
+from symscope.figures.theme import GREY, WIDTH, inline_data, themed, top_legend
 
 _PANEL_COLUMNS = ("task", "network", "d", "algorithm", "site", "function", "k")
 
@@ -27,8 +27,8 @@ def frontier(frontier_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     return themed(
         in_panels(chart, panels, columns).add_params(CHOSEN),
         title="IIA and the distance from natural states",
-        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}, one line each. Number: weight of the "
-        "counterfactual-latent loss, which keeps rewritten states near natural ones; natural states have a distance of "
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}, one line each. Numbers, at the "
+        "first seed: weight of the counterfactual-latent loss, which keeps rewritten states near natural ones; natural states have a distance of "
         f"1 (dashed).{search_text(frame)}",
         description=f"Lines of interchange intervention accuracy over Mahalanobis distance. {_spoken(frame)}.",
         width=width,
@@ -41,8 +41,8 @@ def _lines(rows: pl.DataFrame, colours: dict[str, str], inner: int, width: int) 
     names = ["panel", "series", "seed", "latent_weight", "mahalanobis", "iia", "low", "high", "far_out_share"]
     data = inline_data(rows.sort("latent_weight", maintain_order=True).select(*names, "within_class_distance"))
     base = alt.Chart(data).encode(
-        x=alt.X("mahalanobis:Q", title="Mahalanobis distance (natural states: 1)", scale=alt.Scale(zero=False)),
-        y=share_axis("iia:Q", "IIA (share of interventions)"),
+        x=alt.X("mahalanobis:Q", title="Mahalanobis distance (natural states: 1)", scale=alt.Scale(type="log", nice=False)),
+        y=alt.Y("iia:Q", title="IIA (share of interventions)", scale=alt.Scale(zero=False)),
         color=alt.Color("series:N", scale=scale, legend=legend if len(colours) > 1 else None),
         detail="seed:N",
         opacity=alt.condition(CHOSEN, alt.value(0.95), alt.value(0.1)),
@@ -61,7 +61,8 @@ def _lines(rows: pl.DataFrame, colours: dict[str, str], inner: int, width: int) 
     natural = alt.Chart(data).mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.datum(1))
     line = base.mark_line(strokeWidth=1.6, color=alt.Undefined).encode(order="latent_weight:Q")
     points = base.mark_point(filled=True, size=36).encode(tooltip=tooltip)
-    weights = base.mark_text(dx=6, dy=-7, align="left", fontSize=10).encode(text=alt.Text("latent_weight:Q"))
+    labelled = base.transform_filter(alt.FieldEqualPredicate(field="seed", equal=rows.get_column("seed").min()))
+    weights = labelled.mark_text(dx=6, dy=-7, align="left", fontSize=10).encode(text=alt.Text("latent_weight:Q"))
     return alt.layer(natural, line, points, weights).properties(width=inner, height=HEIGHT)
 
 

@@ -1,6 +1,6 @@
 """From an algorithm to counterfactual data: interventions to fit, to choose and to test, and all that a test needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import SupportsIndex
 
@@ -39,6 +39,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
     protocol: InterventionProtocol = PAPER_PROTOCOL,
     prefer_informative: bool = False,
     network: Network | None = None,
+    held_out: Mapping[str, Sequence[int]] | None = None,
 ) -> CounterfactualData:
     """Draws interventions on each of some variables of an algorithm or a causal graph.
 
@@ -53,10 +54,14 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         protocol: of an algorithm: where sequences stop, and how many demo tokens follow an intervention.
         prefer_informative: of a graph: draw pairs again whose swap does not change the answer.
         network: of a graph: leave out the pairs whose base or source this network gets wrong.
+        held_out: of an algorithm: values of variables (of a category the index of the label) that no intervention to
+            fit to or to choose by has in its base or source, `{"count": [4, 9]}`. Results then have the IIA of the test
+            interventions that have them.
 
     Raises:
         UnknownNameError: a variable, token or named position that does not exist.
-        InvalidArgumentError: a count below 1, no variables, or no draw has a counterfactual.
+        InvalidArgumentError: a count below 1, no variables, or no draw has a counterfactual or only values that are not
+            held out.
     """
     named = [variables] if isinstance(variables, str) else list(variables)
     if not named:
@@ -68,15 +73,20 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         "test": n_test,
     }
     if isinstance(algorithm, CausalGraph):
+        if held_out:
+            raise InvalidArgumentError("held_out is for algorithms; a causal graph has no values to hold out")
         sets = [algorithm.check_variables(name.split("+")) for name in named]
         return graph_data(algorithm, sets, counts, seed=seed, prefer_informative=prefer_informative, network=network)
+    held_out = {name: tuple(values) for name, values in (held_out or {}).items()}
     if prefer_informative or network is not None:
         raise InvalidArgumentError("prefer_informative and network are for causal graphs; an algorithm has neither")
     names = algorithm.check_variables(named)
 
     def draw(name: str, split: str) -> Interventions:
         draws = generator(seed, "interventions", algorithm.name, name, split)
-        return draw_interventions(algorithm, [name], counts[split], draws, protocol)
+        return draw_interventions(
+            algorithm, [name], counts[split], draws, protocol, without={} if split == "test" else held_out
+        )
 
     pairs: dict[str, dict[str, Interventions]] = {"cause": {}, "isolation": {}}
     for name in names:
@@ -85,6 +95,10 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
             drawn = draw_pairs(algorithm, [name], max(n_test // 2, 1), draws, protocol)
             if drawn is not None:
                 pairs[kind][name] = drawn
+    every_variable, every = None, [variable.name for variable in algorithm.variables]
+    if set(names) == set(every):
+        draws = generator(seed, "interventions", algorithm.name, *every, "test")
+        every_variable = draw_interventions(algorithm, every, n_test, draws, protocol)
     return CounterfactualData(
         hypothesis=algorithm.name,
         train={name: draw(name, "train") for name in names},
@@ -97,6 +111,10 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         vocabulary=len(algorithm.task.vocabulary),
         value_names={variable.name: _value_names(variable) for variable in algorithm.variables},
         shuffle=lambda data: _shuffled(algorithm, data, protocol),
+        every_variable=draw_interventions(algorithm, every, n_test, draws, protocol)
+        if set(names) == set(every)
+        else None,
+        held_out=held_out,
     )
 
 

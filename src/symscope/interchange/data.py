@@ -4,7 +4,7 @@ Nothing here says where the data comes from, and nothing that fits an alignment 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -116,6 +116,20 @@ class Interventions:
         taken = {name: self.sources[at].values[name] for name, at in zip(self.variables, self.source_of, strict=True)}
         return {**self.base.values, **taken}
 
+    def has_values(self, named: Mapping[str, Sequence[int]]) -> Bool[Tensor, " rows"]:
+        """Where a base, a source or the state after the swap has one of some values of variables.
+
+        Raises:
+            UnknownNameError: there is no such variable.
+        """
+        found = torch.zeros(len(self), dtype=torch.bool)
+        for name, values in named.items():
+            for stopped in (self.base, *self.sources):
+                if name not in stopped.values:
+                    raise UnknownNameError("variable", name, stopped.values)
+                found |= torch.isin(stopped.values[name], torch.tensor(values, dtype=stopped.values[name].dtype))
+        return found
+
     def select(self, rows: Tensor) -> "Interventions":
         """Some of the interventions, by index or mask."""
         parts: dict[str, Any] = {"base": self.base.select(rows), "sources": tuple(s.select(rows) for s in self.sources)}
@@ -171,6 +185,9 @@ class CounterfactualData:
         value_names: for each variable that has them, the names of its values 0, 1, ...; an empty tuple for a variable
             that takes integers, `None` for one that takes real numbers.
         excluded: number of interventions left out because the network gets their base or source wrong.
+        every_variable: test interventions that overwrite all variables of the hypothesis together, from one source, for
+            the score of the complement; `None` where there are none.
+        held_out: values of variables that no training or validation intervention has.
         shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
             known.
     """
@@ -187,6 +204,8 @@ class CounterfactualData:
     value_names: Mapping[str, tuple[str, ...] | None]
     shuffle: Callable[["CounterfactualData"], "CounterfactualData"] | None = None
     excluded: int = 0
+    every_variable: Interventions | None = None
+    held_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_table(

@@ -4,7 +4,7 @@ The algorithm runs on both, takes the value of a variable from the source into t
 the free tokens. That is the counterfactual continuation (DAS, TMLR 2025 section 3.4).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,6 +92,8 @@ def draw_interventions(
     count: int,
     generator: Generator,
     protocol: InterventionProtocol = PAPER_PROTOCOL,
+    *,
+    without: Mapping[str, Sequence[int]] | None = None,
 ) -> Interventions:
     """Draws `count` interventions that give `variables` of the base their values in the source.
 
@@ -103,11 +105,12 @@ def draw_interventions(
         count: how many.
         generator: the source of randomness.
         protocol: where sequences stop, and how many demo tokens follow.
+        without: values of variables that neither a base nor a source may have; such draws are made again.
 
     Raises:
         UnknownNameError: a variable, token or named position that does not exist.
-        InvalidArgumentError: `count` is below 1, no variables, no position to stop at, or no draw has a
-            counterfactual.
+        InvalidArgumentError: `count` is below 1, no variables, no position to stop at, or no draw has a counterfactual
+            and values that are not excluded.
     """
     variables = algorithm.check_variables(variables)
     if not variables:
@@ -119,10 +122,15 @@ def draw_interventions(
     while have < count:
         part = _draw_once(algorithm, variables, count - have, generator, protocol)
         drawn += count - have
+        if without:
+            part = part.select(~part.has_values(without))
         parts.append(part)
         have += len(part)
         if have == 0 and drawn >= 20 * count:
-            raise InvalidArgumentError(f"none of {drawn} draws has a counterfactual: {algorithm.name} never ends")
+            excluded = f" without {dict(without)}" if without else ""
+            raise InvalidArgumentError(
+                f"none of {drawn} draws{excluded} has a counterfactual: {algorithm.name} never ends"
+            )
     return join_interventions(parts, rejection_rate=1 - count / drawn)
 
 

@@ -6,7 +6,7 @@ from symscope.errors import UnknownNameError
 from symscope.studies.check import read_study
 from symscope.studies.declaration import Study
 
-ORDER = ("quick", "theory", "calibration", "transformers", "zoo", "iclr", "iclr-sizes", "tmlr-gru", "tmlr")
+ORDER = ("quick", "frontier", "theory", "calibration", "transformers", "zoo", "iclr", "iclr-sizes", "tmlr-gru", "tmlr")
 
 
 def preset_names() -> list[str]:
