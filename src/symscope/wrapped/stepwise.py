@@ -110,9 +110,9 @@ class Stepwise(CheckedNetwork):
         with _UsedWeights() as used:
             result = self._call(name, *arguments)
         owner = _owner(self._functions[name])
-        known = set() if owner is None else {id(weight) for weight in owner.parameters()}
+        known = set() if owner is None else {_memory(weight) for weight in owner.parameters()}
         for weight in used.weights:
-            if id(weight) not in known:
+            if _memory(weight) not in known:
                 where = "is a plain function" if owner is None else f"belongs to {type(owner).__name__} without it"
                 raise InvalidArgumentError(
                     f"{name} uses a weight of the shape {tuple(weight.shape)} and {where}: network.to(...) and copies "
@@ -215,6 +215,11 @@ class _UsedWeights(TorchFunctionMode):
                 if isinstance(tensor, nn.Parameter) or (tensor.requires_grad and tensor.is_leaf):
                     self.weights.append(tensor)
         return func(*args, **keywords)
+
+
+def _memory(tensor: Tensor) -> int:
+    """The memory of a tensor, which its views share."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _tensors(arguments: Iterable[Any]) -> Iterator[Tensor]:
