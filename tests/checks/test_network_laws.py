@@ -76,6 +76,15 @@ def ignores_rewriting(net, features, state, fed, target_mask):
     return net.inner.resume(RunState("h", state.context["natural"]), fed, target_mask)
 
 
+def overwrites_its_memory(net, features, state, *_):
+    """A step that overwrites a cache after its backward pass saved it: in double precision it saved a copy."""
+    memory = 1 * state.states
+    converted = memory.float()
+    used = (converted * converted).sum()
+    memory.zero_()
+    return features + 0 * used.to(features.dtype)
+
+
 def hooks_the_output(net, features, state, fed, target_mask):
     """A hook on the output of a fused layer: the prediction at the stop changes, and the recurrence continues."""
     unchanged = ignores_rewriting(net, features, state, fed, target_mask)
@@ -175,6 +184,10 @@ SHARES_TOO_MUCH = {
         (
             {"resume": lambda net, result, state, *_: result + (state.states - state.states.detach()).sum()},
             "finite differences",
+        ),
+        (
+            {"resume": overwrites_its_memory},
+            "can be computed in the type of the weights; site 'h': .* inplace operation",
         ),
         ({"resume": counts_calls}, "changes none of its weights; calls changed"),
         (in_place("resume", 1), "resume changes no argument in place; fed was changed"),

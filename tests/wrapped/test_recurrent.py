@@ -180,21 +180,141 @@ def test_a_part_of_the_state_that_nothing_reads_breaks_a_law() -> None:
 
 
 def test_a_step_with_a_hidden_memory_breaks_a_law() -> None:
-    leaky = Leaky()
-
     class Counting(Leaky):
         calls = 0
 
         def step(self, state: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
             type(self).calls += 1
-            return {name: part + 0.01 * (self.calls % 3) for name, part in leaky.step(state, tokens).items()}
+            return {name: part + 0.01 * (self.calls % 3) for name, part in super().step(state, tokens).items()}
 
     counting = Counting()
     with pytest.raises(BrokenLawError):
         sc.check_network(sc.Stepwise(counting.initial, counting.step, counting.readout, vocabulary=7))
 
 
-def test_a_state_that_is_no_dictionary_is_refused() -> None:
+def stepwise(vocabulary: int = 7, **functions: Any) -> sc.Stepwise:
     leaky = Leaky()
-    with pytest.raises(InvalidArgumentError, match="dictionary of tensors"):
-        sc.Stepwise(lambda rows: torch.zeros(rows, 3), leaky.step, leaky.readout, vocabulary=7)  # pyright: ignore[reportArgumentType]
+    given = {"initial": leaky.initial, "step": leaky.step, "readout": leaky.readout} | functions
+    return sc.Stepwise(**given, vocabulary=vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "message"),
+    [
+        (0, "vocabulary must be at least 1, got 0"),
+        (8, "cannot read token 7, the last of vocabulary=8 .*; pass the number of rows of the embedding"),
+    ],
+)
+def test_an_impossible_vocabulary_is_refused(vocabulary: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        stepwise(vocabulary)
+
+
+def test_a_vocabulary_smaller_than_the_embedding_is_possible() -> None:
+    assert stepwise(1)(torch.zeros(2, 3, dtype=torch.long)).shape == (2, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("initial", "message"),
+    [
+        (lambda rows: torch.zeros(rows, 4), r"dictionary of tensors .* initial\(2\) returns Tensor"),
+        (lambda rows: {}, "returns an empty one"),
+        (lambda rows: {"state": torch.zeros(rows, 4)}, "the name 'state'"),
+        (lambda rows: {0: torch.zeros(rows, 4)}, "the name 0"),
+        (lambda rows: {"h": [0.0] * rows}, "returns 'h' as list"),
+        (lambda rows: {"h": torch.zeros(rows, 4, dtype=torch.long)}, "returns 'h' as torch.int64"),
+        (lambda rows: {"h": torch.zeros(4)}, r"'h' with the shape \(4,\); .* \(2, width, ...\)"),
+        (lambda rows: {"h": torch.zeros(4, rows)}, r"'h' with the shape \(4, 2\)"),
+        (lambda rows: {"h": torch.zeros(2, 4)}, r"initial\(3\) returns 'h' with the shape \(2, 4\)"),
+        (lambda rows: {"h": torch.zeros(rows, rows)}, r"initial\(2\) and initial\(3\) differ"),
+        (lambda rows: {"h": torch.zeros(rows, 0)}, r"'h' with the shape \(2, 0\)"),
+    ],
+)
+def test_an_impossible_initial_state_is_refused(initial: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        stepwise(initial=initial)
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (lambda h: h, "a step returns Tensor"),
+        (lambda h: {"h": h.numpy()}, "a step returns 'h' as ndarray"),
+        (lambda h: {"h": h > 0}, "a step returns 'h' as torch.bool"),
+        (lambda h: {"h": h.double()}, r"'h' as torch.float64, and the weights are torch.float32.*state\['h'\].dtype"),
+        (lambda h: {"h": h[:1]}, r"'h' with the shape \(1, 4\)"),
+        (lambda h: {"h": h[:, :3]}, r"from \{'h': \(4,\)\} to \{'h': \(3,\)\}"),
+        (lambda h: {"g": h}, r"to \{'g': \(4,\)\}"),
+    ],
+)
+def test_a_step_to_another_kind_of_state_is_refused(after: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        stepwise(initial=lambda rows: {"h": torch.zeros(rows, 4)}, step=lambda state, tokens: after(state["h"]))
+
+
+@pytest.mark.parametrize("logits", [lambda h: {"logits": h}, lambda h: h[0], lambda h: h[:1], lambda h: h[:, None]])
+def test_a_readout_without_logits_is_refused(logits: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"expected logits \(2, vocabulary\)"):
+        stepwise(readout=lambda state: logits(state["fast"]))
+
+
+def test_a_function_that_overwrites_its_state_is_refused() -> None:
+    class Cache(Leaky):
+        def step(self, state: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
+            for name, part in super().step(state, tokens).items():
+                state[name].copy_(part)
+            return state
+
+    def scales(state: dict[str, Tensor]) -> Tensor:
+        return state["slow"].mul_(2).flatten(1)
+
+    message = r"step changes 'fast' of its argument in place.*state\['fast'\].clone\(\)"
+    with pytest.raises(InvalidArgumentError, match=message):
+        stepwise(step=Cache().step)
+    with pytest.raises(InvalidArgumentError, match="readout changes 'slow' of its argument in place"):
+        stepwise(readout=scales)
+
+
+def test_a_step_may_put_new_tensors_into_its_dictionary() -> None:
+    class Dictionary(Leaky):
+        def step(self, state: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
+            state |= super().step(state, tokens)
+            return state
+
+    leaky = Dictionary()
+    sc.check_network(sc.Stepwise(leaky.initial, leaky.step, leaky.readout, vocabulary=7))
+
+
+class Unregistered(Leaky):
+    """Holds a cell in a list, where torch does not find it."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cells = [cell]
+
+    def step(self, state: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
+        return state | {"fast": self.cells[0](self.inputs(tokens), state["fast"])}
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_weights_that_the_network_would_miss_are_refused(trained: bool) -> None:
+    leaky, cell = Leaky(), nn.GRUCell(4, 4).requires_grad_(trained)
+    with pytest.raises(InvalidArgumentError, match=r"step uses a weight of the shape \(7, 4\) and is a plain function"):
+        stepwise(step=lambda state, tokens: {"fast": leaky.inputs(tokens), "slow": state["slow"]})
+    with pytest.raises(
+        InvalidArgumentError, match=r"weight of the shape \(12, 4\) and belongs to Unregistered without"
+    ):
+        stepwise(step=Unregistered(cell).step)
+    scale = torch.ones(4, requires_grad=True)
+    with pytest.raises(InvalidArgumentError, match=r"initial uses a weight of the shape \(4,\)"):
+        stepwise(initial=lambda rows: {"fast": scale.expand(rows, 4), "slow": torch.zeros(rows, 2, 3)})
+
+
+def test_a_plain_function_may_ask_for_the_type_of_a_weight() -> None:
+    leaky = Leaky()
+    weight = leaky.mix.weight
+
+    def initial(rows: int) -> dict[str, Tensor]:
+        return {"fast": weight.new_zeros(rows, 4), "slow": torch.zeros(rows, 2, 3, dtype=weight.dtype)}
+
+    sc.check_network(sc.Stepwise(initial, leaky.step, leaky.readout, vocabulary=7))

@@ -33,8 +33,9 @@ def check_network(
 ) -> None:
     """Runs a network on random tokens, stops and resumes it, and checks the laws of `Network`.
 
-    The network is checked in evaluation mode and is left unchanged. Gradients of a rewritten state are checked on a
-    copy in double precision; of a half-precision network all laws are checked on a copy in single precision.
+    The network is checked in evaluation mode and is left unchanged. Gradients of a rewritten state are computed in the
+    type of the weights and checked on a copy in double precision; of a half-precision network the other laws are
+    checked on a copy in single precision.
 
     Args:
         network: the network; one inside `nn.DataParallel` or `torch.compile` is unwrapped.
@@ -416,6 +417,7 @@ def _check_gradients(
     target_mask = torch.arange(1 if vectors else 3) < torch.tensor([3, 2, 2, 3])[:, None]
     fed = positions[:, None][:, :0] if vectors else inputs[:4, :2]
     for site in sites:
+        _check_backward(laws, network, inputs[:4], positions, site, fed, target_mask)
         state = double.run_until(inputs[:4].double() if vectors else inputs[:4], positions, site)
 
         def resumed(states: Tensor, state: RunState = state) -> Tensor:
@@ -438,3 +440,25 @@ def _check_gradients(
                 typical = float(gradient.norm() * direction.norm()) / states.numel() ** 0.5
                 laws.hold(abs(error) <= SLOPE * typical, "gradients of a rewritten state agree with finite differences",
                           where)  # fmt: skip
+
+
+def _check_backward(
+    laws: Laws,
+    network: Network,
+    inputs: Shaped[Tensor, "batch time"],
+    positions: Int[Tensor, " batch"],
+    site: str,
+    fed: Int[Tensor, "batch steps"],
+    target_mask: Bool[Tensor, "batch steps+1"],
+) -> None:
+    """The backward pass in the network's type: a tensor that is overwritten there may be a converted copy in double."""
+    with torch.no_grad():
+        state = network.run_until(inputs, positions, site)
+    states = state.states.clone().requires_grad_()
+    try:
+        features = network.resume(state.rewrite(states), fed, target_mask)
+        if features.requires_grad:
+            torch.autograd.grad(features.sum(), states, allow_unused=True)
+    except RuntimeError as error:
+        law = "gradients of a rewritten state can be computed in the type of the weights"
+        laws.hold(False, law, f"site {site!r}: {error}")
