@@ -52,7 +52,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         seed: fixes all draws.
         protocol: of an algorithm: where sequences stop, and how many demo tokens follow an intervention.
         prefer_informative: of a graph: draw pairs again whose swap does not change the answer.
-        network: of a graph: leave out the pairs whose base or source this network gets wrong.
+        network: of a graph: leave out the pairs whose base or source this network completes incorrectly.
 
     Raises:
         UnknownNameError: a variable, token or named position that does not exist.
