@@ -51,6 +51,10 @@ CorrectOnly = Annotated[
     bool,
     typer.Option("--correct-only", help="Leave out pairs whose base or source the network completes incorrectly."),
 ]
+MultiTokenLabels = Annotated[
+    bool,
+    typer.Option("--multi-token-labels", help="Accept labels of several tokens, all of which must be predicted."),
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results and report.")]
 
 
@@ -64,6 +68,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
     variable: Variables = None,
     function: FunctionName = None,
     correct_only: CorrectOnly = False,
+    multi_token_labels: MultiTokenLabels = False,
 ) -> None:
     """Search the variables of a table of pairs in a trained network, test with controls, and write a report."""
     with report_errors():
@@ -72,7 +77,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
         from symscope.studies.table import answer_table, collect_table
 
         started = time.monotonic()
-        network, pairs = _load(model, data, correct_only=correct_only)
+        network, pairs = _load(model, data, correct_only=correct_only, multi_token_labels=multi_token_labels)
         pairs = pairs if variable is None else pairs.select(variable)
         log(f"{pairs!r}, in {model.name} ({network.architecture})")
         progress = _Progress()
@@ -97,7 +102,9 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
         write_report_files(inputs, out)
 
 
-def _load(model: Path, table: Path, *, correct_only: bool) -> "tuple[Network, CounterfactualData]":
+def _load(
+    model: Path, table: Path, *, correct_only: bool, multi_token_labels: bool
+) -> "tuple[Network, CounterfactualData]":
     """The network and the pairs."""
     if not model.exists():
         raise StoreError(f"there is no folder {model}; --model takes the folder of a causal language model")
@@ -110,6 +117,7 @@ def _load(model: Path, table: Path, *, correct_only: bool) -> "tuple[Network, Co
         vocabulary=network.vocabulary,
         network=network if correct_only else None,
         name=table.stem,
+        multi_token_labels=multi_token_labels,
     )
 
 

@@ -103,6 +103,7 @@ def collect_table(
     best = {variable: answer.results.best(variable) for variable in answer.results}
     warnings = [f"{variable}: {text}." for variable, result in best.items() for text in result.warnings]
     everything = {
+        "Network": {"name": name, "architecture": network.architecture},
         "Search": {"site": first.site, "position": str(answer.position), "hypothesis": first.hypothesis},
         **facts,
         "Where": {"device": str(network.device), "machine": f"{platform.system()} {platform.machine()}"},
