@@ -220,11 +220,12 @@ class CounterfactualData:
 
         | column | meaning |
         |---|---|
-        | `base`, `source` | text, token ids, or numbers (a vector); also called `input`, `counterfactual_inputs` |
+        | `base`, `source` | text, token ids (integers), or a vector (numbers with decimal points); also called \
+        `input`, `counterfactual_inputs` |
         | `label` | what must follow the base after the swap: text, a token id or several, or a class |
         | `variable` | name of the overwritten variable; default: `variable` |
         | `position`, `base_position`, `source_position` | where the runs stop: an integer (-1 is the last token, the \
-        default), or a part of the text, whose last token is meant |
+        default), or a part of the text: the last token of its last occurrence |
         | `base_label`, `source_label` | what follows base and source without a swap: for the accuracy of the network \
         and to know which interventions are informative |
         | `base_values`, `source_values` | dictionaries with the value of each variable: for cause and isolation, \
