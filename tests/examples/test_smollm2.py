@@ -104,3 +104,4 @@ def test_the_lines_of_the_readme_run_as_printed(tmp_path, monkeypatch):
     results = names["results"]
     assert set(results) == {"country", "relation"}
     assert {result.k for result in results.all} == {8, 32}
+    assert results["relation"].iia > 0.7
