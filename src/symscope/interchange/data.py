@@ -280,8 +280,8 @@ class CounterfactualData:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {sum(map(len, getattr(self, part).values())):,}" for part in SPLITS[:3])
-        totals = [sum(counts) for counts in zip(*self.excluded.values(), strict=True)]
-        excluded = f"; {Excluded(*totals)}" if totals else ""
+        total = Excluded(*(sum(getattr(count, name) for count in self.excluded.values()) for name in Excluded._fields))
+        excluded = f"; {total}" if total.pairs else ""
         return f"CounterfactualData({self.hypothesis}: {', '.join(self.variables)}; interventions: {sizes}{excluded})"
 
 
