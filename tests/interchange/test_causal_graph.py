@@ -88,7 +88,7 @@ def test_informative_pairs_are_preferred_on_request() -> None:
 def test_pairs_that_a_network_gets_wrong_are_left_out_and_counted() -> None:
     graph = hierarchical_equality()
     options = {"n_train": 200, "n_validation": 50, "n_test": 50}
-    assert sc.counterfactuals(graph, "left", **options, network=hand_written()).excluded == 0
+    assert sc.counterfactuals(graph, "left", **options, network=hand_written()).excluded == {"left": (0, 300)}
 
     class Constant(HandWritten):
         def forward(self, inputs: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def test_pairs_that_a_network_gets_wrong_are_left_out_and_counted() -> None:
     constant = sc.wrap(Constant(), {"pairs": "pairs"}, example=torch.randn(2, 16))
     constant._checked = {"pairs"}  # pyright: ignore[reportAttributeAccessIssue]
     data = sc.counterfactuals(graph, "left", **options, network=constant)
-    assert 100 < data.excluded < 290
+    assert 100 < data.excluded["left"].pairs < 290
     assert "left out" in repr(data)
 
 

@@ -109,6 +109,34 @@ def test_rewritten_states_agree_with_the_stack_of_unrolled_cells(name: str) -> N
             torch.testing.assert_close(features, torch.stack(outputs[at:], 1)[mask], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("name", "bias"), [("gru", True), ("gru", False), ("lstm", True), ("lstm", False)])
+def test_a_table_of_token_inputs_gives_the_states_and_gradients_of_the_fused_module(name: str, bias: bool) -> None:
+    network = sc.wrap_recurrent(*make(name, bias=bias))
+    tokens, lengths = torch.randint(7, (5, 4)), torch.tensor([2, 0, 4, 1, 4])
+    assert network._has_table(tokens)
+    assert not network._has_table(tokens[:, :1])  # fewer tokens than rows of the table
+    found = []
+    for run in (network._scan, network._run_fused):
+        torch.manual_seed(0)
+        start = tuple(torch.randn(1, 5, 6, requires_grad=True) for _ in network._widths)
+        hidden, end = run(start, tokens, lengths)
+        parts = [hidden, *end]
+        torch.stack([(part * torch.randn(part.shape)).sum() for part in parts]).sum().backward()
+        weights = [network.embedding.weight, *network.rnn.parameters()]  # pyright: ignore[reportAttributeAccessIssue]
+        gradients = [tensor.grad.clone() for tensor in (*start, *weights) if tensor.grad is not None]
+        assert len(gradients) == len(start) + len(weights)
+        network.zero_grad()
+        found.append([*parts, *gradients])
+    for table, fused in zip(*found, strict=True):
+        torch.testing.assert_close(table, fused, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_a_single_layer_with_a_table_keeps_the_laws(name: str) -> None:
+    initial = [torch.randn(1, 6), torch.randn(1, 6)]
+    sc.check_network(sc.wrap_recurrent(*make(name), initial=initial if name == "lstm" else initial[0]))
+
+
 @pytest.mark.parametrize("name", ["gru-2", "lstm-projected", "relu-2"])
 def test_wrapped_modules_keep_the_laws_at_every_site(name: str) -> None:
     embedding, rnn, output = make(name)

@@ -56,6 +56,7 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 paired_controls=tuple(control.name for control in controls if control.data is fitted.data),
                 trial_accuracy=fitted.trial_accuracy,
                 naturalness=fitted.naturalness.get(key),
+                excluded=data.excluded.get(name),
             )
         )
     return Results(results)

@@ -20,6 +20,7 @@ from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestMetrics
 from symscope.arguments import FilePath
 from symscope.errors import CheckpointError, SymscopeError
+from symscope.interchange import Excluded
 from symscope.training.checkpoints import load_tensors, save_tensors
 
 ALIGNMENTS, RESULTS = "alignments", "results"
@@ -148,6 +149,7 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
         "controls": [[name, _bits(control)] for name, control in result.controls.items()],
         "null_controls": list(result.null_controls),
         "paired_controls": list(result.paired_controls),
+        "excluded": result.excluded,
     }
 
 
@@ -166,6 +168,7 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         null_controls=tuple(entry["null_controls"]),
         naturalness=None if entry["naturalness"] is None else Naturalness(**entry["naturalness"]),
         paired_controls=tuple(entry["paired_controls"]),
+        excluded=None if entry.get("excluded") is None else Excluded(*entry["excluded"]),  # older files: no entry
     )
 
 

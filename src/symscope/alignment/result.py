@@ -9,6 +9,7 @@ from symscope.alignment._text import result_card, result_text
 from symscope.alignment.functions import Alignment
 from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestMetrics
+from symscope.interchange import Excluded
 from symscope.statistics import Difference, above_all, difference, paired_difference
 from symscope.verdict import Measurement, Verdict, verdict
 
@@ -40,6 +41,8 @@ class AlignmentResult:
         trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
             unknown.
         naturalness: how natural the rewritten states are, on validation interventions; `None`: not measured.
+        excluded: how many pairs are left out because the network completes their base or source
+            incorrectly; `None`: none was checked.
     """
 
     hypothesis: str
@@ -59,6 +62,7 @@ class AlignmentResult:
     paired_controls: tuple[str, ...]
     trial_accuracy: float | None
     naturalness: Naturalness | None
+    excluded: Excluded | None = None
 
     @property
     def alignment(self) -> Alignment:
@@ -122,6 +126,8 @@ class AlignmentResult:
     def warnings(self) -> list[str]:
         """What a reader must know before believing the IIA."""
         metrics, warnings = self.metrics, []
+        if self.excluded is not None and self.excluded.pairs:
+            warnings.append(str(self.excluded))
         if self.trial_accuracy is not None and self.trial_accuracy < MIN_ACCURACY:
             warnings.append(
                 f"without an intervention the network completes {self.trial_accuracy:.1%} of its sequences correctly, "

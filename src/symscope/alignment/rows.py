@@ -31,6 +31,8 @@ def alignment_row(result: AlignmentResult) -> Row:
         **asdict(metrics.divergence),
         **({} if result.naturalness is None else asdict(result.naturalness)),
     }
+    if result.excluded is not None:
+        row |= {"excluded_pairs": result.excluded.pairs, "all_pairs": result.excluded.of}
     for name in ("informative", "cause", "isolation"):
         part = getattr(metrics, name)
         if part is not None:

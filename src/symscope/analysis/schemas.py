@@ -89,6 +89,13 @@ SCORES = TableSchema(
             "share of drawn test interventions that were rejected because they have no counterfactual",
             nullable=True,
         ),
+        integer(
+            "excluded_pairs",
+            "pairs left out because the network completes their base or source incorrectly",
+            nullable=True,
+            least=0,
+        ),
+        integer("all_pairs", "pairs of a table or graph, including those left out", nullable=True, least=1),
         *EVIDENCE,
     ),
     key=(*ALIGNMENT_KEY, "control"),

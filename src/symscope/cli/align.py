@@ -49,7 +49,11 @@ FunctionName = Annotated[
 ]
 CorrectOnly = Annotated[
     bool,
-    typer.Option("--correct-only", help="Leave out pairs whose base or source the network gets wrong."),
+    typer.Option("--correct-only", help="Leave out pairs whose base or source the network completes incorrectly."),
+]
+MultiTokenLabels = Annotated[
+    bool,
+    typer.Option("--multi-token-labels", help="Accept labels of several tokens, all of which must be predicted."),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results and report.")]
 
@@ -64,6 +68,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
     variable: Variables = None,
     function: FunctionName = None,
     correct_only: CorrectOnly = False,
+    multi_token_labels: MultiTokenLabels = False,
 ) -> None:
     """Search the variables of a table of pairs in a trained network, test with controls, and write a report."""
     with report_errors():
@@ -72,7 +77,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
         from symscope.studies.table import answer_table, collect_table
 
         started = time.monotonic()
-        network, pairs, notes = _load(model, data, correct_only=correct_only)
+        network, pairs = _load(model, data, correct_only=correct_only, multi_token_labels=multi_token_labels)
         pairs = pairs if variable is None else pairs.select(variable)
         log(f"{pairs!r}, in {model.name} ({network.architecture})")
         progress = _Progress()
@@ -92,29 +97,28 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
         duration = format_duration(time.monotonic() - started)
         command = shlex.join(["symscope", *sys.argv[1:]])
         facts = {"Duration": {"all": duration}, "Data": {"table": data.name, "pairs": repr(pairs)}}
-        inputs = collect_table(
-            answer, network, name=model.stem, seed=pairs.seed, command=command, facts=facts, notes=notes
-        )
+        inputs = collect_table(answer, network, name=model.stem, seed=pairs.seed, command=command, facts=facts)
         answer.results.save(out / RESULTS_FILE)
         write_report_files(inputs, out)
 
 
-def _load(model: Path, table: Path, *, correct_only: bool) -> "tuple[Network, CounterfactualData, tuple[str, ...]]":
-    """The network and the pairs, and what a reader must know of them."""
+def _load(
+    model: Path, table: Path, *, correct_only: bool, multi_token_labels: bool
+) -> "tuple[Network, CounterfactualData]":
+    """The network and the pairs."""
     if not model.exists():
         raise StoreError(f"there is no folder {model}; --model takes the folder of a causal language model")
     from symscope.interchange import CounterfactualData
 
     network = _network(model)
-    pairs = CounterfactualData.from_table(
+    return network, CounterfactualData.from_table(
         table,
         tokenizer=getattr(network, "tokenizer", None),
         vocabulary=network.vocabulary,
         network=network if correct_only else None,
         name=table.stem,
+        multi_token_labels=multi_token_labels,
     )
-    left_out = f"{pairs.excluded:,} pairs whose base or source the network gets wrong were left out."
-    return network, pairs, (left_out,) if correct_only else ()
 
 
 def _network(model: Path) -> "Network":

@@ -22,6 +22,7 @@ OUTPUTS_FILE = "outputs.json"
 DECLARATION_FILE = "study.yaml"
 HIDDEN_COLUMNS = {
     *("restart", "validation_iia", "total_steps", "rejection_rate"),
+    *("excluded_pairs", "all_pairs"),
     *("trained_n", "held_out_n", "extrapolated_n"),
 }
 SCORE_COLUMNS = [

@@ -27,9 +27,9 @@ def frontier(frontier_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     return themed(
         in_panels(chart, panels, columns).add_params(CHOSEN),
         title="IIA and the distance from natural states",
-        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}, one line each. Numbers, at the "
-        "first seed: weight of the counterfactual-latent loss, which keeps rewritten states near natural ones; natural states have a distance of "
-        f"1 (dashed).{search_text(frame)}",
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}, one line each. Numbers, at the first seed: "
+        "weight of the counterfactual-latent loss, which keeps rewritten states near natural ones; natural states have "
+        f"a distance of 1 (dashed).{search_text(frame)}",
         description=f"Lines of interchange intervention accuracy over Mahalanobis distance. {_spoken(frame)}.",
         width=width,
     )
@@ -40,8 +40,9 @@ def _lines(rows: pl.DataFrame, colours: dict[str, str], inner: int, width: int) 
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     names = ["panel", "series", "seed", "latent_weight", "mahalanobis", "iia", "low", "high", "far_out_share"]
     data = inline_data(rows.sort("latent_weight", maintain_order=True).select(*names, "within_class_distance"))
+    logarithmic = alt.Scale(type="log", nice=False)
     base = alt.Chart(data).encode(
-        x=alt.X("mahalanobis:Q", title="Mahalanobis distance (natural states: 1)", scale=alt.Scale(type="log", nice=False)),
+        x=alt.X("mahalanobis:Q", title="Mahalanobis distance (natural states: 1)", scale=logarithmic),
         y=alt.Y("iia:Q", title="IIA (share of interventions)", scale=alt.Scale(zero=False)),
         color=alt.Color("series:N", scale=scale, legend=legend if len(colours) > 1 else None),
         detail="seed:N",

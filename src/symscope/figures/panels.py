@@ -37,7 +37,7 @@ def with_panels(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFra
     """
     varying = [column for column in columns if frame.get_column(column).n_unique() > 1]
     same = [column for column in columns if column not in varying and column != "site" and len(frame)]
-    constant = [fact(column, frame.get_column(column)[0]) for column in same]
+    constant = dict.fromkeys(fact(column, frame.get_column(column)[0]) for column in same)  # a table names two columns
     rows = frame.select(varying).iter_rows() if varying else [()] * frame.height
     texts = [", ".join(fact(column, value) for column, value in zip(varying, row, strict=True)) for row in rows]
     panel = pl.Series("panel", texts, dtype=pl.String)

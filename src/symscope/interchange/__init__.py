@@ -5,7 +5,7 @@ from symscope.interchange._intervene import Swap, counterfactual_losses, interve
 from symscope.interchange._stops import STOP, Position, move_stops, stop_at
 from symscope.interchange.cache import CachedInterventions, cache_sites, cache_states, join_cached
 from symscope.interchange.continuations import continue_from, is_inconsistent_with, values_at
-from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs, join_interventions
+from symscope.interchange.data import CounterfactualData, Excluded, Interventions, StoppedInputs, join_interventions
 from symscope.interchange.draw import (
     PAPER_PROTOCOL,
     InterventionProtocol,
@@ -25,6 +25,7 @@ __all__ = [
     "BlockMemory",
     "CachedInterventions",
     "CounterfactualData",
+    "Excluded",
     "InterventionProtocol",
     "Interventions",
     "Position",

@@ -53,7 +53,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         seed: fixes all draws.
         protocol: of an algorithm: where sequences stop, and how many demo tokens follow an intervention.
         prefer_informative: of a graph: draw pairs again whose swap does not change the answer.
-        network: of a graph: leave out the pairs whose base or source this network gets wrong.
+        network: of a graph: leave out the pairs whose base or source this network completes incorrectly.
         held_out: of an algorithm: values of variables (of a category the index of the label) that no intervention to
             fit to or to choose by has in its base or source, `{"count": [4, 9]}`. Results then have the IIA of the test
             interventions that have them.
@@ -111,9 +111,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         vocabulary=len(algorithm.task.vocabulary),
         value_names={variable.name: _value_names(variable) for variable in algorithm.variables},
         shuffle=lambda data: _shuffled(algorithm, data, protocol),
-        every_variable=draw_interventions(algorithm, every, n_test, draws, protocol)
-        if set(names) == set(every)
-        else None,
+        every_variable=every_variable,
         held_out=held_out,
     )
 

@@ -34,7 +34,7 @@ def graph_data(
         seed: fixes all draws.
         prefer_informative: draw each pair again, up to `DRAWS_FOR_ONE` times, until its counterfactual differs from the
             base's own answer.
-        network: leave out the pairs whose base or source this network gets wrong.
+        network: leave out the pairs whose base or source this network completes incorrectly.
 
     Raises:
         InvalidArgumentError: no drawn pair of a set has another answer than its base.

@@ -10,7 +10,7 @@ from torch import Tensor
 from symscope.errors import ConfigurationError, InvalidArgumentError
 from symscope.interchange._intervene import matches_counterfactual
 from symscope.interchange.cache import cache_states
-from symscope.interchange.data import CounterfactualData, Interventions, StoppedInputs
+from symscope.interchange.data import CounterfactualData, Excluded, Interventions, StoppedInputs
 from symscope.networks import Network
 from symscope.seeds import generator
 
@@ -117,14 +117,16 @@ def counterfactual_data(
         name: name of the hypothesis.
         seed: fixes the splits, and the permutation of shuffled labels.
         vocabulary: number of tokens of the network; `None`: not known.
-        network: leave out the pairs whose base or a source this network gets wrong.
+        network: leave out the pairs whose base or a source this network completes incorrectly.
 
     Raises:
-        ConfigurationError: a split stays empty, or an own answer that `network` needs is missing.
-        InvalidArgumentError: the network gets everything wrong.
+        ConfigurationError: a split stays empty, or an answer of a base or source that `network` needs is missing.
+        InvalidArgumentError: the network completes a base or source of every pair of a variable incorrectly.
     """
-    every = len(pairs)
-    pairs = _with_splits(pairs if network is None else _correct(pairs, network, name), seed, name)
+    excluded: dict[str, Excluded] = {}
+    if network is not None:
+        pairs, excluded = _correct(pairs, network, name)
+    pairs = _with_splits(pairs, seed, name, excluded)
     codes, sets = _codes(pairs), list(dict.fromkeys(pair.name for pair in pairs))
     parts: dict[str, dict[str, Interventions]] = {p: {} for p in (*SHARES, "cause", "isolation")}
     for variables in sets:
@@ -142,11 +144,11 @@ def counterfactual_data(
         vocabulary=vocabulary,
         value_names={variable: names for variable, (names, _) in codes.items()},
         shuffle=None if _answers(pairs) is None else _Shuffle(pairs, codes),
-        excluded=every - len(pairs),
+        excluded=excluded,
     )
 
 
-def _with_splits(pairs: Sequence[Pair], seed: int, name: str) -> list[Pair]:
+def _with_splits(pairs: Sequence[Pair], seed: int, name: str, excluded: Mapping[str, Excluded]) -> list[Pair]:
     """Pairs without a split are divided by cluster, or one by one where they have none."""
     split_of: dict[int, str] = {}
     for variables in dict.fromkeys(pair.name for pair in pairs):
@@ -163,6 +165,7 @@ def _with_splits(pairs: Sequence[Pair], seed: int, name: str) -> list[Pair]:
     divided = [replace(pair, split=pair.split or split_of[number]) for number, pair in enumerate(pairs)]
     faults = [
         f"variable {variables!r}: the split {split} is empty; each of {', '.join(SHARES)} needs pairs"
+        + (f" ({excluded[variables]})" if variables in excluded else "")
         for variables in dict.fromkeys(pair.name for pair in divided)
         for split in SHARES
         if not any(pair.name == variables and pair.split == split for pair in divided)
@@ -251,19 +254,29 @@ def _uncut(pairs: Sequence[Pair]) -> Interventions | None:
     return _without_swap(list(runs.values())) if runs else None
 
 
-def _correct(pairs: Sequence[Pair], network: Network, name: str) -> list[Pair]:
-    """The pairs of which the network completes base and sources correctly."""
+def _correct(pairs: Sequence[Pair], network: Network, name: str) -> tuple[list[Pair], dict[str, Excluded]]:
+    """The pairs of which the network completes base and sources correctly, and how many others there are."""
     runs = [(number, run) for number, pair in enumerate(pairs) for run in (pair.base, *pair.sources)]
     missing = sorted({pairs[number].row for number, run in runs if run.label is None})
     if missing:
         rows = ", ".join(map(str, missing[:10]))
-        raise ConfigurationError(name, [f"network= needs the own answers of base and source; rows {rows} have none"])
+        raise ConfigurationError(
+            name, [f"network= needs base_label and source_label; rows without one of them: {rows}"]
+        )
     cached = cache_states(network, _without_swap([run for _, run in runs]), network.default_site)
     correct = matches_counterfactual(network, cached, cached.base_states).tolist()
     wrong = {number for (number, _), right in zip(runs, correct, strict=True) if not right}
-    if len(wrong) == len(pairs):
-        raise InvalidArgumentError("the network gets a base or source of every pair wrong: it does not do the task")
-    return [pair for number, pair in enumerate(pairs) if number not in wrong]
+    excluded: dict[str, Excluded] = {}
+    for variables in dict.fromkeys(pair.name for pair in pairs):
+        of_set = [number for number, pair in enumerate(pairs) if pair.name == variables]
+        excluded[variables] = Excluded(sum(number in wrong for number in of_set), len(of_set))
+    hopeless = [repr(variables) for variables, count in excluded.items() if count.pairs == count.of]
+    if hopeless:
+        raise InvalidArgumentError(
+            f"the network completes a base or source of every pair of {', '.join(hopeless)} incorrectly, so no pair is "
+            "left; check base_label and source_label, or choose pairs that the network completes"
+        )
+    return [pair for number, pair in enumerate(pairs) if number not in wrong], excluded
 
 
 def _answers(pairs: Sequence[Pair]) -> dict[tuple[Any, ...], Label] | None:

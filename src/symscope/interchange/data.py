@@ -5,7 +5,7 @@ Nothing here says where the data comes from, and nothing that fits an alignment 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int, Shaped
@@ -168,6 +168,21 @@ def _cat(tensors: list[Tensor]) -> Tensor:
     return torch.cat([pad(tensor, (0, time - tensor.shape[1])) for tensor in tensors])
 
 
+class Excluded(NamedTuple):
+    """How many pairs are left out because a network completes their base or source incorrectly.
+
+    Attributes:
+        pairs: the pairs that are left out.
+        of: all pairs.
+    """
+
+    pairs: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.pairs:,} of {self.of:,} pairs left out: the network completes their base or source incorrectly"
+
+
 @dataclass(frozen=True)
 class CounterfactualData:
     """Interventions on each of several variables: to fit an alignment, to choose among fits, and to test the choice.
@@ -184,7 +199,8 @@ class CounterfactualData:
         vocabulary: number of tokens that the network must have; `None`: not known, and for vectors.
         value_names: for each variable that has them, the names of its values 0, 1, ...; an empty tuple for a variable
             that takes integers, `None` for one that takes real numbers.
-        excluded: number of interventions left out because the network gets their base or source wrong.
+        excluded: for each set of variables how many pairs are left out because the network completes their base or
+            source incorrectly; empty: not checked.
         every_variable: test interventions that overwrite all variables of the hypothesis together, from one source, for
             the score of the complement; `None` where there are none.
         held_out: values of variables that no training or validation intervention has.
@@ -203,7 +219,7 @@ class CounterfactualData:
     vocabulary: int | None
     value_names: Mapping[str, tuple[str, ...] | None]
     shuffle: Callable[["CounterfactualData"], "CounterfactualData"] | None = None
-    excluded: int = 0
+    excluded: Mapping[str, Excluded] = field(default_factory=dict)
     every_variable: Interventions | None = None
     held_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -223,11 +239,12 @@ class CounterfactualData:
 
         | column | meaning |
         |---|---|
-        | `base`, `source` | text, token ids, or numbers (a vector); also called `input`, `counterfactual_inputs` |
+        | `base`, `source` | text, token ids (integers), or a vector (numbers with decimal points); also called \
+        `input`, `counterfactual_inputs` |
         | `label` | what must follow the base after the swap: text, a token id or several, or a class |
         | `variable` | name of the overwritten variable; default: `variable` |
         | `position`, `base_position`, `source_position` | where the runs stop: an integer (-1 is the last token, the \
-        default), or a part of the text, whose last token is meant |
+        default), or a part of the text: the last token of its last occurrence |
         | `base_label`, `source_label` | what follows base and source without a swap: for the accuracy of the network \
         and to know which interventions are informative |
         | `base_values`, `source_values` | dictionaries with the value of each variable: for cause and isolation, \
@@ -239,15 +256,16 @@ class CounterfactualData:
             table: a frame of polars or pandas, dictionaries, or a file (.parquet, .jsonl, .csv).
             tokenizer: of Hugging Face, for text.
             vocabulary: number of tokens of the network, to find token ids outside it.
-            network: leave out the rows whose base or source this network gets wrong; needs `base_label` and
-                `source_label`.
+            network: leave out the rows whose base or source this network completes incorrectly; needs `base_label`
+                and `source_label`. Results say how many (`excluded`).
             name: name of the hypothesis in results.
             seed: fixes the splits and the permutation of shuffled labels.
             multi_token_labels: accept labels of several tokens, all of which must be predicted; default: refuse them.
 
         Raises:
             ConfigurationError: the table has faults; all of them, with row numbers counted from 0.
-            InvalidArgumentError: there is no such file, or it is no table.
+            InvalidArgumentError: there is no such file, it is no table, or `network` completes a base or source of
+                every pair of a variable incorrectly.
         """
         from symscope.interchange.table import read_table  # noqa: PLC0415  (it builds on this module)
 
@@ -276,11 +294,13 @@ class CounterfactualData:
             if name not in self.train:
                 raise UnknownNameError("variable of the data", name, self.train)
         splits = {part: {n: getattr(self, part)[n] for n in chosen if n in getattr(self, part)} for part in SPLITS}
-        return replace(self, **splits)
+        excluded = {name: self.excluded[name] for name in chosen if name in self.excluded}
+        return replace(self, **splits, excluded=excluded)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {sum(map(len, getattr(self, part).values())):,}" for part in SPLITS[:3])
-        excluded = f"; {self.excluded:,} left out, which the network gets wrong" if self.excluded else ""
+        total = Excluded(*(sum(getattr(count, name) for count in self.excluded.values()) for name in Excluded._fields))
+        excluded = f"; {total}" if total.pairs else ""
         return f"CounterfactualData({self.hypothesis}: {', '.join(self.variables)}; interventions: {sizes}{excluded})"
 
 

@@ -193,7 +193,7 @@ class _Reader:
             pieces = "" if self._tokenizer is None else f" ({', '.join(map(repr, self._pieces(ids)))})"
             fault(
                 f"{column} {value!r} is split into {len(ids)} tokens{pieces}; choose an answer of one token, or pass "
-                "multi_token_labels=True to require all of them"
+                "multi_token_labels=True (--multi-token-labels) to require all of them"
             )
         return tuple(ids)
 

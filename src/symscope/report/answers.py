@@ -157,12 +157,11 @@ def _network_text(where: dict[str, object], scores: pl.DataFrame, trials: pl.Dat
     seeds = sorted(scores.filter(same).get_column("seed").unique().to_list())
     count = f"{len(seeds)} network{'s' if len(seeds) > 1 else ''}"
     # Data that no algorithm draws has the name of its table in both columns, and its network was trained elsewhere.
-    is_table = where["task"] == where["algorithm"]
-    origin = f"tested on the pairs of {where['task']}" if is_table else f"trained on {where['task']}"
-    text = (
-        f"{count} of type {where['network']} with state size {where['d']}, {origin} "
-        f"(seed{'s' if len(seeds) > 1 else ''} {joined([str(seed) for seed in seeds])})"
-    )
+    if where["task"] == where["algorithm"]:
+        text = f"The network {where['network']}, with state size {where['d']}, tested on the table {where['task']}"
+    else:
+        text = f"{count} of type {where['network']} with state size {where['d']}, trained on {where['task']}"
+    text += f" (seed{'s' if len(seeds) > 1 else ''} {joined([str(seed) for seed in seeds])})"
     accuracy = accuracy_text(trials.filter(same)) if trials is not None else ""
     return f"{text}. {accuracy}" if accuracy else f"{text}."
 

@@ -109,7 +109,7 @@ def _varying(frame: pl.DataFrame, names: Sequence[str]) -> tuple[list[str], list
     same = [name for name in names if frame.height > 1 and frame.get_column(name).n_unique() == 1]
     value = {name: frame.get_column(name)[0] for name in same}
     constant = [f"{name} = {value[name]:,}" if name == "n" else fact(name, value[name]) for name in same]
-    return [name for name in names if name not in same], constant
+    return [name for name in names if name not in same], list(dict.fromkeys(constant))  # a table names two columns
 
 
 def _caption(row: str, count: int, constant: Sequence[str]) -> str:

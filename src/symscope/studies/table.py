@@ -81,7 +81,6 @@ def collect_table(
     seed: int,
     command: str,
     facts: Mapping[str, Mapping[str, str]],
-    notes: Sequence[str] = (),
 ) -> ReportInputs:
     """The contents of a report.
 
@@ -92,7 +91,6 @@ def collect_table(
         seed: seed of the data.
         command: the command that gives the same results.
         facts: further facts about the run, in groups.
-        notes: warnings to the reader.
     """
     first = answer.results.all[0]
     identity = {"task": first.hypothesis, "network": name, "d": network.sites[first.site], "seed": seed}
@@ -105,6 +103,7 @@ def collect_table(
     best = {variable: answer.results.best(variable) for variable in answer.results}
     warnings = [f"{variable}: {text}." for variable, result in best.items() for text in result.warnings]
     everything = {
+        "Network": {"name": name, "architecture": network.architecture},
         "Search": {"site": first.site, "position": str(answer.position), "hypothesis": first.hypothesis},
         **facts,
         "Where": {"device": str(network.device), "machine": f"{platform.system()} {platform.machine()}"},
@@ -112,7 +111,7 @@ def collect_table(
     }
     variables = " and ".join(answer.results)
     title = f"Does {name} compute with {variables}?"
-    return ReportInputs(title, tables, command=command, notes=(*notes, *warnings), facts=everything)
+    return ReportInputs(title, tables, command=command, notes=tuple(warnings), facts=everything)
 
 
 def _versions() -> dict[str, str]:

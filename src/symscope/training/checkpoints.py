@@ -81,7 +81,8 @@ def _read(path: FilePath, *, with_tensors: bool) -> tuple[dict[str, Any], dict[s
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise CheckpointError(
-            f"{path} is damaged, or is not a checkpoint of symscope ({error}); delete it to start over"
+            f"{path} is damaged, or is not a checkpoint of symscope ({error}); if a run of symscope wrote "
+            "it, delete it to start over"
         ) from error
 
 

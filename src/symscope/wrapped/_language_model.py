@@ -13,6 +13,7 @@ from typing import Any, cast, final
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from symscope.errors import ImportPathError, InvalidArgumentError, UnknownNameError
@@ -38,7 +39,8 @@ def load_model(folder: Path) -> tuple[nn.Module, Any]:
 
     Raises:
         ImportPathError: `transformers` is not installed.
-        InvalidArgumentError: the folder holds no causal language model in safetensors or one GGUF file.
+        InvalidArgumentError: the folder holds no complete causal language model in safetensors or one GGUF file, or
+            no tokenizer.
     """
     transformers = _transformers()
     if not folder.is_dir():
@@ -56,11 +58,24 @@ def load_model(folder: Path) -> tuple[nn.Module, Any]:
         )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **weights, **options)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+        model, loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, **weights, **options
+        )
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())  # on one line
         raise InvalidArgumentError(
-            f"transformers cannot read a causal language model from {folder}: {error}"
+            f"transformers cannot read a causal language model from {folder}: {reason}"
         ) from error
+    if loaded["missing_keys"]:
+        missing = sorted(loaded["missing_keys"])
+        raise InvalidArgumentError(
+            f"the weights in {folder} are not complete: {missing[0]} is missing ({len(missing)} in all), and "
+            "transformers would draw it at random"
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise InvalidArgumentError(
+            f"{folder} has no tokenizer, such as tokenizer.json; a model without one is wrapped by sc.wrap_causal_lm"
+        )
     return model.eval(), tokenizer
 
 

@@ -1,8 +1,9 @@
 """Trained recurrent modules of torch: `nn.GRU`, `nn.LSTM` and `nn.RNN`, of one or several layers.
 
 The fused module runs up to the stop and continues from the rewritten states; there are no hooks, which on a fused
-module change one output and not the recurrence. Rewriting a layer changes the layers above it at the same token, so
-these are computed again there, by torch's functions for one step.
+module change one output and not the recurrence. A single layer of a GRU or LSTM on token embeddings runs as the GRU and
+LSTM of symscope do, which is faster on a CPU: the input of each token to the gates is a table. Rewriting a layer
+changes the layers above it at the same token, so these are computed again there, by torch's functions for one step.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from symscope.errors import InvalidArgumentError
 from symscope.networks import RunState, evaluation_mode
-from symscope.networks.packing import to_device
+from symscope.networks.gru import gru_scan
+from symscope.networks.lstm import lstm_scan
+from symscope.networks.packing import Packing, to_device
 from symscope.wrapped._checked import CheckedNetwork, check_logits
 
 StateTensors = tuple[Tensor, ...]
@@ -179,6 +182,13 @@ class WrappedRecurrent(CheckedNetwork):
         self, start: StateTensors, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "batch longest hidden"], StateTensors]:
         """The hidden states of the last layer after each token, and the states of all layers after the last one."""
+        run = self._scan if self._has_table(tokens) else self._run_fused
+        return run(start, tokens, lengths)
+
+    def _run_fused(
+        self, start: StateTensors, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch longest hidden"], StateTensors]:
+        """`_run` by the module itself."""
         rows, longest = (lengths > 0).nonzero()[:, 0], int(lengths.max()) if len(lengths) else 0
         if not longest:
             return start[0].new_zeros(len(tokens), 0, self._widths[0]), start
@@ -202,6 +212,33 @@ class WrappedRecurrent(CheckedNetwork):
             return hidden, end
         spread = hidden.new_zeros(len(tokens), *hidden.shape[1:]).index_copy(0, on_device, hidden)
         return spread, tuple(old.index_copy(1, on_device, new) for old, new in zip(start, end, strict=True))
+
+    def _has_table(self, tokens: Int[Tensor, "batch time"]) -> bool:
+        """Whether the inputs of all tokens to the gates are a table, with at most as many rows as there are tokens."""
+        one_layer = self.rnn.num_layers == 1 and not self.rnn.proj_size and not isinstance(self.rnn, nn.RNN)
+        plain = type(self.embedding) is nn.Embedding and self.embedding.max_norm is None
+        return one_layer and plain and self.device.type == "cpu" and self.vocabulary <= tokens.numel()
+
+    def _scan(
+        self, start: StateTensors, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch longest hidden"], StateTensors]:
+        """`_run` for one layer, with the inputs of all tokens computed once."""
+        packing, (w_input, w_hidden, b_input, b_hidden) = Packing(lengths), self._weights(0)
+        states, longest = torch.cat(start, 2)[0], len(packing.running)
+        if not longest:
+            return states.new_zeros(len(tokens), 0, self._widths[0]), start
+        inputs, first = linear(cast("Any", self.embedding).weight, w_input, b_input), states[packing.order]
+        read = tokens[packing.rows, packing.steps]
+        hidden_bias = w_hidden.new_zeros(len(w_hidden)) if b_hidden is None else b_hidden
+        if self._is_lstm:
+            after = lstm_scan(first, inputs + hidden_bias, w_hidden, read, packing.running)
+        else:
+            after = gru_scan(first, inputs, w_hidden, hidden_bias, read, packing.running)
+        padded = after.new_zeros(len(tokens) * longest, after.shape[1])
+        padded = padded.index_copy(0, packing.rows * longest + packing.steps, after).view(len(tokens), longest, -1)
+        last = padded[torch.arange(len(tokens)), lengths - 1]
+        end = torch.where(lengths[:, None] > 0, last, states)[None]
+        return padded[..., : self._widths[0]], end.split(self._widths, 2)
 
     def _rewritten(self, state: RunState) -> StateTensors:
         """The states of all layers after the last token, where one of them is rewritten."""
