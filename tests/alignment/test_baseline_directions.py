@@ -8,7 +8,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from symscope.algorithms import UpDown
 from symscope.alignment import follows_swap, subspace
-from symscope.alignment.baseline_directions import diff_means, lda, leace, linear_probe, logistic_weights
+from symscope.alignment.baseline_directions import (
+    diff_means,
+    lda,
+    leace,
+    linear_probe,
+    logistic_regression,
+)
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import cache_states, draw_interventions
 from symscope.networks import change_basis, magnitude_network, random_invertible
@@ -76,7 +82,7 @@ def test_the_numeric_probe_agrees_with_scikit_learn():
 def test_logistic_weights_agree_with_scikit_learn(classes):
     states, labels = labelled(classes)
     model = LogisticRegression(C=0.5, tol=1e-10, max_iter=5000).fit(states.numpy(), labels.numpy())
-    np.testing.assert_allclose(logistic_weights(states, labels, ridge=2.0).numpy(), model.coef_, atol=1e-5)
+    np.testing.assert_allclose(logistic_regression(states, labels, ridge=2.0)[0].numpy(), model.coef_, atol=1e-5)
     factors = linear_probe(states, labels, classes - 1, ridge=2.0)
     assert same_span(factors.read.T, np.linalg.svd(model.coef_.T)[0][:, : classes - 1], 1e-4)
 

@@ -1,172 +1,124 @@
-"""Naturalness of alignments on networks whose exact swap is known, and in results of `align` with its defaults."""
+"""Complement, probe, length errors and held-out values, on networks whose answer is known."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
-from tests.alignment.examples import ALGORITHM, BRIEF, PLAIN, TASK, TINY, hidden
+from sklearn.linear_model import LogisticRegression, Ridge
+from tests.alignment.examples import ALGORITHM, BRIEF, TASK, TINY, hidden
 
 import symscope as sc
-from symscope.alignment import Oblique, Results, SearchOptions, align, evaluate, fit, subspace, whole_state
-from symscope.alignment._diagnostics import NaturalReference
-from symscope.interchange import cache_states, counterfactuals
-from symscope.networks import change_basis, magnitude_network, make_network, random_invertible, random_orthogonal
+from symscope.alignment._length_errors import EXTRA_TOKENS, length_errors
+from symscope.alignment.baseline_directions import probe_score
+from symscope.errors import InvalidArgumentError, UnknownNameError
+from symscope.interchange import cache_states, draw_interventions
+from symscope.networks import magnitude_network, make_network
 from symscope.seeds import generator
-from symscope.training import TrainingOptions, train
-from symscope.verdict import MAX_DIVERGENCE, MAX_FAR_OUT_SHARE, MAX_WITHIN_CLASS_DISTANCE
 
-D = 6
-
-
-def measured(network, alignment, variable="count", variables=("count", "phase"), counts=(1000, 400)):
-    data = counterfactuals(ALGORITHM, variable, n_train=counts[0], n_validation=counts[1], n_test=1)
-    train, validation = (cache_states(network, part[variable], "h") for part in (data.train, data.validation))
-    reference = NaturalReference(network, train, validation, data.validation[variable], variables)
-    return reference.measure({variable: alignment})
+EOS = TASK.vocabulary.eos
+START = replace(BRIEF, init="least-squares")
 
 
-@pytest.mark.parametrize("variable", ["count", "phase"])
-@pytest.mark.parametrize("change", [random_orthogonal, lambda d, draws: random_invertible(d, 3.0, draws)])
-def test_the_exact_swap_is_natural_in_every_part(variable, change):
-    constructed = change_basis(magnitude_network(**TASK.roles, d=D), change(D, generator(0)))
-    exact = subspace(constructed.writes[variable], constructed.reads[variable])
-    natural = measured(constructed.network, exact, variable)
-    assert natural.off_span_share == pytest.approx(0, abs=1e-3)
-    assert natural.dormant_share == 0
-    assert natural.far_out_share <= MAX_FAR_OUT_SHARE
-    assert natural.far_out_floor <= 0.03
-    assert natural.within_class_distance <= MAX_WITHIN_CLASS_DISTANCE
-    assert natural.class_radius < 1
-    for part in (
-        "of the norm off the natural span",
-        "farther out than natural",
-        "states of the same values",
-        "dormant",
-    ):
-        assert part in str(natural)
+@pytest.mark.parametrize("shift", [2, -1, EXTRA_TOKENS + 5])
+def test_a_shifted_count_gives_answers_that_are_as_much_too_long(shift):
+    known = magnitude_network(**TASK.roles)
+    drawn = draw_interventions(ALGORITHM, ["count"], 200, generator(0, "drawn"))
+    cached = cache_states(known.network, drawn, "h")
+    states = cached.base_states.clone()
+    states[:, 0] = cached.source_states[0][:, 0] + shift
+    errors = length_errors(known.network, drawn, "h", cached, states, torch.arange(200), EOS)
+    answers = (drawn.targets == TASK.roles["response"]).sum(1)  # an answer cannot be shorter than nothing
+    assert errors == Counter(None if shift > EXTRA_TOKENS else max(shift, -int(length)) for length in answers)
 
 
-def test_a_swap_of_the_whole_state_is_natural_and_of_another_class():
-    natural = measured(magnitude_network(**TASK.roles, d=D).network, whole_state(D))
-    assert natural.off_span_share == pytest.approx(0, abs=1e-3)
-    assert natural.far_out_share == pytest.approx(natural.far_out_floor, abs=0.02)
-    assert natural.within_class_distance > MAX_WITHIN_CLASS_DISTANCE  # the phase is that of the source
+@pytest.mark.parametrize("kind", ["gru", "transformer-rope"])
+def test_lengths_are_those_of_a_network_that_runs_on_its_own_answers(kind):
+    """The slow route: token by token, each fed back, from a state that was rewritten at random."""
+    network = make_network(kind, 16, len(TASK.vocabulary), generator(1, "network")).eval()
+    for parameter in network.parameters():
+        parameter.data.mul_(3)  # answers that vary
+    site, rows = network.default_site, 60
+    drawn = draw_interventions(ALGORITHM, ["count"], rows, generator(0, "drawn"))
+    cached = cache_states(network, drawn, site)
+    states = cached.base_states + torch.randn(cached.base_states.shape, generator=generator(2))
+    expected = Counter()
+    for row in range(rows):
+        columns = drawn.target_mask[row].nonzero()[:, 0].tolist()
+        fed, given, error = drawn.fed[row, : columns[0]].tolist(), [], None
+        while len(given) < len(columns) + EXTRA_TOKENS and EOS not in given:
+            one = replace(
+                drawn.select(torch.tensor([row])),
+                fed=torch.tensor([[*fed, *given]], dtype=torch.long),
+                targets=torch.zeros(1, len(fed) + len(given) + 1, dtype=torch.long),
+                target_mask=(torch.arange(len(fed) + len(given) + 1) == len(fed) + len(given))[None],
+            )
+            state = cache_states(network, one, site).base.select(torch.tensor([0]), states[[row]])
+            given.append(int(network.readout(network.resume(state, one.fed, one.target_mask)).argmax()))
+        wanted = drawn.targets[row, columns].tolist()
+        if EOS in given:
+            length, right = len(given), wanted[:-1]
+            repeated = given[: len(right)] == right and len(set(given[len(right) : -1])) <= 1
+            if length <= len(wanted):
+                error = length - len(wanted) if given[:-1] == right[: length - 1] else None
+            elif repeated:
+                error = length - len(wanted)
+        expected[error] += 1
+    assert length_errors(network, drawn, site, cached, states, torch.arange(rows), EOS) == expected
+    assert len(expected) > 1
 
 
-def test_a_swap_that_goes_too_far_is_far_out():
-    constructed = magnitude_network(**TASK.roles, d=D)
-    network, count = constructed.network, constructed.writes["count"]
-    # Writes as much into the phase as into the count.
-    away = subspace(count + constructed.writes["phase"], count.T)
-    natural = measured(network, away)
-    assert natural.off_span_share == pytest.approx(0, abs=1e-3)
-    assert natural.far_out_share > MAX_FAR_OUT_SHARE
-    assert natural.within_class_distance > MAX_WITHIN_CLASS_DISTANCE
+def test_probe_scores_agree_with_scikit_learn():
+    draws = generator(0, "probe")
+    states = torch.randn(400, 5, generator=draws, dtype=torch.double)
+    values = states @ torch.arange(5).double() + torch.randn(400, generator=draws, dtype=torch.double)
+    train, test = slice(200), slice(200, 400)
+    ridge = Ridge(alpha=1.0).fit(states[train], values[train])
+    assert probe_score(states, values, numeric=True) == pytest.approx(ridge.score(states[test], values[test]), abs=1e-3)
+    for count in (2, 3):
+        labels = (values.argsort().argsort() * count // 400).long()
+        logistic = LogisticRegression(C=1.0, max_iter=5000, tol=1e-8).fit(states[train], labels[train])
+        assert probe_score(states, labels) == pytest.approx(logistic.score(states[test], labels[test]), abs=0.006)
+    with pytest.raises(InvalidArgumentError, match="one value"):
+        probe_score(states, torch.cat([labels[:200], torch.zeros(200, dtype=torch.long)]))
 
 
-@pytest.mark.parametrize("changed_basis", [False, True])
-def test_dormant_directions_are_detected(changed_basis):
-    """A network that would read a count off a spare axis too, on which no natural state has anything."""
-    constructed, matrix = magnitude_network(**TASK.roles, d=D), torch.eye(D)
-    with torch.no_grad():
-        constructed.network.output.weight[:, 2] = constructed.network.output.weight[:, 0]
-    if changed_basis:
-        matrix = random_orthogonal(D, generator(0))
-        constructed = change_basis(constructed, matrix)
-    count, spare = matrix[:, :1], matrix[:, 2:3]
-    known = measured(constructed.network, subspace(count))
-    assert known.dormant_share == 0
-    assert known.off_span_share == pytest.approx(0, abs=1e-3)
-    # The difference of the counts is read where it is, and all of it is written where no state has been.
-    dormant = measured(constructed.network, subspace(spare, (count + spare).T))
-    assert dormant.dormant_share == 1
-    assert dormant.off_span_share > 0.5
+def test_the_complement_of_all_variables_changes_nothing():
+    network, data = hidden().network, sc.counterfactuals(ALGORITHM, ["count", "phase"], **TINY)
+    results = sc.evaluate(sc.fit(network, data, 1, controls=[], options=START))
+    for name in ("count", "phase"):
+        assert results[name].complement.iia == 1
+        assert results[name].metrics.probe > 0.99
+        assert results[name].metrics.length_errors == {0: TINY["n_test"]}
+        assert "behaviour unchanged in 1.000" in repr(results[name])
+    random = sc.fit(network, data, 1, controls=[], options=replace(BRIEF, init="random", steps=1, validate_every=1))
+    assert sc.evaluate(random)["count"].complement.iia < 0.9
+    alone = sc.evaluate(sc.fit(network, data["count"], 1, controls=[], options=START))
+    assert alone["count"].complement is None
 
 
-def test_the_off_span_share_is_a_share_of_the_norm_of_changed_states():
-    constructed = magnitude_network(**TASK.roles, d=D)
-    count, spare = constructed.writes["count"], torch.eye(D)[:, 2:3]
-    natural = measured(constructed.network, subspace(count + 0.75 * spare, count.T))
-    assert MAX_DIVERGENCE < natural.off_span_share < 0.75
-    assert natural.far_out_share <= MAX_FAR_OUT_SHARE  # what lies off the span does not count as far out
-    assert natural.within_class_distance > MAX_WITHIN_CLASS_DISTANCE
+def test_held_out_values_are_tested_and_not_trained_on():
+    held_out = {"count": [3, 4]}
+    data = sc.counterfactuals(ALGORITHM, "count", held_out=held_out, **TINY)
+    for split in (data.train, data.validation):
+        assert not split["count"].has_values(held_out).any()
+        assert len(split["count"]) in (TINY["n_train"], TINY["n_validation"])
+    some = data.test["count"].has_values(held_out)
+    result = sc.evaluate(sc.fit(hidden().network, data, 1, controls=[], options=START))["count"]
+    assert result.metrics.held_out.n == int(some.sum()) > 0
+    assert result.metrics.held_out.iia == 1
+    assert "held out of training" in repr(result)
+    with pytest.raises(UnknownNameError, match="cuont"):
+        sc.counterfactuals(ALGORITHM, "count", held_out={"cuont": [3]}, **TINY)
+    with pytest.raises(InvalidArgumentError, match="none of"):
+        sc.counterfactuals(ALGORITHM, "count", held_out={"phase": [0, 1]}, **TINY)
 
 
-def test_parts_that_are_not_known_are_none():
-    network = hidden(D).network
-    random = subspace(torch.linalg.qr(torch.randn(D, 1, generator=generator(0))).Q)
-    for variables in ((), ("count", "parity")):
-        natural = measured(network, random, variables=variables)
-        assert (natural.within_class_distance, natural.class_radius) == (None, None)
-        assert natural.far_out_share >= 0
-        assert "same values" not in str(natural)
-    zero = subspace(torch.eye(D)[:, :1])
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-    assert measured(network, zero) is None  # natural states are all the same
-    assert measured(hidden(D).network, random, counts=(1, 2)) is None  # two natural states
-
-
-def test_results_without_naturalness_have_an_open_verdict_and_are_saved(tmp_path):
-    data = counterfactuals(ALGORITHM, "count", **TINY)
-    fitted = fit(
-        hidden(D).network, data, 1, function=Oblique(), controls=[sc.alignment.RandomSubspace()], options=BRIEF
-    )
-    assert set(fitted.naturalness) == {("count", 1)}
-    for naturalness in ({}, {("count", 1): None}):
-        (result,) = evaluate(replace(fitted, naturalness=naturalness)).all
-        assert result.naturalness is None
-        assert result.measurement.off_span_share is None
-        Results([result]).save(tmp_path / "results.safetensors")
-        assert sc.load(tmp_path / "results.safetensors")["count"].naturalness is None
-        columns = ("off_span_share", "dormant_share", "far_out_share", "within_class_distance", "class_radius")
-        assert not set(columns) & set(Results([result]).table().columns)
-
-
-def test_the_table_has_the_parts_of_naturalness():
-    data = counterfactuals(ALGORITHM, "count", **TINY)
-    (result,) = evaluate(fit(hidden(D).network, data, 1, function=Oblique(), controls=[], options=BRIEF)).all
-    row = Results([result]).table().row(0, named=True)
-    for name in ("off_span_share", "dormant_share", "far_out_share", "far_out_floor", "within_class_distance",
-                 "class_radius"):  # fmt: skip
-        assert row[name] == getattr(result.naturalness, name)
-
-
-def test_align_with_its_defaults_on_a_small_trained_network(tmp_path):
-    small = sc.make_task("multi-object", quantities=range(1, 4), held_out=[])
-    network = make_network("gru", 12, len(small.vocabulary), generator(0))
-    train(network, small, 0, TrainingOptions(learning_rate=1e-2, batch=32, epochs=15))
-    algorithm = sc.make_algorithm("up-down", small)
-    options = SearchOptions(steps=50)
-    results = align(
-        network, algorithm, "count", options=options, n_train=200, n_validation=100, n_test=100, progress=False
-    )
-    assert [(result.function, result.k) for result in results.all] == [
-        (function, k)
-        for function in ("oblique-natural-span", "orthogonal-natural-span", "orthogonal")
-        for k in (2, 4, 8)
-    ]
-    for result in results.all:
-        assert result.naturalness is not None
-        if result.function != "orthogonal":
-            assert result.naturalness.off_span_share <= MAX_DIVERGENCE
-    table = results.table().filter(control="none")
-    assert table["within_class_distance"].null_count() == table["far_out_share"].null_count() == 0
+def test_results_keep_their_diagnostics(tmp_path):
+    data = sc.counterfactuals(ALGORITHM, ["count", "phase"], held_out={"count": [3]}, **TINY)
+    results = sc.evaluate(sc.fit(hidden().network, data, 2, controls=[], options=BRIEF))
     results.save(tmp_path / "results.safetensors")
-    loaded = sc.load(tmp_path / "results.safetensors")
-    assert [result.naturalness for result in loaded.all] == [result.naturalness for result in results.all]
-    assert loaded.table().equals(results.table())
-
-
-def test_the_reference_of_the_defaults_has_no_latent_loss(monkeypatch):
-    seen = []
-
-    def recorded(*arguments, function, options, **further):
-        seen.append((function.label, options.latent_weight))
-        return fit(*arguments, function=function, options=options, **further)
-
-    monkeypatch.setattr("symscope.alignment._align.fit", recorded)
-    options = SearchOptions(steps=1, validate_every=1, **{**PLAIN, "latent_weight": 0.2})
-    align(hidden(D).network, ALGORITHM, "count", 1, options=options, controls=[], progress=False, **TINY)
-    assert seen == [("oblique-natural-span", 0.2), ("orthogonal-natural-span", 0.2), ("orthogonal", 0.0)]
+    for saved, loaded in zip(results.all, sc.load(tmp_path / "results.safetensors").all, strict=True):
+        assert loaded.metrics.length_errors == saved.metrics.length_errors
+        assert (loaded.metrics.probe, loaded.complement.iia) == (saved.metrics.probe, saved.complement.iia)
+        assert loaded.metrics.held_out.iia == saved.metrics.held_out.iia

@@ -6,10 +6,10 @@ from symscope.alignment._fitted import FittedAlignments, Key
 from symscope.alignment.functions import Alignment
 from symscope.alignment.result import AlignmentResult
 from symscope.alignment.results import Results
-from symscope.alignment.score import Score
+from symscope.alignment.score import Score, follows_swap
 from symscope.alignment.test_set import TestSet
 from symscope.errors import UnknownNameError
-from symscope.interchange import CounterfactualData
+from symscope.interchange import CounterfactualData, cache_states
 
 
 def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -> Results:
@@ -32,6 +32,7 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
             raise UnknownNameError("variable of the data", name, data.test)
     tests = {name: TestSet(fitted.network, data, name, fitted.site) for name in fitted.data.variables}
     scores = {control.name: _scores(control, fitted, data, tests) for control in fitted.controls}
+    complements = _complements(fitted, data)
     results = []
     for key, alignments in fitted.alignments.items():
         (name, k), search = key, fitted.searches[key]
@@ -56,10 +57,29 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 paired_controls=tuple(control.name for control in controls if control.data is fitted.data),
                 trial_accuracy=fitted.trial_accuracy,
                 naturalness=fitted.naturalness.get(key),
+                complement=complements.get(k),
                 excluded=data.excluded.get(name),
             )
         )
     return Results(results)
+
+
+def _complements(fitted: FittedAlignments, data: CounterfactualData) -> dict[int, Score]:
+    """For each k the score of the complement of all variables together.
+
+    To take all variables from the source is to swap everything else into the source: it must behave as before.
+    """
+    every = data.every_variable
+    if every is None:
+        return {}
+    cached, scores = None, {}
+    for k in dict.fromkeys(k for _, k in fitted.alignments):
+        keys = [(variable, k) for variable in every.variables]
+        if all(key in fitted.alignments for key in keys):
+            cached = cached or cache_states(fitted.network, every, fitted.site)
+            alignments = {variable: fitted.alignments[variable, k][variable] for variable, _ in keys}
+            scores[k] = Score.of(follows_swap(fitted.network, alignments, cached), every.cluster)
+    return scores
 
 
 def _scores(

@@ -145,6 +145,10 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
         **{name: None if (part := getattr(metrics, name)) is None else _bits(part) for name in _PARTS},
         "by_value": [[value, _bits(part)] for value, part in metrics.by_value.items()],
         "divergence": asdict(metrics.divergence),
+        "held_out": None if metrics.held_out is None else _bits(metrics.held_out),
+        "probe": metrics.probe,
+        "length_errors": [[error, count] for error, count in metrics.length_errors.items()],
+        "complement": None if result.complement is None else _bits(result.complement),
         "naturalness": None if result.naturalness is None else asdict(result.naturalness),
         "controls": [[name, _bits(control)] for name, control in result.controls.items()],
         "null_controls": list(result.null_controls),
@@ -156,9 +160,12 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
 def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> AlignmentResult:
     metrics = TestMetrics(
         score=_score(entry["score"]),
-        **{name: None if entry[name] is None else _score(entry[name]) for name in _PARTS},
+        **{name: _score_or_none(entry[name]) for name in _PARTS},
         by_value={int(value): _score(part) for value, part in entry["by_value"]},
         divergence=Divergence(**entry["divergence"]),
+        held_out=_score_or_none(entry.get("held_out")),  # files of before have none of the last three
+        probe=entry.get("probe"),
+        length_errors={error: int(count) for error, count in entry.get("length_errors", [])},
     )
     return AlignmentResult(
         **{name: entry[name] for name in _PLAIN},
@@ -168,8 +175,13 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         null_controls=tuple(entry["null_controls"]),
         naturalness=None if entry["naturalness"] is None else Naturalness(**entry["naturalness"]),
         paired_controls=tuple(entry["paired_controls"]),
+        complement=_score_or_none(entry.get("complement")),
         excluded=None if entry.get("excluded") is None else Excluded(*entry["excluded"]),  # older files: no entry
     )
+
+
+def _score_or_none(entry: Mapping[str, Any] | None) -> Score | None:
+    return None if entry is None else _score(entry)
 
 
 def _bits(score: Score) -> dict[str, Any]:

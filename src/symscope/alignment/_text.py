@@ -31,6 +31,14 @@ def result_text(result: AlignmentResult) -> str:
         lines.append(f"cause, where only the variable differs: IIA {metrics.cause}")
     if metrics.isolation is not None:
         lines.append(f"isolation, where only the rest differs: IIA {metrics.isolation}")
+    if metrics.held_out is not None:
+        lines.append(f"values held out of training interventions: IIA {metrics.held_out}")
+    if result.complement is not None:
+        lines.append(f"everything swapped except all variables: behaviour unchanged in {result.complement}")
+    if metrics.probe is not None:
+        lines.append(f"a linear probe reads the variable with a score of {metrics.probe:.3f} (R² or accuracy)")
+    if metrics.mean_length_error is not None:
+        lines.append(f"answers are off by {metrics.mean_length_error:.2f} tokens on average")
     if result.naturalness is not None:
         lines.append(f"rewritten states: {result.naturalness}")
     lines.append(f"their distance: {metrics.divergence}")

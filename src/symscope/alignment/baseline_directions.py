@@ -119,19 +119,57 @@ def linear_probe(
         raise InvalidArgumentError(f"the ridge of a probe is at least 0, got {ridge}")
     axes, coordinates, classes = _labelled(states, labels, k)
     if numeric:
-        moments = coordinates.T @ coordinates + ridge * torch.eye(len(axes.spreads)).to(coordinates)
-        values = labels.double()
-        weights = torch.linalg.solve(moments, coordinates.T @ (values - values.mean()))[None]
+        weights = _ridge_weights(coordinates, labels.double(), ridge)[None]
     else:
-        weights = logistic_weights(coordinates, classes, ridge)
+        weights, _ = logistic_regression(coordinates, classes, ridge)
     return _white_projector(axes, axes.spreads[:, None] * weights.T, k)
 
 
-def logistic_weights(
-    states: Float[Tensor, "samples state"], classes: Int[Tensor, " samples"], ridge: float = RIDGE
-) -> Float[Tensor, "logits state"]:
-    """Weights of logistic regression with an intercept: one logit for two classes, otherwise one for each class."""
-    count = int(classes.max()) + 1
+def probe_score(
+    states: Float[Tensor, "samples state"], labels: Shaped[Tensor, " samples"], *, numeric: bool = False
+) -> float:
+    """How well a linear probe reads a variable: fitted to the first half of the states, scored on the second.
+
+    Args:
+        states: natural states, in random order.
+        labels: the value of the variable at each.
+        numeric: the score is R² of ridge regression; default: the accuracy of logistic regression, each different value
+            a category.
+
+    Raises:
+        InvalidArgumentError: the labels of one half have one value only.
+    """
+    half = len(states) // 2
+    if len(labels[half:].unique()) < 2:
+        raise InvalidArgumentError("the labels of the second half have one value only: there is nothing to score")
+    axes, coordinates, _ = _labelled(states[:half], labels[:half], 1)
+    test = (states[half:].double() - axes.mean) @ axes.directions
+    if numeric:
+        values, expected = labels[:half].double(), labels[half:].double()
+        errors = test @ _ridge_weights(coordinates, values, RIDGE) + values.mean() - expected
+        return 1 - float(errors.square().sum() / (expected - expected.mean()).square().sum())
+    values, classes = labels.unique(return_inverse=True)
+    weights, bias = logistic_regression(coordinates, classes[:half], RIDGE, len(values))
+    scores = test @ weights.T + bias
+    guesses = (scores[:, 0] > 0).long() if len(values) == 2 else scores.argmax(1)
+    return float((guesses == classes[half:]).double().mean())
+
+
+def _ridge_weights(
+    centred: Float[Tensor, "samples span"], values: Float[Tensor, " samples"], ridge: float
+) -> Float[Tensor, " span"]:
+    moments = centred.T @ centred + ridge * torch.eye(centred.shape[1]).to(centred)
+    return torch.linalg.solve(moments, centred.T @ (values - values.mean()))
+
+
+def logistic_regression(
+    states: Float[Tensor, "samples state"],
+    classes: Int[Tensor, " samples"],
+    ridge: float = RIDGE,
+    count: int | None = None,
+) -> tuple[Float[Tensor, "logits state"], Float[Tensor, " logits"]]:
+    """Weights and intercepts of logistic regression: one logit for two classes, otherwise one for each of `count`."""
+    count = count or int(classes.max()) + 1
     logits = 1 if count == 2 else count
     weights = states.new_zeros(logits, states.shape[1], requires_grad=True)
     bias = states.new_zeros(logits, requires_grad=True)
@@ -151,7 +189,7 @@ def logistic_weights(
         return loss
 
     optimiser.step(closure)
-    return weights.detach()
+    return weights.detach(), bias.detach()
 
 
 def _labelled(

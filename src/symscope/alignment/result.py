@@ -41,6 +41,8 @@ class AlignmentResult:
         trial_accuracy: share of sequences without an intervention that the network completes correctly; `None`:
             unknown.
         naturalness: how natural the rewritten states are, on validation interventions; `None`: not measured.
+        complement: share of interventions in which behaviour does not change when everything is swapped *except* the
+            aligned subspaces of all variables of the hypothesis, each with this k; `None`: not all were searched.
         excluded: how many pairs are left out because the network completes their base or source
             incorrectly; `None`: none was checked.
     """
@@ -62,6 +64,7 @@ class AlignmentResult:
     paired_controls: tuple[str, ...]
     trial_accuracy: float | None
     naturalness: Naturalness | None
+    complement: Score | None = None
     excluded: Excluded | None = None
 
     @property

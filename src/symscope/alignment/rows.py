@@ -28,13 +28,15 @@ def alignment_row(result: AlignmentResult) -> Row:
         "total_steps": result.total_steps,
         "validation_iia": result.validation_iia,
         "rejection_rate": result.rejection_rate,
+        "probe": metrics.probe,
+        "length_error": metrics.mean_length_error,
         **asdict(metrics.divergence),
         **({} if result.naturalness is None else asdict(result.naturalness)),
     }
     if result.excluded is not None:
         row |= {"excluded_pairs": result.excluded.pairs, "all_pairs": result.excluded.of}
-    for name in ("informative", "cause", "isolation"):
-        part = getattr(metrics, name)
+    parts = {name: getattr(metrics, name) for name in ("informative", "cause", "isolation", "held_out")}
+    for name, part in {**parts, "complement": result.complement}.items():
         if part is not None:
             row |= {f"{name}_{key}": value for key, value in figures(part).items()}
     if selectivity is not None:

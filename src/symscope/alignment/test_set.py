@@ -5,7 +5,7 @@ which neither a search nor a choice takes, and each named metric is taken from t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import final
 
@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from symscope.alignment._length_errors import length_errors
+from symscope.alignment.baseline_directions import probe_score
 from symscope.alignment.functions import Alignment
 from symscope.alignment.natural import Divergence, NaturalStates, divergence
 from symscope.alignment.score import Score, follows_swap, swap_of
@@ -40,6 +42,11 @@ class TestMetrics:
         cause: IIA where base and source differ in the overwritten variable alone.
         isolation: IIA where they agree on it and differ in the rest.
         divergence: of the rewritten states from natural ones.
+        held_out: IIA on interventions with values that were held out of training interventions; `None`: there are none.
+        probe: how well a linear probe reads the variable from natural states: R² for numbers, accuracy for categories.
+            A variable that is readable need not be used. `None`: no values are known, or several variables.
+        length_errors: by how many tokens the network's answers are longer than predicted, and the number of
+            interventions of each (see `length_errors`); empty where answers have no length.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
@@ -50,6 +57,16 @@ class TestMetrics:
     cause: Score | None
     isolation: Score | None
     divergence: Divergence
+    held_out: Score | None = None
+    probe: float | None = None
+    length_errors: Mapping[int | None, int] = field(default_factory=dict)
+
+    @property
+    def mean_length_error(self) -> float | None:
+        """Mean absolute error of the lengths of answers that have one; `None` where none has."""
+        known = {error: count for error, count in self.length_errors.items() if error is not None}
+        total = sum(known.values())
+        return sum(abs(error) * count for error, count in known.items()) / total if total else None
 
 
 @final
@@ -90,7 +107,7 @@ class TestSet:
         self._take(metric)
         swapped = intervene(self._cached, swap_of(alignments, self._cached))
         correct = matches_counterfactual(self._network, self._cached, swapped).cpu()
-        informative = self._test.informative
+        informative, held_out = self._test.informative, self._test.has_values(self._data.held_out)
         return TestMetrics(
             score=Score.of(correct, self._test.cluster),
             informative=None if informative is None or not informative.any() else self._score_of(correct, informative),
@@ -98,7 +115,35 @@ class TestSet:
             cause=self._score_pairs("cause", alignments),
             isolation=self._score_pairs("isolation", alignments),
             divergence=divergence(self._natural, swapped, generator(0, "divergence")),
+            held_out=self._score_of(correct, held_out) if held_out.any() else None,
+            probe=self._probe,
+            length_errors=self._length_errors(correct, swapped),
         )
+
+    @cached_property
+    def _probe(self) -> float | None:
+        variable = self._test.variables[0]
+        if len(self._test.variables) > 1 or variable not in self._cached.values:
+            return None
+        labels = self._cached.values[variable].to(self._cached.base_states.device)
+        order = torch.randperm(len(labels), generator=generator(0, "probe")).to(labels.device)
+        try:
+            numeric = not self._data.value_names.get(variable)
+            return probe_score(self._cached.natural_states()[order], labels[order], numeric=numeric)
+        except InvalidArgumentError:  # a single value, or states that do not vary
+            return None
+
+    def _length_errors(self, correct: Bool[Tensor, " rows"], swapped: Tensor) -> dict[int | None, int]:
+        if self._data.end is None:
+            return {}
+        wrong = (~correct).nonzero()[:, 0]
+        states = swapped[wrong.to(swapped.device)]
+        if not len(wrong):
+            return {0: len(correct)}
+        errors = length_errors(
+            self._network, self._test, self._site, self._cached, states, wrong, self._data.end
+        )
+        return {0: int(correct.sum()), **errors}
 
     def _by_value(self, correct: Bool[Tensor, " rows"]) -> dict[int, Score]:
         variable, source = self._test.variables[0], self._test.sources[self._test.source_of[0]]

@@ -123,6 +123,12 @@ EVIDENCE = (
     ),
     *part("cause", "interventions whose base and source differ in the variable alone"),
     *part("isolation", "interventions whose base and source agree on the variable and differ in the rest"),
+    *part("held_out", "interventions with values that were held out of training interventions"),
+    *part("complement", "swaps of everything except all variables, which must not change the behaviour"),
+    real("probe", "linear probe of the variable on natural states: R² for numbers, accuracy otherwise", nullable=True),
+    real(
+        "length_error", "mean absolute difference of the network's answers in tokens from the prediction", nullable=True
+    ),
     real("selectivity", "iia minus that of the best null control, in this network", nullable=True),
     real("selectivity_low", "lower end of the 95% interval of selectivity", nullable=True),
     real("selectivity_high", "upper end of that interval", nullable=True),

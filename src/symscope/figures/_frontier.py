@@ -27,9 +27,9 @@ def frontier(frontier_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     return themed(
         in_panels(chart, panels, columns).add_params(CHOSEN),
         title="IIA and the distance from natural states",
-        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}, one line each. Numbers, at the first seed: "
-        "weight of the counterfactual-latent loss, which keeps rewritten states near natural ones; natural states have "
-        f"a distance of 1 (dashed).{search_text(frame)}",
+        subtitle=f"{constant + ', ' if constant else ''}{seeds_text(frame)}, one line each. Numbers, at the first "
+        "seed: weight of the counterfactual-latent loss, which keeps rewritten states near natural ones; natural "
+        f"states have a distance of 1 (dashed).{search_text(frame)}",
         description=f"Lines of interchange intervention accuracy over Mahalanobis distance. {_spoken(frame)}.",
         width=width,
     )
@@ -62,7 +62,7 @@ def _lines(rows: pl.DataFrame, colours: dict[str, str], inner: int, width: int) 
     natural = alt.Chart(data).mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.datum(1))
     line = base.mark_line(strokeWidth=1.6, color=alt.Undefined).encode(order="latent_weight:Q")
     points = base.mark_point(filled=True, size=36).encode(tooltip=tooltip)
-    labelled = base.transform_filter(alt.FieldEqualPredicate(field="seed", equal=rows.get_column("seed").min()))
+    labelled = base.transform_filter(alt.FieldEqualPredicate(field="seed", equal=min(rows.get_column("seed"))))
     weights = labelled.mark_text(dx=6, dy=-7, align="left", fontSize=10).encode(text=alt.Text("latent_weight:Q"))
     return alt.layer(natural, line, points, weights).properties(width=inner, height=HEIGHT)
 

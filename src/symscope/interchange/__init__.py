@@ -1,7 +1,13 @@
 """Interchange interventions: counterfactual data, the states of a network at its stops, and rewritten states."""
 
 from symscope.interchange._algorithm_data import counterfactuals
-from symscope.interchange._intervene import Swap, counterfactual_losses, intervene, matches_counterfactual
+from symscope.interchange._intervene import (
+    Swap,
+    counterfactual_losses,
+    intervene,
+    matches_counterfactual,
+    predictions,
+)
 from symscope.interchange._stops import STOP, Position, move_stops, stop_at
 from symscope.interchange.cache import CachedInterventions, cache_sites, cache_states, join_cached
 from symscope.interchange.continuations import continue_from, is_inconsistent_with, values_at
@@ -50,6 +56,7 @@ __all__ = [
     "move_stops",
     "peak_bytes",
     "permute_values",
+    "predictions",
     "rows_within",
     "shuffled_labels",
     "stop_at",

@@ -113,6 +113,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         shuffle=lambda data: _shuffled(algorithm, data, protocol),
         every_variable=every_variable,
         held_out=held_out,
+        end=algorithm.task.vocabulary.eos,
     )
 
 

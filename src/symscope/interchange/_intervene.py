@@ -82,6 +82,28 @@ def matches_counterfactual(
     return correct
 
 
+@torch.no_grad()
+def predictions(
+    network: Network,
+    cached: CachedInterventions,
+    states: Float[Tensor, "rows state"],
+    index: Int[Tensor, " rows"] | None = None,
+) -> Int[Tensor, "rows targets"]:
+    """The token that the network predicts for each target, -1 where none counts; on the CPU.
+
+    Arguments as in `counterfactual_losses`.
+    """
+    guesses = torch.full((len(states), cached.target_mask.shape[1]), -1)
+    with evaluation_mode(network):
+        for at, stopped, fed, mask, _, _ in _blocks(cached, _rows(cached, index), states, ROWS_AT_ONCE):
+            features = network.resume(stopped, fed, mask)
+            tokens = [network.readout(part).argmax(-1).cpu() for part in features.split(TARGETS_AT_ONCE)]
+            block = torch.full(mask.shape, -1)
+            block[mask] = torch.cat(tokens)
+            guesses[at.cpu(), : mask.shape[1]] = block
+    return guesses
+
+
 def _rows(cached: CachedInterventions, index: Int[Tensor, " rows"] | None) -> Int[Tensor, " rows"]:
     return torch.arange(len(cached)) if index is None else index
 

@@ -138,7 +138,11 @@ def counterfactual_data(
                 made[variables] = _interventions(kept, codes)
     return CounterfactualData(
         hypothesis=name,
-        **parts,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        cause=parts["cause"],
+        isolation=parts["isolation"],
         seed=seed,
         uncut=_uncut(pairs),
         vocabulary=vocabulary,

@@ -204,6 +204,7 @@ class CounterfactualData:
         every_variable: test interventions that overwrite all variables of the hypothesis together, from one source, for
             the score of the complement; `None` where there are none.
         held_out: values of variables that no training or validation intervention has.
+        end: the token that ends an answer; `None`: answers have no length.
         shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
             known.
     """
@@ -222,6 +223,7 @@ class CounterfactualData:
     excluded: Mapping[str, Excluded] = field(default_factory=dict)
     every_variable: Interventions | None = None
     held_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    end: int | None = None
 
     @classmethod
     def from_table(

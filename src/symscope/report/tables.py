@@ -23,6 +23,10 @@ _DIAGNOSTICS = {
     "informative_iia": ("informative", ".3f"),
     "cause_iia": ("cause", ".3f"),
     "isolation_iia": ("isolation", ".3f"),
+    "held_out_iia": ("held-out values", ".3f"),
+    "complement_iia": ("complement", ".3f"),
+    "probe": ("probe", ".3f"),
+    "length_error": ("length error", ".2f"),
     "selectivity": ("selectivity", "+.3f"),
     "nearest_control": ("best null control", ""),
     "off_span_share": ("off span", ".0%"),
@@ -37,6 +41,8 @@ _INTERVALS = {
     "informative_iia": ("informative_low", "informative_high"),
     "cause_iia": ("cause_low", "cause_high"),
     "isolation_iia": ("isolation_low", "isolation_high"),
+    "held_out_iia": ("held_out_low", "held_out_high"),
+    "complement_iia": ("complement_low", "complement_high"),
     "selectivity": ("selectivity_low", "selectivity_high"),
 }
 

@@ -86,6 +86,7 @@ def draw_data(
         n_test=counts.test,
         seed=seed,
         protocol=counts.protocol.protocol(),
+        held_out={name: values for name, values in counts.held_out.items() if name in variables},
     )
 
 

@@ -116,6 +116,9 @@ class InterventionCounts(Section):
     test: Drawn = 1_000
     gradience: DrawnOrZero = Field(default=0, description="a further set, for IIA by base and source value")
     protocol: ProtocolSection = ProtocolSection()
+    held_out: dict[str, Values[int]] = Field(
+        default={}, description="values of variables that no training or validation intervention has"
+    )
 
 
 class TrialAccuracyCounts(Section):
