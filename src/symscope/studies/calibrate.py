@@ -30,12 +30,13 @@ from symscope.networks import (
 from symscope.networks.constructed import LinearCell
 from symscope.networks.readouts import LinearReadout
 from symscope.networks.recurrent import RecurrentNetwork
+from symscope.networks.transformer import Transformer
 from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.align import draw_data, show_progress
 from symscope.studies.arguments import CalibrateArguments
 from symscope.studies.choices import TaskChoice
-from symscope.studies.declaration import CalibrationQuestion
+from symscope.studies.declaration import POWER_DIMENSIONS, CalibrationQuestion
 from symscope.studies.subject import device_facts, save_part
 from symscope.tasks import NumericTask
 
@@ -45,9 +46,12 @@ HELD: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "magnitude": {"up-down": ("count", "phase"), "up-up": ("phase",)},
     "angle": {"up-down": ("count", "phase"), "up-up": ("phase",)},
     "two-counts": {"up-down": ("count", "phase"), "up-up": ("demo_count", "resp_count", "phase")},
+    "power": {"up-down": ("count", "phase"), "up-up": ("phase",)},
+    "averaging": {"up-down": (), "up-up": ()},
 }
 """The variables of each constructed network. The phase is the same in both algorithms. Two counts determine their
-difference, the count of Up-Down; a single count does not determine two."""
+difference, the count of Up-Down; a single count does not determine two. The averaging transformer holds nothing that
+lasts."""
 
 CONDITION = 5.0
 """Condition number of the invertible changes of basis."""
@@ -100,8 +104,9 @@ class _Measurement:
     def constructed(self) -> Constructed:
         """The constructed network after its change of basis."""
         question = self.question
-        network = CONSTRUCTED[question.network](**self.task.roles, d=question.d)
         draws = generator(self.job.seed, "calibration", question.network, question.change_of_basis)
+        options = {"generator": draws, "turned": POWER_DIMENSIONS} if question.network == "power" else {}
+        network = CONSTRUCTED[question.network](**self.task.roles, d=question.d, **options)
         if question.change_of_basis == "none":
             return network
         orthogonal = question.change_of_basis == "orthogonal"
@@ -161,7 +166,9 @@ def curve(measurement: _Measurement) -> Iterator[Row]:
 
 
 def _untrained_like(network: Network, draws: torch.Generator) -> Network:
-    """A network of the same shape without variables: random rotations, random inputs, a random output layer."""
+    """A network of the same shape without variables: random rotations, inputs and output layer; fresh weights."""
+    if isinstance(network, Transformer):
+        return Transformer(network.embedding.shape[1], network.vocabulary, draws, layers=1, rope=False)
     assert isinstance(network, RecurrentNetwork)
     cell, output = network.cell, network.output
     assert isinstance(cell, LinearCell)

@@ -29,7 +29,9 @@ from symscope.studies.options import (
 )
 
 StateSize = Annotated[int, Field(ge=3, le=4096)]
-ConstructedNetwork = Literal["magnitude", "two-counts", "angle"]
+ConstructedNetwork = Literal["magnitude", "two-counts", "angle", "power", "averaging"]
+POWER_DIMENSIONS = 4
+"""Dimensions of the count of the power network of a calibration."""
 Coordinates = Literal["state", "natural-span"]
 DEFAULT_CONTROLS = (
     "shuffled_labels",
@@ -153,7 +155,9 @@ class Calibration(Section):
     """Searches in networks whose variables are known: no training."""
 
     networks: Values[ConstructedNetwork] = Field(
-        default=("magnitude", "two-counts", "angle"), description="constructed networks, whose variables are known"
+        default=("magnitude", "two-counts", "angle", "power", "averaging"),
+        description="constructed networks, whose variables are known; the count of `power` takes 4 dimensions, so that "
+        "k = 4 is searched too; `averaging` is a transformer of twice the width, without a change of basis",
     )
     changes_of_basis: Values[ChangeOfBasis] = Field(
         default=("orthogonal", "invertible", "none"), description="matrices that the states are multiplied by"
@@ -189,10 +193,16 @@ class Calibration(Section):
         for change_of_basis in self.changes_of_basis:
             for function in self.functions:
                 for network in self.networks:
+                    if network == "averaging" and change_of_basis != "none":
+                        continue
                     yield CalibrationQuestion(
-                        part="known", network=network, change_of_basis=change_of_basis, d=self.d, k=self.k,
+                        part="known",
+                        network=network,
+                        change_of_basis=change_of_basis,
+                        d=2 * self.d if network == "averaging" else self.d,
+                        k=(*self.k, POWER_DIMENSIONS) if network == "power" else self.k,
                         function=function,
-                    )  # fmt: skip
+                    )
         for d in self.null_sizes:
             for function in self.functions:
                 yield CalibrationQuestion(part="null", network="gru", d=d, k=(d // 2,), function=function)
