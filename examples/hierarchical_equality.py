@@ -4,7 +4,7 @@ Inputs are four vectors a, b, c, d. The class says whether (a == b) agrees with 
 the variables left = (a == b) and right = (c == d): each in a map of its own, and both in one map, where they are also
 overwritten together from two sources.
 
-    python examples/hierarchical_equality.py --seeds 10
+    python examples/hierarchical_equality.py --seeds 9
 """
 
 import argparse
@@ -153,5 +153,5 @@ def main(seeds: int) -> dict[str, list[sc.AlignmentResult]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=9)
     main(parser.parse_args().seeds)
