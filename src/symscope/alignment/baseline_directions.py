@@ -162,6 +162,7 @@ def _ridge_weights(
     return torch.linalg.solve(moments, centred.T @ (values - values.mean()))
 
 
+@torch.inference_mode(False)  # it is fitted by its gradient
 def logistic_regression(
     states: Float[Tensor, "samples state"],
     classes: Int[Tensor, " samples"],
@@ -169,6 +170,7 @@ def logistic_regression(
     count: int | None = None,
 ) -> tuple[Float[Tensor, "logits state"], Float[Tensor, " logits"]]:
     """Weights and intercepts of logistic regression: one logit for two classes, otherwise one for each of `count`."""
+    states, classes = states.clone(), classes.clone()  # tensors of inference mode have no gradient
     count = count or int(classes.max()) + 1
     logits = 1 if count == 2 else count
     weights = states.new_zeros(logits, states.shape[1], requires_grad=True)

@@ -140,9 +140,7 @@ class TestSet:
         states = swapped[wrong.to(swapped.device)]
         if not len(wrong):
             return {0: len(correct)}
-        errors = length_errors(
-            self._network, self._test, self._site, self._cached, states, wrong, self._data.end
-        )
+        errors = length_errors(self._network, self._test, self._site, self._cached, states, wrong, self._data.end)
         return {0: int(correct.sum()), **errors}
 
     def _by_value(self, correct: Bool[Tensor, " rows"]) -> dict[int, Score]:
