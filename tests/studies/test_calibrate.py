@@ -9,19 +9,18 @@ from symscope.errors import ConfigurationError
 from symscope.figures._calibration import calibration
 from symscope.figures.theme import chart_spec
 from symscope.interchange import cache_states, draw_interventions
-from symscope.networks import CONSTRUCTED
 from symscope.report import write_report
 from symscope.runner import local, open_store, run
 from symscope.seeds import generator
 from symscope.studies import check_study, collect, plan_study, preset
-from symscope.studies.calibrate import HELD
+from symscope.studies.calibrate import HELD, constructed_network
 from symscope.tasks import multi_object
 
 
 @pytest.mark.parametrize("network", HELD)
 def test_networks_have_the_variables_that_the_table_lists(network):
     task = multi_object()
-    constructed = CONSTRUCTED[network](**task.roles, d=5)
+    constructed = constructed_network(network, task, 10 if network == "averaging" else 5, generator(0, network))
     for name, variables in HELD[network].items():
         algorithm = make_algorithm(name, task)
         for variable in variables:
@@ -75,14 +74,16 @@ def test_a_calibration_is_a_study_that_continues_and_reports(tmp_path):
 
 def test_the_preset_is_the_whole_grid():
     questions = list(preset("calibration").calibration.questions())
-    assert [sum(question.part == part for question in questions) for part in ("known", "null", "curve")] == [36, 12, 20]
+    assert [sum(question.part == part for question in questions) for part in ("known", "null", "curve")] == [52, 12, 20]
 
 
 def test_faults_of_a_calibration_are_reported():
     wrong = {**TINY, "calibration": {"functions": ["orthogonl"], "k": [9], "curve_k": [17], "networks": ["gru"]}}
     with pytest.raises(ConfigurationError) as error:
         check_study(wrong, "a test")
-    assert "calibration.networks[0]: input should be 'magnitude', 'two-counts' or 'angle'" in str(error.value)
+    assert "calibration.networks[0]: input should be 'magnitude', 'two-counts', 'angle', 'power' or 'averaging'" in str(
+        error.value
+    )
     with pytest.raises(ConfigurationError) as error:
         check_study({**wrong, "calibration": {**wrong["calibration"], "networks": ["magnitude"]}}, "a test")
     for message in (
@@ -91,5 +92,8 @@ def test_faults_of_a_calibration_are_reported():
         "calibration.curve_k: a variable takes 1 to d = 16 dimensions",
     ):
         assert message in str(error.value)
+    narrow = {**TINY["calibration"], "networks": ["power", "averaging"]}
+    with pytest.raises(ConfigurationError, match="the networks power, averaging need d of at least 5, got 4"):
+        check_study({**TINY, "calibration": narrow}, "a test")
     with pytest.raises(ConfigurationError, match="nothing to do: name at least one task and one network, or add"):
         check_study({"name": "empty", "title": "?", "seeds": [0]}, "a test")

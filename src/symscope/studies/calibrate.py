@@ -105,8 +105,7 @@ class _Measurement:
         """The constructed network after its change of basis."""
         question = self.question
         draws = generator(self.job.seed, "calibration", question.network, question.change_of_basis)
-        options = {"generator": draws, "turned": POWER_DIMENSIONS} if question.network == "power" else {}
-        network = CONSTRUCTED[question.network](**self.task.roles, d=question.d, **options)
+        network = constructed_network(question.network, self.task, question.d, draws)
         if question.change_of_basis == "none":
             return network
         orthogonal = question.change_of_basis == "orthogonal"
@@ -136,6 +135,12 @@ class _Measurement:
             "coordinates": question.coordinates,
         }
         return {**figures, **identity, "held": held, **best}
+
+
+def constructed_network(name: str, task: NumericTask, d: int, draws: torch.Generator) -> Constructed:
+    """A constructed network of a calibration, before its change of basis."""
+    options = {"generator": draws, "turned": POWER_DIMENSIONS} if name == "power" else {}
+    return CONSTRUCTED[name](**task.roles, d=d, **options)
 
 
 def known(measurement: _Measurement) -> Iterator[Row]:

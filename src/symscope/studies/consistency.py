@@ -26,7 +26,7 @@ from symscope.studies.choices import (
     build_network,
     make_control,
 )
-from symscope.studies.declaration import AlignmentGrid, Calibration, subspace_size
+from symscope.studies.declaration import POWER_DIMENSIONS, AlignmentGrid, Calibration, subspace_size
 from symscope.studies.options import ProtocolSection
 from symscope.studies.source import Fault, Location
 from symscope.tasks import TASKS, Task
@@ -327,6 +327,10 @@ def _calibration_faults(declared: object) -> Iterator[Fault]:
     for key, searched, d in sizes:
         if (k := max(searched, default=1)) > d:
             yield Fault(("calibration", key), f"a variable takes 1 to d = {d} dimensions of the state, got k = {k}")
+    wide = [name for name in calibration.networks if name in ("power", "averaging")]
+    if wide and calibration.d <= POWER_DIMENSIONS:
+        message = f"the networks {', '.join(wide)} need d of at least {POWER_DIMENSIONS + 1}, got {calibration.d}"
+        yield Fault(("calibration", "d"), message)
 
 
 def _device_faults(device: object) -> Iterator[Fault]:
