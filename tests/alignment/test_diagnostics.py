@@ -39,7 +39,7 @@ def test_lengths_are_those_of_a_network_that_runs_on_its_own_answers(kind):
     for parameter in network.parameters():
         parameter.data.mul_(3)  # answers that vary
     network.output.output_bias.data[[TASK.roles["response"], EOS]] += 20
-    site, rows = network.default_site, 60
+    site, rows = network.default_site, 25
     drawn = draw_interventions(ALGORITHM, ["count"], rows, generator(0, "drawn"))
     cached = cache_states(network, drawn, site)
     states = cached.base_states + torch.randn(cached.base_states.shape, generator=generator(2))
