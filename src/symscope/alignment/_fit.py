@@ -78,6 +78,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         network, data, k, function=function, site=site, joint=joint, mask=mask, initial_frame=initial_frame,
         options=options, on_validation=on_validation,
     )  # fmt: skip
+    accuracy = uncut_accuracy(network, data, run.site)
     subjects = [c.subjects(network, data) if isinstance(c, SearchedControl) else {} for c in controls]
     _check_controls(controls, subjects, data)
     main = run.fit(network, data, controls, subjects)
@@ -86,7 +87,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         more = replace(run.options, restarts=run.options.restarts + run.options.more_restarts)
         main = merged(main, replace(run, options=more, only=beaten).fit(network, data, controls, subjects))
     fitted = tuple(control for control in main.controls if control.alignments or control.unfitted)
-    return replace(_measured(main, run), controls=fitted)
+    return replace(_measured(main, run, accuracy), controls=fitted)
 
 
 LATENT_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
@@ -133,8 +134,11 @@ def frontier(  # noqa: PLR0913  (all but three have a default)
     network, run = _prepared(
         network, data, k, function=function, site=site, joint=joint, options=options, on_validation=on_validation
     )
+    accuracy = uncut_accuracy(network, data, run.site)
     every = {weight: replace(run, options=replace(run.options, latent_weight=weight)) for weight in latent_weights}
-    return {weight: evaluate(_measured(each.fit(network, data, (), ()), each)) for weight, each in every.items()}
+    return {
+        weight: evaluate(_measured(each.fit(network, data, (), ()), each, accuracy)) for weight, each in every.items()
+    }
 
 
 def _prepared(  # noqa: PLR0913  (those of `fit`)
@@ -158,9 +162,8 @@ def _prepared(  # noqa: PLR0913  (those of `fit`)
     return network, Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
 
 
-def _measured(main: FittedAlignments, run: Searches) -> FittedAlignments:
+def _measured(main: FittedAlignments, run: Searches, accuracy: float | None) -> FittedAlignments:
     """Fitted alignments with the accuracy of the network and their naturalness."""
-    accuracy = uncut_accuracy(main.network, main.data, main.site)
     return replace(main, trial_accuracy=accuracy, naturalness=_naturalness(main, run.sets))
 
 

@@ -87,6 +87,13 @@ SITE = text("site", "site in the network whose state is swapped")
 FUNCTION = text("function", "alignment function; `whole_state` for the whole state")
 K = integer("k", "dimensions of the subspace of the variable", least=1)
 IIA = share("iia", "interchange intervention accuracy, 0 to 1")
+TESTED = (
+    IIA,
+    share("low", "lower end of the 95% interval of iia, over interventions"),
+    share("high", "upper end of that interval"),
+    integer("n", "test interventions", least=1),
+)
+"""Columns of a score on test interventions."""
 ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K)
 """Columns that identify one alignment in one network."""
 ALIGNMENT_KEY = tuple(column.name for column in ALIGNED)
