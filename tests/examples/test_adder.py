@@ -1,23 +1,15 @@
 """The example of the 4-bit adder runs, and finds the carries."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-EXAMPLE = Path(__file__).parents[2] / "examples/adder.py"
+from tests.examples.loading import load_example
 
 
 @pytest.fixture(scope="module")
 def adder() -> Any:
-    spec = importlib.util.spec_from_file_location("adder", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("adder")
 
 
 def test_the_labels_are_the_sum(adder: Any) -> None:

@@ -1,23 +1,15 @@
 """The example of hierarchical equality runs, and finds both comparisons in a trained network."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-EXAMPLE = Path(__file__).parents[2] / "examples/hierarchical_equality.py"
+from tests.examples.loading import load_example
 
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    spec = importlib.util.spec_from_file_location("hierarchical_equality", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("hierarchical_equality")
 
 
 def test_the_inputs_have_the_classes_of_the_graph(example: Any) -> None:

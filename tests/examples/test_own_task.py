@@ -1,6 +1,5 @@
 """The example of a user's task runs, is correct, and is the code that its page shows."""
 
-import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -9,6 +8,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given
+from tests.examples.loading import load_example
 
 from symscope.checks import check_algorithm, check_task
 from symscope.errors import BrokenLawError, InvalidArgumentError
@@ -20,14 +20,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE, PAGE = ROOT / "examples/own_task.py", ROOT / "docs/how-to/own-task.md"
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("own_task", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load()
+example = load_example("own_task")
 TASK = example.LargerGroup()
 ALGORITHM = example.CountBoth(TASK)
 

@@ -1,18 +1,17 @@
 """The example of SmolLM2: its table, and in the slow test its results with the real model."""
 
-import importlib.util
 import os
 import re
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.examples.loading import load_example
 
 import symscope as sc
 from symscope.interchange import CounterfactualData
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples/smollm2.py"
 FEW = {
     "train": {"both": 60, "cause": 40},
     "validation": {"cause": 24},
@@ -23,10 +22,7 @@ FEW = {
 
 def load():
     pytest.importorskip("transformers")
-    spec = importlib.util.spec_from_file_location("smollm2", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("smollm2")
 
 
 def model_folder():

@@ -1,28 +1,20 @@
 """Mamba and xLSTM of transformers, as the example wraps them, with random weights."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.examples.loading import load_example
 
 import symscope as sc
 from symscope.errors import BrokenLawError, InvalidArgumentError
 
 transformers = pytest.importorskip("transformers")
 
-EXAMPLE = Path(__file__).parents[2] / "examples/state_space.py"
-
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    spec = importlib.util.spec_from_file_location("state_space", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("state_space")
 
 
 def make(example: Any, kind: str, layers: int) -> Any:
