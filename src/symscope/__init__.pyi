@@ -35,6 +35,12 @@ from symscope.checks import check_algorithm as check_algorithm
 from symscope.checks import check_alignment_function as check_alignment_function
 from symscope.checks import check_network as check_network
 from symscope.checks import check_task as check_task
+from symscope.comparison import ComparedModel as ComparedModel
+from symscope.comparison import ModelComparison as ModelComparison
+from symscope.comparison import RecordedStates as RecordedStates
+from symscope.comparison import compare_models as compare_models
+from symscope.comparison import compare_states as compare_states
+from symscope.comparison import minimal_dimensions as minimal_dimensions
 from symscope.errors import SymscopeError as SymscopeError
 from symscope.interchange import CounterfactualData as CounterfactualData
 from symscope.interchange import InterventionProtocol as InterventionProtocol

@@ -1,6 +1,6 @@
 """Networks: they run on tokens, return their states, and resume from rewritten states."""
 
-from symscope.networks.base import Network, RunState, evaluation_mode, join_run_states, require_network
+from symscope.networks.base import Network, Resumable, RunState, evaluation_mode, join_run_states, require_network
 from symscope.networks.catalogue import NETWORKS, count_parameters, make_network, network_from_config, network_options
 from symscope.networks.constructed import (
     CONSTRUCTED,
@@ -31,6 +31,7 @@ __all__ = [
     "MLPReadout",
     "Network",
     "RecurrentNetwork",
+    "Resumable",
     "RunState",
     "Transformer",
     "angle_network",
