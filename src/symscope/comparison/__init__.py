@@ -1,5 +1,6 @@
-"""Comparison of two networks: how similar their states are, and whether a linear map makes them exchangeable."""
+"""Comparison of two networks: how similar their states are, and whether a map makes their states exchangeable."""
 
+from symscope.comparison._stitch import Stitch, StitchingData, StitchOptions, stitch, stitching_data
 from symscope.comparison.cca import PWCCA, SVCCA
 from symscope.comparison.cka import LinearCKA
 from symscope.comparison.linear_maps import ProbeTransfer, StateStitching
@@ -20,7 +21,12 @@ __all__ = [
     "Similarity",
     "SimilarityMeasure",
     "StateStitching",
+    "Stitch",
+    "StitchOptions",
+    "StitchingData",
     "compare_states",
     "one_row_per_sequence",
     "similarity_measures",
+    "stitch",
+    "stitching_data",
 ]
