@@ -9,14 +9,14 @@ from symscope.algorithms import UpDown
 from symscope.comparison import StitchOptions, stitch, stitching_data
 from symscope.errors import InvalidArgumentError, NonFiniteError, UnknownNameError
 from symscope.interchange import InterventionProtocol
-from symscope.networks import change_basis, gru, magnitude_network, random_invertible, two_counts_network
+from symscope.networks import change_basis, magnitude_network, make_network, random_invertible, two_counts_network
 from symscope.seeds import generator
 from symscope.tasks import multi_object
 
 TASK = multi_object(quantities=range(1, 7), held_out=[4])
 ALGORITHM = UpDown(TASK)
 DATA = stitching_data(ALGORITHM, 300, 80, 120)
-OPTIONS = StitchOptions(batch=32, steps=200, patience=3)
+OPTIONS = StitchOptions(learning_rate=3e-2, batch=32, steps=140, patience=3)
 
 
 @cache
@@ -57,8 +57,8 @@ def test_training_on_behaviour_finds_what_the_regression_of_states_misses():
     """Tokens of the demo phase are free, so the count alone, in one dimension, is enough to continue correctly."""
     one, _, _ = stitched()
     assert one.from_regression.iia < 0.2
-    assert one.score.iia > 0.9
-    assert 0 < one.best_step <= one.total_steps <= 200
+    assert one.score.low > max(0.2, one.constant.high)
+    assert 0 < one.best_step <= one.total_steps <= 140
 
 
 def test_the_rank_of_a_map_is_the_requested_one():
@@ -104,16 +104,19 @@ def test_each_map_trains_for_itself():
 def test_networks_with_different_variables_can_be_stitched_one_way_only():
     """The count of Up-Down is the difference of the counts of Up-Up, but not the other way round."""
     counts = two_counts_network(d=3, **TASK.roles).network
-    forward = stitch(magnitude(0), counts, DATA, options=OPTIONS)[0]
+    forward = stitch(magnitude(0), counts, DATA, options=StitchOptions(batch=16, steps=10))[0]
     assert forward.score.iia == 1
     assert str(forward).startswith("stitching, full rank: 1.000")
 
 
-def test_a_receiver_that_cannot_do_the_task_says_so_and_keeps_its_weights():
-    network = gru(8, len(TASK.vocabulary), generator(0, "gru"))
+@pytest.mark.parametrize("kind", ["gru", "lstm", "transformer-rope"])
+def test_a_receiver_that_cannot_do_the_task_says_so_and_keeps_its_weights(kind):
+    network = make_network(kind, 8, len(TASK.vocabulary), generator(0, kind))
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    result = stitch(network, magnitude(0), DATA, options=StitchOptions(batch=16, steps=10, validate_every=5))[0]
+    options = StitchOptions(batch=16, steps=10, validate_every=5)
+    result = stitch(network, magnitude(0), DATA, (None, 1), options=options)[0]
     assert result.reference.iia < 0.5
+    assert result.weights.shape == (6, network.sites[network.default_site])
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
 

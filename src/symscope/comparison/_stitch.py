@@ -9,6 +9,7 @@ of the computation. And a receiver with a context, such as a transformer, reads 
 each score is listed with that of a constant state and of an untrained sender, both trained with the same budget.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
@@ -100,7 +101,8 @@ class StitchOptions:
         steps: the most steps of a map.
         validate_every: steps between validations; the map that is best on validation is kept.
         target: share of validation continuations at which a map is not trained further.
-        patience: a map is not trained further after this many validations without a better one.
+        patience: a map is not trained further after this many validations without a better one (by the share, and of
+            equal shares by the training loss).
     """
 
     learning_rate: float = 1e-2
@@ -217,11 +219,11 @@ def stitch(
     starts = [_score(receiver, cached["test"], each(states["sender"]["test"])) for each in maps[1 : 1 + len(ranks)]]
     _train(receiver, cached, states, maps, options, seed)
     constant, *scores = (_score(receiver, cached["test"], each(states[each.source]["test"])) for each in maps)
-    own = _score(receiver, cached["test"], cached["test"].base_states)
+    reference = _score(receiver, cached["test"], cached["test"].base_states)
     twins = scores[len(ranks) :] or [None] * len(ranks)
     stitched = zip(ranks, maps[1:], scores, starts, twins, strict=False)
     return tuple(
-        Stitch(rank, score, start, constant, twin, own, *each.affine(), each.best, each.best_step, each.steps)
+        Stitch(rank, score, start, constant, twin, reference, *each.affine(), each.best, each.best_step, each.steps)
         for rank, each, score, start, twin in stitched
     )
 
@@ -241,7 +243,7 @@ class _Map:
         self.source, self.units = source, units
         self.factors = [nn.Parameter(factor) for factor in factors]
         self.bias = nn.Parameter(bias)
-        self.best, self.best_step, self.steps, self.worse = -1.0, 0, 0, 0
+        self.best, self.best_loss, self.best_step, self.steps, self.worse = -1.0, math.inf, 0, 0, 0
         self.kept = [each.detach().clone() for each in self.parameters]
 
     @classmethod
@@ -267,11 +269,14 @@ class _Map:
             mapped = mapped @ factor
         return self.units[2] + self.units[3] * (mapped + self.bias)
 
-    def validate(self, share: float, step: int) -> None:
-        """Keeps the map if it is the best so far."""
+    def validate(self, share: float, loss: float, step: int) -> None:
+        """Keeps the map if it is the best so far; of maps with equal shares, that of smaller training loss.
+
+        The share is 0 until whole continuations are right, so the loss alone shows the first steps of learning.
+        """
         self.steps = step
-        if share > self.best:
-            self.best, self.best_step, self.worse = share, step, 0
+        if (share, -loss) > (self.best, -self.best_loss):
+            self.best, self.best_loss, self.best_step, self.worse = share, loss, step, 0
             self.kept = [each.detach().clone() for each in self.parameters]
         else:
             self.worse += 1
@@ -314,19 +319,21 @@ def _train(
     """Trains all maps on the same batches; each keeps its best state and stops for itself."""
     draws = generator(seed, "stitching", "batches")
     optimiser = Adam([parameter for each in maps for parameter in each.parameters])
-    running, step = list(maps), 0
+    running, step, losses = list(maps), 0, [math.inf] * len(maps)
     with frozen_weights(network), evaluation_mode(network):
         while True:
-            for each in running:
+            for each, loss in zip(running, losses, strict=True):
                 mapped = each(states[each.source]["validation"])
                 correct = matches_counterfactual(network, cached["validation"], mapped.detach())
-                each.validate(float(correct.double().mean()), step)
+                each.validate(float(correct.double().mean()), loss, step)
             running = [each for each in running if each.best < options.target and each.worse < options.patience]
             if not running or step >= options.steps:
                 break
-            for _ in range(min(options.validate_every, options.steps - step)):
-                _step(network, cached["train"], states, running, options, draws, optimiser)
-                step += 1
+            steps = min(options.validate_every, options.steps - step)
+            history = [
+                _step(network, cached["train"], states, running, options, draws, optimiser) for _ in range(steps)
+            ]
+            losses, step = torch.stack(history).mean(0).tolist(), step + steps
     for each in maps:
         each.restore()
 
@@ -339,13 +346,15 @@ def _step(
     options: StitchOptions,
     draws: torch.Generator,
     optimiser: Adam,
-) -> None:
+) -> Float[Tensor, " maps"]:
+    """Makes a step of each map; returns their losses."""
     index = torch.randint(len(cached), (options.batch,), generator=draws)
     mapped = torch.cat([each(states[each.source]["train"][index.to(each.bias.device)]) for each in running])
     losses = counterfactual_losses(network, cached, mapped, index.repeat(len(running)))
-    loss = losses.sum() / options.batch
-    if not loss.isfinite():
+    losses = losses.view(len(running), -1).mean(1)
+    if not losses.isfinite().all():
         raise NonFiniteError("the loss of a map is not finite; lower the learning rate, or check the networks")
     optimiser.zero_grad()
-    loss.backward()
+    losses.sum().backward()
     optimiser.step(options.learning_rate)
+    return losses.detach()
