@@ -25,7 +25,7 @@ from symscope.interchange import (
     PAPER_PROTOCOL,
     CounterfactualData,
     InterventionProtocol,
-    Interventions,
+    StoppedInputs,
     counterfactuals,
     intervene,
     matches_counterfactual,
@@ -33,7 +33,7 @@ from symscope.interchange import (
 from symscope.networks import Network
 from symscope.seeds import generator
 
-SEQUENCES = 300
+SEQUENCES = 600
 """Most sequences whose states are compared by the measures of similarity."""
 
 
@@ -212,29 +212,27 @@ def _frames(sets: JointSets, group: Group, fit: JointFit) -> dict[tuple[str, int
 
 
 def _similarities(models: Sequence[Model], data: CounterfactualData) -> tuple[PairSimilarity, ...]:
-    """All measures for each pair of models, on all positions of test sequences up to their stops."""
-    inputs, position, sequence, values = _positions(next(iter(data.test.values())))
-    states = [model.all_states(inputs, position) for model in models]
+    """All measures for each pair of models, on one row of each test sequence: the stop of a base or source.
+
+    With all positions, sequences of one length could be exchanged only, and where the length says something about a
+    variable the null distribution would contain it.
+    """
+    test = next(iter(data.test.values()))
+    runs = [run.select(torch.arange(min(len(test), SEQUENCES // 2))) for run in (test.base, test.sources[0])]
+    states = [_states(model, runs) for model in models]
     twins = [
-        None if model.untrained is None else replace(model, network=model.untrained).all_states(inputs, position)
-        for model in models
+        None if model.untrained is None else _states(replace(model, network=model.untrained), runs) for model in models
     ]
-    numeric = [name for name in values if data.value_names.get(name) == ()]
-    measures = similarity_measures(values, numeric)
+    known = [name for name in runs[0].values if name in runs[1].values]
+    values = {name: torch.cat([run.values[name] for run in runs]) for name in known}
+    numeric = [name for name in values if data.value_names.get(name) in ((), None)]
+    measures, sequences = similarity_measures(values, numeric), torch.arange(len(states[0]))
     return tuple(
         PairSimilarity(models[i].name, models[j].name, similarity)
         for i, j in combinations(range(len(models)), 2)
-        for similarity in compare_states(states[i], states[j], sequence, measures, untrained=twins[j], seed=data.seed)
+        for similarity in compare_states(states[i], states[j], sequences, measures, untrained=twins[j], seed=data.seed)
     )
 
 
-def _positions(test: Interventions) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-    """Inputs, position, sequence and known values of every row: token sequences at all positions up to their stop."""
-    runs = test.base.select(torch.arange(min(SEQUENCES, len(test))))
-    if runs.inputs.is_floating_point():
-        rows = torch.arange(len(runs))
-        return runs.inputs, runs.position, rows, dict(runs.values)
-    lengths = runs.position + 1
-    sequence = torch.arange(len(runs)).repeat_interleave(lengths)
-    begins = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-    return runs.inputs[sequence], torch.arange(len(sequence)) - begins, sequence, {}
+def _states(model: Model, runs: Sequence[StoppedInputs]) -> Tensor:
+    return torch.cat([model.states_at(run.inputs, run.position) for run in runs])
