@@ -53,6 +53,10 @@ from symscope.tasks import Task as Task
 from symscope.tasks import TokenBatch as TokenBatch
 from symscope.tasks import Vocabulary as Vocabulary
 from symscope.tasks import make_task as make_task
+from symscope.tracking import MLflow as MLflow
+from symscope.tracking import TensorBoard as TensorBoard
+from symscope.tracking import Tracker as Tracker
+from symscope.tracking import WeightsAndBiases as WeightsAndBiases
 from symscope.training import TrainingOptions as TrainingOptions
 from symscope.training import load_network as load_network
 from symscope.training import save_network as save_network

@@ -24,7 +24,7 @@ from symscope.runner import PASSIVE_WAITING
 app = typer.Typer(
     name="symscope",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Does this neural network compute with this variable? A microscope for symbols in neural networks.",
     epilog="Start with: symscope study run quick",

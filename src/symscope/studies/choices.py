@@ -43,6 +43,7 @@ class TaskChoice(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_quantities_of_the_paper(cls, declared: Any) -> Any:
+        declared = {"name": declared} if isinstance(declared, str) else declared
         if isinstance(declared, dict) and not is_import_path(str(declared.get("name", ""))):
             return {"quantities": (1, 20), "held_out": (4, 9, 14, 17), **declared}
         return declared
