@@ -36,6 +36,9 @@ from symscope.checks import check_alignment_function as check_alignment_function
 from symscope.checks import check_network as check_network
 from symscope.checks import check_task as check_task
 from symscope.errors import SymscopeError as SymscopeError
+from symscope.hub import from_pretrained as from_pretrained
+from symscope.hub import push_to_hub as push_to_hub
+from symscope.hub import save_pretrained as save_pretrained
 from symscope.interchange import CounterfactualData as CounterfactualData
 from symscope.interchange import InterventionProtocol as InterventionProtocol
 from symscope.interchange import Interventions as Interventions

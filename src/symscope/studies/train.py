@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from symscope.errors import CheckpointError
-from symscope.networks import Network
+from symscope.networks import Network, tensors_digest
 from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.arguments import MeasureArguments, TrainArguments
-from symscope.studies.choices import file_digest, tensors_digest
+from symscope.studies.choices import file_digest
 from symscope.studies.options import TrialAccuracyCounts
 from symscope.studies.progress import show_training
 from symscope.studies.subject import WEIGHTS, Subject, save_part
