@@ -8,12 +8,12 @@ Modules here import torch, polars, altair and `symscope.studies` only inside com
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from symscope import __version__
 from symscope.cli.align import align_table
 from symscope.cli.console import out, print_result, report_errors
 from symscope.cli.listing import list_names
@@ -48,7 +48,7 @@ def _top(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if show_version:
-        out.print(f"symscope {version('symscope')}")
+        out.print(f"symscope {__version__}")
         raise typer.Exit
 
 
