@@ -36,6 +36,9 @@ from symscope.checks import check_alignment_function as check_alignment_function
 from symscope.checks import check_network as check_network
 from symscope.checks import check_task as check_task
 from symscope.errors import SymscopeError as SymscopeError
+from symscope.explorer import Explorer as Explorer
+from symscope.explorer import explore as explore
+from symscope.explorer import load_explorer as load_explorer
 from symscope.interchange import CounterfactualData as CounterfactualData
 from symscope.interchange import InterventionProtocol as InterventionProtocol
 from symscope.interchange import Interventions as Interventions

@@ -20,7 +20,7 @@ from symscope.interchange import (
     counterfactuals,
     stop_at,
 )
-from symscope.networks import Network
+from symscope.networks import Network, require_network
 
 DEFAULT_SIZES = (2, 4, 8)
 """The k that are searched when none is given; the answer is chosen among them by `symscope.verdict.choose`."""
@@ -105,4 +105,4 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
                 **{"on_validation": on_validation, **fit_options},
             )
             results += evaluate(fitted).all
-    return Results(results)
+    return Results(results, network=require_network(network), algorithm=data.algorithm)

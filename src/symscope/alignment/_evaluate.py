@@ -61,7 +61,7 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 excluded=data.excluded.get(name),
             )
         )
-    return Results(results)
+    return Results(results, network=fitted.network, algorithm=data.algorithm)
 
 
 def _complements(fitted: FittedAlignments, data: CounterfactualData) -> dict[int, Score]:

@@ -1,7 +1,8 @@
 """What the page must know of natural states: how far out they lie, where each class lies, and what each value reads.
 
 Distances follow `symscope.alignment.naturalness`: Mahalanobis distance within the span of natural states, and distance
-to the nearest natural state with the same values of all variables, in units of that between natural states.
+to the nearest natural state with the same values of all variables. Both are in units of what 99% of natural states do
+not exceed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,17 +87,19 @@ def natural_document(natural: Natural, variables: Sequence[str]) -> dict[str, An
         "classes": classes.tolist(),
         "labels": encode_array(labels[kept], "u2"),
         "states": encode_array(natural.states[kept], "f2"),
-        "floor": _floor(natural.states, labels, float(axes.spreads[0])),
+        "nearestLimit": _nearest_limit(natural.states, labels, kept, float(axes.spreads[0])),
     }
 
 
-def _floor(states: Float[Tensor, "samples state"], labels: Int[Tensor, " samples"], spread: float) -> float:
-    """Median distance from a natural state to the nearest of its class in the other half of the states."""
-    order = torch.randperm(len(states), generator=generator(0, "naturalness"))
-    first, second = order[: len(order) // 2], order[len(order) // 2 :]
-    distances = nearest_of_class(states[second], labels[second], states[first], labels[first])
+def _nearest_limit(
+    states: Float[Tensor, "samples state"], labels: Int[Tensor, " samples"], kept: Int[Tensor, " kept"], spread: float
+) -> float:
+    """The distance to the nearest kept state of its class that 99% of the other natural states do not exceed."""
+    others = torch.ones(len(states), dtype=torch.bool)
+    others[kept] = False
+    distances = nearest_of_class(states[others], labels[others], states[kept], labels[kept])
     finite = distances[distances.isfinite()]
-    return max(float(finite.median()) if len(finite) else 0.0, VARIES * spread)
+    return max(float(finite.quantile(QUANTILE)) if len(finite) else 0.0, VARIES * spread)
 
 
 def _some_of_each_class(labels: Int[Tensor, " samples"], count: int) -> Int[Tensor, " kept"]:

@@ -3,6 +3,7 @@
   const document_ = JSON.parse(document.getElementById("explorer-data").textContent);
   const CACHED_RUNS = 4000;
   const BEYOND = 12;
+  const WITHOUT_PREDICTION = 40;
   const LONGEST_RUN = 700;
 
   const tasks = document_.tasks;
@@ -111,7 +112,7 @@
         for (let i = 0; i < d && sum < least; i++) sum += (state[i] - states[row * d + i]) ** 2;
         least = Math.min(least, sum);
       }
-      return Math.sqrt(least) / data.floor;
+      return Math.sqrt(least) / data.nearestLimit;
     }
 
     // Distances of a state; `values`: those of all variables that it should have, or null.
@@ -190,10 +191,10 @@
     const run = runUntil(network, base);
     const before = network.state(run, site);
     const rewritten = rewriteState(plan, before, network.state(runUntil(network, source), site), setting.value);
-    const longest = Math.min((predicted?.tokens.length ?? setting.base.length) + BEYOND, LONGEST_RUN);
-    const played = play(subject, network.rewrite(run, site, rewritten), predicted, longest, { details });
+    const longest = (continued) => Math.min((continued?.tokens.length ?? WITHOUT_PREDICTION) + BEYOND, LONGEST_RUN);
+    const played = play(subject, network.rewrite(run, site, rewritten), predicted, longest(predicted), { details });
     if (!details) return { predicted, played };
     const own = algorithm.follow(baseState, setting.demos);
-    const unswapped = play(subject, run, own, Math.min((own?.tokens.length ?? longest) + BEYOND, LONGEST_RUN));
+    const unswapped = play(subject, run, own, longest(own));
     return { plan, baseState, sourceState, after, taken, predicted, played, unswapped, own, before, rewritten };
   }

@@ -204,7 +204,7 @@
     const measures = [
       ["Outside the span of natural states", distances.offSpan, own.offSpan, percent, 0.2, "share of the state's norm"],
       ["Distance from the centre", distances.farOut, own.farOut, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
-      ["To the nearest natural state with these values", distances.nearest, own.nearest, (x) => `${x.toFixed(1)} ×`, 6, "the usual distance between such states"],
+      ["To the nearest natural state with these values", distances.nearest, own.nearest, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
     ];
     $("natural").replaceChildren(
       ...measures.map(([name, value, base, text, limit, unit]) => {
