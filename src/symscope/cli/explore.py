@@ -14,6 +14,7 @@ from symscope.runner import Store, existing_store
 if TYPE_CHECKING:  # imports torch
     from symscope.studies.explore import StudyExplorer
 
+REPORT_FILE = "report.html"
 MAX_LINES = 5
 """Networks that are left out of a page, of which the reason is printed."""
 
@@ -38,7 +39,8 @@ def explore(
         from symscope.studies.explore import explore_study
 
         store = existing_store(address or folder)
-        made = explore_study(store, load_inputs(folder).title, networks=network or (), megabytes=megabytes)
+        title, report = load_inputs(folder).title, None if out else REPORT_FILE
+        made = explore_study(store, title, networks=network or (), megabytes=megabytes, report=report)
         _print_left_out(made)
         path = made.explorer.save(out or folder / EXPLORER_FILE)
         print_result(f"Explorer: {path} ({made}, {format_bytes(path.stat().st_size)})")
@@ -49,7 +51,7 @@ def write_study_explorer(store: Store, title: str, locations: Sequence[str], fol
     from symscope.studies.explore import explore_study
 
     try:
-        made = explore_study(store, title, locations=locations)
+        made = explore_study(store, title, locations=locations, report=REPORT_FILE)
     except InvalidArgumentError as error:
         log(f"No explorer: {error}")
         return None

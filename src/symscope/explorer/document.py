@@ -48,8 +48,8 @@ class Subject:
     facts: tuple[str, ...] = field(default=())
 
 
-def explorer_document(subjects: Sequence[Subject], title: str) -> dict[str, Any]:
-    """The document of a page with these networks.
+def explorer_document(subjects: Sequence[Subject], title: str, report: str | None = None) -> dict[str, Any]:
+    """The document of a page with these networks; `report` is a page that it links.
 
     Raises:
         InvalidArgumentError: there are no networks, the page cannot run a network or an algorithm, or no alignment is
@@ -72,6 +72,7 @@ def explorer_document(subjects: Sequence[Subject], title: str) -> dict[str, Any]
     return {
         "format": FORMAT,
         "title": title,
+        "report": report,
         "tasks": [_task_document(task) for task in tasks],
         "algorithms": [AlgorithmTable(algorithm).document() for algorithm in algorithms],
         "networks": [network_document(network) for network in networks],

@@ -21,13 +21,12 @@ from symscope.errors import CheckpointError, InvalidArgumentError
 from symscope.explorer.document import FORMAT, Subject, explorer_document
 from symscope.explorer.encoding import decode_array
 from symscope.explorer.networks import read_network
-from symscope.explorer.page import DATA_ID, render_page
+from symscope.explorer.page import DATA_ID, HEADING, render_page
 from symscope.explorer.replay import PageIntervention, PageSwap, Table, replay
 from symscope.networks import Network, require_network
 
 FRAME_HEIGHT = 1150
 """Height of the page in a notebook, in pixels."""
-TITLE = "Swap the variable yourself"
 ALIGNMENT, RANDOM, REST, WHOLE, NONE = "map", "random", "rest", "whole", "none"
 HOWS = (ALIGNMENT, RANDOM, REST, WHOLE, NONE)
 
@@ -187,7 +186,7 @@ def explore(
     network: torch.nn.Module | None = None,
     algorithm: Algorithm | None = None,
     name: str | None = None,
-    title: str = TITLE,
+    title: str = HEADING,
 ) -> Explorer:
     """Makes a page in which the network runs and its variables can be swapped by hand.
 
@@ -226,9 +225,11 @@ def explore(
     return explore_subjects([subject], path, title=title)
 
 
-def explore_subjects(subjects: Sequence[Subject], path: FilePath | None = None, *, title: str = TITLE) -> Explorer:
-    """A page with several networks; arguments and errors as of `explore`."""
-    explorer = Explorer(explorer_document(subjects, title))
+def explore_subjects(
+    subjects: Sequence[Subject], path: FilePath | None = None, *, title: str = HEADING, report: str | None = None
+) -> Explorer:
+    """A page with several networks, which links the page `report`; other arguments and errors as of `explore`."""
+    explorer = Explorer(explorer_document(subjects, title, report))
     if path is not None:
         explorer.save(path)
     return explorer

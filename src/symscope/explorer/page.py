@@ -16,6 +16,7 @@ SCRIPTS = ("arrays", "networks", "algorithm", "swap", "state", "python", "view",
 """Parts of the script, in order; each sees the names of those before it."""
 RANDOM_PAIRS = 200
 """Pairs that the button of the page tests; the script has the same number."""
+HEADING = "Swap the variable yourself"
 DATA_ID = "explorer-data"
 """Id of the element with the document."""
 
@@ -42,7 +43,9 @@ def render_page(document: Mapping[str, Any]) -> str:
     style = "".join(templates.get_template(name).render(colours) for name in ("style.css", "explorer.css"))
     script = script_text(templates)
     return templates.get_template("explorer.html").render(
+        heading=HEADING,
         title=document["title"],
+        report=document["report"],
         version=symscope.__version__,
         policy=content_policy(script, style),
         style=Markup(style),

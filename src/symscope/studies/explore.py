@@ -62,6 +62,7 @@ def explore_study(
     locations: Iterable[str] | None = None,
     networks: Sequence[str] = (),
     megabytes: float = MAX_MEGABYTES,
+    report: str | None = None,
 ) -> StudyExplorer:
     """The page of a study, with as many of its networks as its size allows.
 
@@ -73,6 +74,7 @@ def explore_study(
         locations: the results to use; default: the newest result of each job.
         networks: parts of names; only networks whose name contains one of them are used. Default: all.
         megabytes: largest size of the page; the first network is always included.
+        report: a page that it links.
 
     Raises:
         InvalidArgumentError: the study has no search of an algorithm, or the page can run none of its networks.
@@ -102,7 +104,7 @@ def explore_study(
         size += entry_size
     if not subjects:
         raise InvalidArgumentError(f"the page can run no network of {store.address}: {left_out[0][1]}")
-    return StudyExplorer(explore_subjects(subjects, title=title), tuple(included), tuple(left_out))
+    return StudyExplorer(explore_subjects(subjects, title=title, report=report), tuple(included), tuple(left_out))
 
 
 def _groups(store: Store, locations: Iterable[str] | None) -> dict[tuple[str, str, int, int, str], list[_Search]]:

@@ -90,7 +90,7 @@
     const now = setting();
     const special = ["whole", "none"].includes(now.variable);
     $("subject").value = String(now.subject);
-    $("facts").textContent = [...subject.data.facts, `site ${subject.site}`].join("; ");
+    $("facts").textContent = `Network: ${[...subject.data.facts, `site ${subject.site}`].join(", ")}.`;
     const variables = variablesOf(subject).map((name) => [`v${name}`, name]);
     options($("variable"), [...variables, ["whole", "the whole state"], ["none", "nothing"]], special ? now.variable : `v${now.variable}`);
     $("how-field").hidden = special;
@@ -390,6 +390,8 @@
         produced: tokens(played.steps),
         unswapped: tokens(unswapped.steps),
         agrees: played.agrees,
+        fed: played.steps.map((entry) => entry.fed),
+        fedUnswapped: unswapped.steps.map((entry) => entry.fed),
         logits: played.steps.map((entry) => Array.from(entry.logits)),
       };
     },
