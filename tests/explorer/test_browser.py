@@ -135,7 +135,6 @@ def test_the_page_computes_what_torch_computes(kind, tmp_path):
     # Single precision is coarser than 1e-4 where logits of constructed networks are sums of terms of up to 1e4.
     single = torch_errors(network, subject, explorer, settings, swaps)
     double = torch_errors(copy.deepcopy(network).double(), subject, explorer, settings, swaps)
-    print(f"{kind}: largest error of a logit {double:.1e} (single precision: {single:.1e})")
     assert double < 1e-4
     assert kind in CONSTRUCTED or single < 1e-4
     for setting, swap in list(zip(settings, swaps, strict=True))[:40]:

@@ -10,7 +10,8 @@
   let map = null;
   let seen = null;
   let pairs = { key: "", results: [] };
-  let failure = -1;
+  let found = [];
+  let fromFailures = false;
   let ownAddress = "";
 
   const setting = () => history_.now();
@@ -26,6 +27,7 @@
     const fault = faultOfSetting(next);
     if (fault) return say(fault);
     say("");
+    fromFailures = false;
     history_.add(next);
     draw();
   }
@@ -37,9 +39,10 @@
     draw();
   }
 
-  function load(next) {
+  function load(next, isFailure = false) {
     const fault = faultOfSetting(next);
     if (fault) return say(fault);
+    fromFailures = isFailure === true;
     history_.add(next);
     draw();
   }
@@ -184,6 +187,7 @@
     for (const which of ["base", "source"]) drawSequence(which, subject, now, change);
     drawAnswer(subject);
     drawNatural(subject, now, seen);
+    if (pairs.key !== pairsKey()) $("pairs-text").textContent = "";
     $("undo").disabled = !history_.can(-1);
     $("redo").disabled = !history_.can(1);
     $("python").textContent = pythonOf(now);
@@ -203,15 +207,16 @@
   // ------------------------------------------------------------------------------------- the map, and its failures
 
   async function computeMap(subject) {
-    const planned = planMap(subject, setting());
+    const planned = map && holdsPair(map, setting()) ? map : planMap(subject, setting());
+    const stepping = fromFailures;
     if (map?.key !== planned.key) {
       map = planned;
-      failure = -1;
       const jobs = planned.rows.flatMap((row) => planned.columns.map((column) => () => {
         planned.cells.push(resultOf(subject, settingOfPair(planned.setting, row, column)));
       }));
       drawMap(subject, map, setting(), load);
       $("map-share").textContent = `Running ${jobs.length} swaps …`;
+      if (!stepping) found = [];
       drawFailures();
       planned.milliseconds = await inSlices(jobs, () => map === planned);
       if (map !== planned) return;
@@ -220,26 +225,31 @@
     if (map.cells.length < map.rows.length * map.columns.length) return;
     drawMap(subject, map, setting(), load);
     $("map-share").textContent = shareText(map.cells, "pairs");
+    if (!stepping) listFailures();
     drawFailures();
   }
 
-  const pairsKey = () => [setting().subject, setting().variable, setting().alignment, setting().how].join("|");
-  const failures = () =>
-    [...(map?.cells ?? []), ...(pairs.key === pairsKey() ? pairs.results : [])].filter((result) => result.kind === "no");
+  const pairsKey = () => swapKey({ ...setting(), demos: null });
+
+  // The failures of the map and of the random pairs; while a reader steps through them, the list stays as it is.
+  function listFailures() {
+    found = [...map.cells, ...(pairs.key === pairsKey() ? pairs.results : [])].filter((result) => result.kind === "no");
+  }
+
+  const failureNow = () => found.findIndex((result) => addressOf(result.setting) === addressOf({ ...setting(), value: null }));
 
   function drawFailures() {
-    const found = failures();
-    const at = found.findIndex((result) => addressOf(result.setting) === addressOf({ ...setting(), value: null }));
-    if (at >= 0) failure = at;
-    $("failure-text").textContent = found.length === 0 ? "No failures here." : at >= 0 ? `Failure ${at + 1} of ${found.length}.` : `${count(found.length, "failure")}.`;
+    const at = failureNow();
+    const number = count(found.length, "failure");
+    $("failure-text").textContent = found.length === 0 ? "No failures here." : at >= 0 ? `Failure ${at + 1} of ${found.length}.` : `${number}.`;
     $("failure-back").disabled = $("failure-on").disabled = found.length === 0;
   }
 
   function stepFailure(by) {
-    const found = failures();
     if (found.length === 0) return;
-    failure = failure < 0 ? (by > 0 ? 0 : found.length - 1) : (failure + by + found.length) % found.length;
-    load(found[failure].setting);
+    const at = failureNow();
+    const next = at < 0 ? (by > 0 ? 0 : found.length - 1) : (at + by + found.length) % found.length;
+    load(found[next].setting, true);
   }
 
   async function testRandomPairs() {
@@ -250,6 +260,7 @@
     if (key !== pairsKey()) return;
     pairs = { key, results };
     $("pairs-text").textContent = shareText(results, "random pairs");
+    listFailures();
     drawFailures();
   }
 

@@ -75,9 +75,20 @@
     const variables = mapVariables(subject, setting);
     const rows = mapStops(subject, variables, setting.base, setting.basePosition);
     const columns = mapStops(subject, variables, setting.source, setting.sourcePosition);
-    const signature = [setting.subject, setting.variable, setting.alignment, setting.how, setting.demos];
-    for (const stop of [...rows, ...columns]) signature.push(stop.tokens.join("."), stop.position);
-    return { variables, rows, columns, key: signature.join("|"), cells: [], setting };
+    const stops = [...rows, ...columns].flatMap((stop) => [stop.tokens.join("."), stop.position]);
+    return { variables, rows, columns, key: [swapKey(setting), ...stops].join("|"), cells: [], setting };
+  }
+
+  const swapKey = ({ subject, variable, alignment, how, demos }) => [subject, variable, alignment, how, demos].join("|");
+  const isStop = (stop, tokens, position) => stop.position === position && stop.tokens.join() === tokens.join();
+
+  // Whether a setting is one of the pairs of a map, which then stays as it is.
+  function holdsPair(map, setting) {
+    return (
+      swapKey(map.setting) === swapKey(setting) &&
+      map.rows.some((stop) => isStop(stop, setting.base, setting.basePosition)) &&
+      map.columns.some((stop) => isStop(stop, setting.source, setting.sourcePosition))
+    );
   }
 
   // A seeded stream of numbers in 0..1 (mulberry32), so that the same pairs come each time.
@@ -129,7 +140,6 @@
   function drawMap(subject, map, setting, load) {
     const { algorithm } = subject;
     const name = (stop) => map.variables.map((variable, i) => algorithm.textOf(variable, stop.values[i])).join(" ");
-    const same = (a, tokens, position) => a.position === position && a.tokens.join() === tokens.join();
     const head = make("tr", {}, make("td"), ...map.columns.map((stop) => make("th", { scope: "col", textContent: name(stop) })));
     const focused = $("map").contains(document.activeElement);
     let current = null;
@@ -139,7 +149,7 @@
         const cell = make("td", { tabIndex: -1, role: "gridcell", className: result ? cellClass(result) : "cell", textContent: result ? cellText(result) : "" });
         cell.setAttribute("aria-label", `base ${name(row)}, source ${name(column)}: ${describe(result)}`);
         cell.title = cell.getAttribute("aria-label");
-        if (same(row, setting.base, setting.basePosition) && same(column, setting.source, setting.sourcePosition)) {
+        if (isStop(row, setting.base, setting.basePosition) && isStop(column, setting.source, setting.sourcePosition)) {
           cell.classList.add("current");
           cell.setAttribute("aria-selected", "true");
           current = cell;
