@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from symscope.analysis import CONTROLS
+from symscope.explorer import load_explorer
 from symscope.runner import Progress
 from symscope.studies.align import show_progress
 
@@ -53,6 +54,8 @@ def test_a_study_writes_tables_figures_and_a_report(finished) -> None:
     folder, ended = finished
     assert ended.returncode == 0, ended.stderr
     assert str(folder / "report.html") in ended.stdout
+    assert f"Explorer: {folder / 'explorer.html'}" in ended.stdout
+    assert 'href="explorer.html"' in (folder / "report.html").read_text()
     scores = pl.read_parquet(folder / "tables" / "scores.parquet")
     named = ["task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "control"]
     assert set(named) | {"iia", "low", "high", "n"} <= set(scores.columns)
@@ -78,12 +81,32 @@ def test_a_study_writes_tables_figures_and_a_report(finished) -> None:
     assert {path.suffix for path in (folder / "figures").iterdir()} >= {".svg", ".png"}
 
 
+def test_the_networks_of_a_study_are_explored(finished, tmp_path) -> None:
+    folder, _ = finished
+    both = load_explorer(folder / "explorer.html")
+    assert both.subjects == ("gru, d = 12, seed 0", "gru, d = 12, seed 1")
+    assert both.document["title"] == "Does a tiny network count to four?"
+    assert both.swap(["BOS", "D1", "T"], ["BOS", "D1", "D1"]).predicted == ("R", "R", "EOS")
+    one = tmp_path / "one.html"
+    ended = symscope("explore", str(folder), "--network", "seed 1", "--out", str(one))
+    assert ended.returncode == 0, ended.stderr
+    assert f"Explorer: {one} (1 network, " in ended.stdout
+    assert load_explorer(one).subjects == ("gru, d = 12, seed 1",)
+    small = symscope("explore", str(folder), "--megabytes", "0.1", "--out", str(one))
+    assert "(1 of 2 networks, " in small.stdout
+    assert "Not in the explorer: gru, d = 12, seed 1: the page would be larger than 0.1 MB" in small.stderr
+    unknown = symscope("explore", str(folder), "--network", "lstm")
+    assert unknown.returncode == 2
+    assert "unknown network of the study 'lstm'" in unknown.stderr
+
+
 def test_a_finished_study_runs_no_job_and_its_report_can_be_written_again(declaration, finished) -> None:
     folder, _ = finished
     again = symscope("study", "run", str(declaration), "--out", str(folder))
     assert again.returncode == 0, again.stderr
     assert "6 cached" in again.stderr
     assert "Nothing to do" in again.stdout
+    assert f"Explorer: {folder / 'explorer.html'}" in again.stdout
     (folder / "report.html").unlink()
     assert symscope("report", str(folder)).returncode == 0
     assert (folder / "report.html").is_file()
