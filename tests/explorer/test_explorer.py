@@ -162,7 +162,7 @@ def test_a_page_is_read_back_and_swaps_in_python(page):
     back = sc.load_explorer(path)
     assert back.document == explorer.document
     assert back.subjects == explorer.subjects
-    swap = back.swap("BOS D1 D2 T".split(), "BOS D1 D1 D1 D1".split())
+    swap = back.swap(["BOS", "D1", "D2", "T"], ["BOS", "D1", "D1", "D1", "D1"])
     assert swap.produced == swap.predicted == (*"RRRR", "EOS")
     assert swap.matches
     assert back.swap(["BOS", "D1"], ["BOS", "D1", "D1", "T"], how="whole").produced == ("R", "R", "EOS")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from symscope.analysis import CONTROLS
+from symscope.cli import app
 from symscope.explorer import load_explorer
 from symscope.runner import Progress
 from symscope.studies.align import show_progress
@@ -88,16 +90,21 @@ def test_the_networks_of_a_study_are_explored(finished, tmp_path) -> None:
     assert both.document["title"] == "Does a tiny network count to four?"
     assert both.swap(["BOS", "D1", "T"], ["BOS", "D1", "D1"]).predicted == ("R", "R", "EOS")
     one = tmp_path / "one.html"
-    ended = symscope("explore", str(folder), "--network", "seed 1", "--out", str(one))
-    assert ended.returncode == 0, ended.stderr
-    assert f"Explorer: {one} (1 network, " in ended.stdout
+
+    def explore(*options: str) -> tuple[int, str]:
+        ended = CliRunner().invoke(app, ["explore", str(folder), "--out", str(one), *options])
+        return ended.exit_code, ended.output
+
+    code, output = explore("--network", "seed 1")
+    assert code == 0, output
+    assert f"Explorer: {one} (1 network, " in output
     assert load_explorer(one).subjects == ("gru, d = 12, seed 1",)
-    small = symscope("explore", str(folder), "--megabytes", "0.1", "--out", str(one))
-    assert "(1 of 2 networks, " in small.stdout
-    assert "Not in the explorer: gru, d = 12, seed 1: the page would be larger than 0.1 MB" in small.stderr
-    unknown = symscope("explore", str(folder), "--network", "lstm")
-    assert unknown.returncode == 2
-    assert "unknown network of the study 'lstm'" in unknown.stderr
+    code, output = explore("--megabytes", "0.1")
+    assert "(1 of 2 networks, " in output
+    assert "Not in the explorer: gru, d = 12, seed 1: the page would be larger than 0.1 MB" in output
+    code, output = explore("--network", "lstm")
+    assert code == 2
+    assert "unknown network of the study 'lstm'" in output
 
 
 def test_a_finished_study_runs_no_job_and_its_report_can_be_written_again(declaration, finished) -> None:
