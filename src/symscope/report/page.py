@@ -14,7 +14,6 @@ from markupsafe import Markup
 from symscope.analysis.tables import make_table, replace_file
 from symscope.figures import chart_svg, draw_figures, save_figure
 from symscope.figures.theme import NARROW, WIDTH, Drawable, chart_spec
-from symscope.files import EXPLORER_FILE
 from symscope.report.answers import null_control_labels, overview, questions
 from symscope.report.charts import drawing_data, page_figures, scheme_variables
 from symscope.report.claims import page_claims
@@ -55,7 +54,7 @@ def write_report(inputs: ReportInputs, folder: Path) -> ReportFiles:
         for name, chart in charts.items()
         for path in save_figure(chart, folder / FIGURES_FOLDER, name, svg=images[name])
     ]
-    html = render_page(inputs, charts, images, explorer=EXPLORER_FILE if (folder / EXPLORER_FILE).is_file() else None)
+    html = render_page(inputs, charts, images)
     page = replace_file(folder / PAGE_FILE, lambda path: path.write_text(html, encoding="utf-8"))
     return ReportFiles(page, tuple(files))
 
@@ -65,13 +64,8 @@ def _specs(inputs: ReportInputs, width: int) -> dict[str, dict[str, Any]]:
     return {name: chart_spec(chart) for name, chart in draw_figures(inputs.tables, width=width).items()}
 
 
-def render_page(
-    inputs: ReportInputs, charts: Mapping[str, Drawable], images: Mapping[str, str], *, explorer: str | None = None
-) -> str:
-    """The page as HTML text, with `charts` (those of `draw_figures` for the same tables) and their SVG `images`.
-
-    `explorer` is the page in which the networks run, which is linked where there is one.
-    """
+def render_page(inputs: ReportInputs, charts: Mapping[str, Drawable], images: Mapping[str, str]) -> str:
+    """The page as HTML text, with `charts` (those of `draw_figures` for the same tables) and their SVG `images`."""
     narrow = _specs(inputs, NARROW)
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("symscope.report"),
@@ -87,7 +81,6 @@ def render_page(
     claims = inputs.tables.get("claims")
     return templates.get_template("report.html").render(
         title=inputs.title,
-        explorer=explorer,
         questions=all_questions,
         overview=overview(all_questions) if len(all_questions) > MOST_OPEN else None,
         learned=learned,

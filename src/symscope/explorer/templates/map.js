@@ -134,7 +134,7 @@
   }
 
   const cellClass = ({ kind, error }) =>
-    kind !== "no" ? `cell ${kind}` : `cell ${error === null || Math.abs(error) > 3 ? "wrong-more" : Math.abs(error) > 1 ? "wrong-few" : "wrong-one"}`;
+    kind !== "no" ? `pair ${kind}` : `pair ${error === null || Math.abs(error) > 3 ? "wrong-more" : Math.abs(error) > 1 ? "wrong-few" : "wrong-one"}`;
   const cellText = ({ kind, error }) => (kind === "none" ? "·" : kind === "yes" ? "" : error === null ? "∞" : error > 0 ? `+${error}` : error < 0 ? `−${-error}` : "×");
 
   function drawMap(subject, map, setting, load) {
@@ -146,7 +146,7 @@
     const rows = map.rows.map((row, r) =>
       make("tr", {}, make("th", { scope: "row", textContent: name(row) }), ...map.columns.map((column, c) => {
         const result = map.cells[r * map.columns.length + c];
-        const cell = make("td", { tabIndex: -1, role: "gridcell", className: result ? cellClass(result) : "cell", textContent: result ? cellText(result) : "" });
+        const cell = make("td", { tabIndex: -1, role: "gridcell", className: result ? cellClass(result) : "pair", textContent: result ? cellText(result) : "" });
         cell.setAttribute("aria-label", `base ${name(row)}, source ${name(column)}: ${describe(result)}`);
         cell.title = cell.getAttribute("aria-label");
         if (isStop(row, setting.base, setting.basePosition) && isStop(column, setting.source, setting.sourcePosition)) {
@@ -160,7 +160,7 @@
     );
     $("map-head").replaceChildren(head);
     $("map").replaceChildren(...rows);
-    (current ?? $("map").querySelector("td.cell")).tabIndex = 0;
+    (current ?? $("map").querySelector("td.pair")).tabIndex = 0;
     if (focused) $("map").querySelector('[tabindex="0"]').focus({ preventScroll: true });
     $("map").load = (r, c) => load(settingOfPair(setting, map.rows[r], map.columns[c]));
     const across = map.variables.join(" and ");
@@ -179,11 +179,11 @@
     const body = $("map");
     const place = (cell) => [Number(cell.dataset.row), Number(cell.dataset.column)];
     body.addEventListener("click", (event) => {
-      const cell = event.target.closest("td.cell");
+      const cell = event.target.closest("td.pair");
       if (cell) body.load(...place(cell));
     });
     body.addEventListener("keydown", (event) => {
-      const cell = event.target.closest("td.cell");
+      const cell = event.target.closest("td.pair");
       const moves = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
       if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
       const [row, column] = place(cell);
