@@ -112,8 +112,8 @@ def torch_errors(network, subject, explorer, settings, swaps):
     worst = 0.0
     for run, tokens, fed in ((rewritten, "produced", "fed"), (state, "unswapped", "fedUnswapped")):
         for swap, logits in zip(swaps, logits_along(network, run, [swap[tokens] for swap in swaps]), strict=True):
-            own = ~torch.tensor(swap[fed])
-            assert (logits.argmax(1) == torch.tensor(swap[tokens]))[own].all()
+            free = ~torch.tensor(swap[fed])
+            assert (logits.argmax(1) == torch.tensor(swap[tokens]))[free].all()
             if tokens == "produced":
                 of_page = torch.tensor(swap["logits"], dtype=torch.float64)
                 worst = max(worst, float((of_page - logits).abs().max()))

@@ -198,7 +198,7 @@ def explore(
         path: the file to write; default: no file, and the result is displayed in a notebook.
         network: the network; default: that of the results. Results that were loaded from a file hold none.
         algorithm: the algorithm whose variables were searched; default: that of the results.
-        name: name of the network in the page; default: its architecture.
+        name: name of the network in the page; default: its kind and size.
         title: title of the page.
 
     Returns:
@@ -221,7 +221,9 @@ def explore(
             "sc.explore(results, path, algorithm=...); results of a table or a causal graph have no page"
         )
     require_network(network, len(algorithm.task.vocabulary))
-    subject = Subject(name or network.architecture, network, algorithm, results)
+    config = network.config
+    default = network.architecture if config is None else f"{config['kind']}, d = {config['d']}"
+    subject = Subject(name or default, network, algorithm, results)
     return explore_subjects([subject], path, title=title)
 
 

@@ -84,9 +84,9 @@ def explore_study(
     if not groups:
         raise InvalidArgumentError(f"{store.address} holds no search of variables, so there is nothing to explore")
     names = _names(groups)
-    for wanted in networks:
-        if not any(wanted in name for name in names.values()):
-            raise UnknownNameError("network of the study", wanted, names.values())
+    for part in networks:
+        if not any(part in name for name in names.values()):
+            raise UnknownNameError("network of the study", part, names.values())
     chosen = {key: name for key, name in names.items() if not networks or any(part in name for part in networks)}
     subjects, included, left_out, size = [], [], [], 0.0
     for key, name in sorted(chosen.items(), key=lambda item: (item[0][3], list(names).index(item[0]))):

@@ -18,18 +18,20 @@
 
   const TYPES = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array };
 
-  // The numbers of an array of the document, row after row.
+  // The numbers of an array of the document, row after row. Weights all have one type, so that `multiply` is compiled
+  // for it alone.
   function numbersOf(entry) {
     const bytes = bytesOf(entry.data);
-    if (entry.type === "f2") return Float32Array.from(new Uint16Array(bytes.buffer), halfToNumber);
-    return new TYPES[entry.type](bytes.buffer);
+    if (entry.type === "f2") return Float64Array.from(new Uint16Array(bytes.buffer), halfToNumber);
+    const numbers = new TYPES[entry.type](bytes.buffer);
+    return entry.type === "f4" ? Float64Array.from(numbers) : numbers;
   }
 
   // matrix (rows x columns) times vector, plus bias; four sums at a time keep the processor busy.
-  function multiply(matrix, vector, bias, rows, columns = vector.length, first = 0) {
+  function multiply(matrix, vector, bias, rows, columns = vector.length) {
     const out = new Float64Array(rows);
     const end = columns - (columns % 4);
-    for (let row = 0, at = first * columns; row < rows; row++) {
+    for (let row = 0, at = 0; row < rows; row++) {
       let a = 0, b = 0, c = 0, d = 0, column = 0;
       for (; column < end; column += 4, at += 4) {
         a += matrix[at] * vector[column];
@@ -38,7 +40,7 @@
         d += matrix[at + 3] * vector[column + 3];
       }
       for (; column < columns; column++, at++) a += matrix[at] * vector[column];
-      out[row] = a + b + (c + d) + (bias ? bias[first + row] : 0);
+      out[row] = a + b + (c + d) + (bias ? bias[row] : 0);
     }
     return out;
   }

@@ -67,8 +67,8 @@
     const kinds = weights["cell.kinds"];
     const bias = weights["cell.token_bias"];
     return (h, token) => {
-      const own = bias.subarray(token * d, (token + 1) * d);
-      return plus(multiply(weights["cell.weight"].subarray(kinds[token] * d * d), h, null, d), own);
+      const added = bias.subarray(token * d, (token + 1) * d);
+      return plus(multiply(weights["cell.weight"].subarray(kinds[token] * d * d), h, null, d), added);
     };
   }
 

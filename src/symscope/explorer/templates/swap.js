@@ -194,7 +194,7 @@
     const longest = (continued) => Math.min((continued?.tokens.length ?? WITHOUT_PREDICTION) + BEYOND, LONGEST_RUN);
     const played = play(subject, network.rewrite(run, site, rewritten), predicted, longest(predicted), { details });
     if (!details) return { predicted, played };
-    const own = algorithm.follow(baseState, setting.demos);
-    const unswapped = play(subject, run, own, longest(own));
-    return { plan, baseState, sourceState, after, taken, predicted, played, unswapped, own, before, rewritten };
+    const unswappedPrediction = algorithm.follow(baseState, setting.demos);
+    const unswapped = play(subject, run, unswappedPrediction, longest(unswappedPrediction));
+    return { plan, baseState, sourceState, after, taken, predicted, played, unswapped, before, rewritten };
   }

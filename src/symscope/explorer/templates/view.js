@@ -120,9 +120,9 @@
     if (seen.played.agrees) {
       return { mark: "yes", text: `The network continues as the algorithm predicts: ${spoken(subject, produced)}.` };
     }
-    const wanted = spoken(subject, seen.predicted.tokens);
+    const expected = spoken(subject, seen.predicted.tokens);
     const ended = seen.played.ended ? "" : ", and does not end";
-    return { mark: "no", text: `The network differs. The algorithm predicts ${wanted}; the network continues with ${spoken(subject, produced)}${ended}.` };
+    return { mark: "no", text: `The network differs. The algorithm predicts ${expected}; the network continues with ${spoken(subject, produced)}${ended}.` };
   }
 
   function noPrediction(setting, seen) {
@@ -198,13 +198,13 @@
   // How natural the rewritten state is: three measures, each with the value of natural states.
   function drawNatural(subject, setting, seen) {
     const values = seen.after === undefined ? null : subject.algorithm.valuesAt(seen.after);
-    const own = subject.natural(seen.before, subject.algorithm.valuesAt(seen.baseState));
+    const unswapped = subject.natural(seen.before, subject.algorithm.valuesAt(seen.baseState));
     const distances = subject.natural(seen.rewritten, values);
     const within = "within the limit of natural states";
     const measures = [
-      ["Outside the span of natural states", distances.offSpan, own.offSpan, percent, 0.2, "share of the state's norm"],
-      ["Distance from the centre", distances.farOut, own.farOut, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
-      ["To the nearest natural state with these values", distances.nearest, own.nearest, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
+      ["Outside the span of natural states", distances.offSpan, unswapped.offSpan, percent, 0.2, "share of the state's norm"],
+      ["Distance from the centre", distances.farOut, unswapped.farOut, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
+      ["To the nearest natural state with these values", distances.nearest, unswapped.nearest, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
     ];
     $("natural").replaceChildren(
       ...measures.map(([name, value, base, text, limit, unit]) => {
