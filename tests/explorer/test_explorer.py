@@ -79,7 +79,7 @@ def test_every_token_that_may_follow_is_in_the_table():
             assert list(table.choices[table.choice_of[state]].tokens) == allowed
 
 
-def test_further_demo_tokens_follow_a_swap_in_the_demo_phase():
+def test_extra_demo_tokens_follow_a_swap_in_the_demo_phase():
     table = table_of(sc.make_algorithm("up-down", sc.make_task("single-object")))
     start = table.state_after(table.encode(["BOS", "D", "D"]))
     assert table.vocabulary.decode(table.follow(start, 2).tokens) == [*"DDTRRRR", "EOS"]

@@ -22,7 +22,7 @@ from symscope.seeds import generator
 MAX_STATES = 60_000
 """Largest number of states of a table; a page with more is slow to load."""
 MAX_FREE_STEPS = 4
-"""Free tokens that may follow a combination of values: three further demo tokens and the trigger."""
+"""Free tokens that may follow a combination of values: three extra demo tokens and the trigger."""
 DRAWS = 8
 """Sequences for each quantity whose values are combined."""
 SAMPLES = 33
@@ -40,8 +40,8 @@ class Choice:
 
     Attributes:
         tokens: their ids, ascending; a single token is determined.
-        without_demo: the token that the task feeds if several may come and no further demo tokens are requested.
-        with_demo: the token that the task feeds while further demo tokens are requested.
+        without_demo: the token that the task feeds if several may come and no extra demo tokens are requested.
+        with_demo: the token that the task feeds while extra demo tokens are requested.
         counts: whether `with_demo` is one of the requested demo tokens.
     """
 

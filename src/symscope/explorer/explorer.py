@@ -90,7 +90,7 @@ class Explorer:
         alignment: int = 0,
         how: str = ALIGNMENT,
         value: float | None = None,
-        further_demo_tokens: int = 0,
+        extra_demo_tokens: int = 0,
     ) -> PageSwap:
         """One intervention, computed by torch.
 
@@ -102,7 +102,7 @@ class Explorer:
             how: `"map"`: the alignment's subspace; `"random"`: a random subspace of the same size; `"rest"`: everything
                 but the subspace; `"whole"`: the whole state; `"none"`: nothing.
             value: the value that is written in place of the source's; only for an alignment of one variable.
-            further_demo_tokens: how many more demo tokens the task shows after the swap, where it may show any.
+            extra_demo_tokens: how many more demo tokens the task shows after the swap, where it may show any.
 
         Raises:
             InvalidArgumentError: an argument is not possible.
@@ -121,7 +121,7 @@ class Explorer:
             WHOLE: table.variables,
             NONE: [],
         }[how]
-        demo_tokens = integer(further_demo_tokens, "further_demo_tokens", 0)
+        demo_tokens = integer(extra_demo_tokens, "extra_demo_tokens", 0)
         parts = self._parts(entry, chosen, how)
         target = None if value is None else self._target(entry, alignment, how, value)
 

@@ -141,7 +141,7 @@ class PageIntervention:
         source: tokens of the source up to its stop.
         taken: the variables that the algorithm takes from the source.
         value: their value in place of that of the source.
-        demo_tokens: further demo tokens after the swap.
+        demo_tokens: extra demo tokens after the swap.
     """
 
     base: list[int]

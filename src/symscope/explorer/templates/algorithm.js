@@ -37,7 +37,7 @@
       return { states, wrong: -1 };
     }
 
-    // What must follow a state until EOS; `demos` further demo tokens are fed where tokens are free. Null: it never ends.
+    // What must follow a state until EOS; `demos` extra demo tokens are fed where tokens are free. Null: it never ends.
     function follow(state, demos) {
       const tokens = [];
       const determined = [];

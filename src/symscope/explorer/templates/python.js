@@ -34,7 +34,7 @@
       special ? `how=${pythonText(setting.variable)}` : `alignment=${setting.alignment}`,
       ...(special || setting.how === "map" ? [] : [`how=${pythonText(setting.how)}`]),
       ...(setting.value === null ? [] : [`value=${setting.value}`]),
-      ...(setting.demos ? [`further_demo_tokens=${setting.demos}`] : []),
+      ...(setting.demos ? [`extra_demo_tokens=${setting.demos}`] : []),
     ];
     const path = pythonText(pagePath());
     return [
