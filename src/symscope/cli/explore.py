@@ -1,5 +1,6 @@
 """`symscope explore`: the page in which the networks of a study run."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,13 +48,20 @@ def explore(
 
 
 def write_study_explorer(store: Store, title: str, locations: Sequence[str], folder: Path) -> Path | None:
-    """Writes the page of a study into its folder; `None` where the page can run none of its networks."""
+    """Writes the page of a study into its folder; `None` where the page can run none of its networks.
+
+    An error, such as that of a task of the user, is logged: it must not keep the study from its report.
+    """
     from symscope.studies.explore import explore_study
 
     try:
         made = explore_study(store, title, locations=locations, report=REPORT_FILE)
     except InvalidArgumentError as error:
         log(f"No explorer: {error}")
+        return None
+    except Exception as error:
+        logging.getLogger(__name__).exception("explorer")
+        log(f"No explorer: {type(error).__name__}: {error}")
         return None
     _print_left_out(made)
     return made.explorer.save(folder / EXPLORER_FILE)

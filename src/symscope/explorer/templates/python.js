@@ -40,6 +40,7 @@
     return [
       "import symscope as sc",
       "",
+      ...(location.protocol === "file:" ? [] : ["# the file of this page; a notebook writes it: sc.explore(results, path)"]),
       `page = sc.load_explorer(${path})`,
       "swap = page.swap(",
       ...lines.map((line) => `    ${line},`),
