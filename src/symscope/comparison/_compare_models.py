@@ -10,7 +10,6 @@ from torch import Tensor
 
 from symscope.algorithms import Algorithm, CausalGraph
 from symscope.alignment import SearchOptions
-from symscope.alignment._progress import progress_bar
 from symscope.alignment.functions import AlignmentFunction, LinearFunction, Oblique
 from symscope.alignment.natural import NaturalStates, divergence
 from symscope.alignment.score import Score, swap_of
@@ -31,7 +30,9 @@ from symscope.interchange import (
     matches_counterfactual,
 )
 from symscope.networks import Network
+from symscope.progress import progress_bar
 from symscope.seeds import generator
+from symscope.tracking import OnStep, call_each
 
 SEQUENCES = 600
 """Most sequences whose states are compared by the measures of similarity."""
@@ -54,6 +55,7 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
     protocol: InterventionProtocol = PAPER_PROTOCOL,
     options: SearchOptions | None = None,
     progress: bool = True,
+    on_step: OnStep | None = None,
 ) -> ModelComparison:
     """Do models compute with the same variable? Takes its value from one model and writes it into another.
 
@@ -83,6 +85,8 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
         protocol: where sequences stop, and how many demo tokens follow an intervention.
         options: how to search; a step has `options.batch` interventions for each model, spread over all directions.
         progress: show a progress bar in a terminal or notebook.
+        on_step: called after each validation with `alignment` and values: `step`, and the best mean validation IIA so
+            far of each variable, such as `count.k4`.
 
     Raises:
         UnknownNameError: a variable or site that does not exist.
@@ -101,7 +105,7 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
     blocks = [drawn.variables] if joint else [(name,) for name in drawn.variables]
     groups = [(block, size) for block in blocks for size in sizes]
     sets = joint_sets(checked, drawn, function)
-    fits, transfers = searched(sets, function, groups, options, progress=progress)
+    fits, transfers = searched(sets, function, groups, options, progress=progress, on_step=on_step)
     return ModelComparison(
         hypothesis=drawn.hypothesis,
         models=tuple(model.name for model in checked),
@@ -126,11 +130,17 @@ def joint_sets(models: Sequence[Model], data: CounterfactualData, function: Line
 
 
 def searched(
-    sets: JointSets, function: LinearFunction, groups: Sequence[Group], options: SearchOptions, *, progress: bool
+    sets: JointSets,
+    function: LinearFunction,
+    groups: Sequence[Group],
+    options: SearchOptions,
+    *,
+    progress: bool,
+    on_step: OnStep | None = None,
 ) -> tuple[dict[Group, list[JointFit]], tuple[Transfer, ...]]:
     """The fits of all groups of variables, and the test IIA of every direction."""
-    with progress_bar(options.steps, visible=progress) as on_validation:
-        fits = JointSearch(sets, function, groups, options, on_validation).fit()
+    with progress_bar(options.steps, visible=progress) as show:
+        fits = JointSearch(sets, function, groups, options, call_each(show, on_step)).fit()
     return fits, tuple(each for group in groups for each in _transfers(sets, group, fits[group]))
 
 
