@@ -15,7 +15,6 @@ from symscope.analysis.summary import learning
 from symscope.analysis.tables import replace_file
 from symscope.cli.console import out, print_result, unwrapped
 from symscope.errors import CheckpointError
-from symscope.files import EXPLORER_FILE
 from symscope.report import ReportInputs, save_inputs, write_report
 from symscope.report.inputs import FACTS_FILE
 
@@ -41,8 +40,6 @@ def write_outputs(inputs: ReportInputs, folder: Path, declaration: str, explorer
     `explorer` is the page of the networks, which was written before, so that the report links it.
     """
     earlier = _recorded(folder)
-    if explorer is None:
-        (folder / EXPLORER_FILE).unlink(missing_ok=True)
     written = save_inputs(inputs, folder)
     written += _print_and_write_report(inputs, folder)
     if explorer is not None:
