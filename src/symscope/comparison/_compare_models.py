@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import permutations
 from typing import Any, SupportsIndex
 
 import torch
@@ -212,7 +212,10 @@ def _frames(sets: JointSets, group: Group, fit: JointFit) -> dict[tuple[str, int
 
 
 def _similarities(models: Sequence[Model], data: CounterfactualData) -> tuple[PairSimilarity, ...]:
-    """All measures for each pair of models, on all positions of test sequences up to their stops."""
+    """All measures for each pair of models, on all positions of test sequences up to their stops.
+
+    Measures with a direction are computed in both directions.
+    """
     inputs, position, sequence, values = _positions(next(iter(data.test.values())))
     states = [model.all_states(inputs, position) for model in models]
     twins = [
@@ -221,10 +224,13 @@ def _similarities(models: Sequence[Model], data: CounterfactualData) -> tuple[Pa
     ]
     numeric = [name for name in values if data.value_names.get(name) == ()]
     measures = similarity_measures(values, numeric)
+    directed = tuple(measure for measure in measures if measure.directed)
     return tuple(
         PairSimilarity(models[i].name, models[j].name, similarity)
-        for i, j in combinations(range(len(models)), 2)
-        for similarity in compare_states(states[i], states[j], sequence, measures, untrained=twins[j], seed=data.seed)
+        for i, j in permutations(range(len(models)), 2)
+        for similarity in compare_states(
+            states[i], states[j], sequence, measures if i < j else directed, untrained=twins[j], seed=data.seed
+        )
     )
 
 
