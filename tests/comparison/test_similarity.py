@@ -161,6 +161,8 @@ def test_probe_transfer_is_a_probe_of_scikit_learn_on_mapped_states():
         reached = float(scorer.score(torch.arange(200)[None]))
         assert reached == pytest.approx(model.score(mapped[test], labels[test]), abs=0.011)
         assert scorer.reference == pytest.approx(model.score(y[test], labels[test]), abs=0.011)
+    boolean = ProbeTransfer("phase", values["phase"] == 1).scorer(a, b, rows)
+    assert (boolean.floor, boolean.reference) == (scorer.floor, scorer.reference)
     most = np.bincount(labels[train]).argmax()
     assert scorer.floor == pytest.approx((labels[test] == most).mean())
 

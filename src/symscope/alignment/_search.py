@@ -4,8 +4,7 @@ The states at the stops are cached, so a step runs continuations only. All fits 
 function, size and restart, train as one batch. Each fit has its own draws, early stop and best alignment.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -27,7 +26,7 @@ from symscope.alignment.natural import NaturalStates
 from symscope.alignment.score import validation_iias
 from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interchange import CachedInterventions
-from symscope.networks import Resumable, evaluation_mode
+from symscope.networks import Resumable, evaluation_mode, frozen_weights
 from symscope.seeds import generator
 
 OnValidation = Callable[[int, list[float]], None]
@@ -88,7 +87,7 @@ def search(
     """
     if not problems:
         raise InvalidArgumentError("nothing to search: no problems")
-    with _frozen(network), evaluation_mode(network):
+    with frozen_weights(network), evaluation_mode(network):
         groups, fits = _start(problems, pool, options)
         running, step = list(fits), 0
         while True:
@@ -107,19 +106,6 @@ def search(
     results = [_result(fits, number, options) for number in range(len(problems))]
     _check_finite(fits, results)
     return results
-
-
-@contextmanager
-def _frozen(network: Resumable) -> Iterator[None]:
-    """No gradients for the weights: only the alignments learn."""
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in trainable:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
 
 
 def _start(

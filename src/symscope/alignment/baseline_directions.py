@@ -174,7 +174,7 @@ def fit_probe(
         weights, bias = _ridge_weights(coordinates, values, RIDGE)[None], values.mean()[None]
     else:
         classes = labels.unique() if classes is None else classes
-        ids = torch.searchsorted(classes, labels.contiguous())
+        ids = (labels[:, None] == classes).int().argmax(1)  # values can be of any type, bool too
         weights, bias = logistic_regression(coordinates, ids, RIDGE, len(classes))
     weights = weights @ axes.directions.T
     return Probe(weights, bias - weights @ axes.mean, classes)

@@ -2,6 +2,7 @@
 
 from symscope.comparison._compare_models import compare_models
 from symscope.comparison._minimal import DimensionCurve, minimal_dimensions
+from symscope.comparison._stitch import Stitch, StitchingData, StitchOptions, stitch, stitching_data
 from symscope.comparison.cca import PWCCA, SVCCA
 from symscope.comparison.cka import LinearCKA
 from symscope.comparison.linear_maps import ProbeTransfer, StateStitching
@@ -30,10 +31,15 @@ __all__ = [
     "Similarity",
     "SimilarityMeasure",
     "StateStitching",
+    "Stitch",
+    "StitchOptions",
+    "StitchingData",
     "Transfer",
     "compare_models",
     "compare_states",
     "minimal_dimensions",
     "one_row_per_sequence",
     "similarity_measures",
+    "stitch",
+    "stitching_data",
 ]

@@ -1,4 +1,4 @@
-"""Representational similarity analysis (RSA, Kriegeskorte et al. 2008): do two networks keep the same pairs apart?
+"""Representational similarity analysis (RSA, Kriegeskorte et al. 2008): which pairs of states are far from each other?
 
 In each network the dissimilarities of all pairs of states are computed; their correlation over pairs is the similarity.
 The defaults are Spearman's rank correlation, which is the field's usual choice, of Euclidean distances, the default of

@@ -88,8 +88,8 @@ def compare_states(
         part, key = rows.select(chosen), (measure.held_out, measure.max_rows)
         if key not in drawn:
             drawn[key] = part.pairings(permutations, seed, within_split=measure.held_out)
-        other = None if twin is None else twin[chosen]
-        results.append(_similarity(measure, first[chosen], second[chosen], other, part, drawn[key]))
+        fresh = None if twin is None else twin[chosen]
+        results.append(_similarity(measure, first[chosen], second[chosen], fresh, part, drawn[key]))
     return tuple(results)
 
 

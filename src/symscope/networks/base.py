@@ -283,6 +283,19 @@ def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def frozen_weights(network: nn.Module) -> Iterator[None]:
+    """The weights of a network have no gradients inside the block: only what acts on its states learns."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
 def require_network(value: object, vocabulary: int | None = None) -> Network:
     """An argument as a `Network`.
 
