@@ -18,7 +18,7 @@ networks:
 seeds: [0]
 training: {learning_rate: 1.0e-2, batch: 16, epochs: 1, validate_every: 1, validate_each: 2}
 comparisons:
-  - {algorithm: up-down, variables: [count, count+phase], k: [2], minimal_dimensions: [1, 2]}
+  - {algorithm: up-down, variables: [count, count+phase], k: [2], minimal_dimensions: [1, 2], stitching: [2]}
 search: {learning_rate: 1.0e-2, batch: 16, steps: 4, validate_every: 2, restarts: 1, more_restarts: 0}
 interventions: {train: 60, validation: 30, test: 60}
 trial_accuracy: {each: 2}
@@ -69,6 +69,15 @@ def test_each_compared_network_has_its_dimension_curve(finished):
     assert table.group_by("network").agg(pl.col("smallest").sum())["smallest"].to_list() == [1, 1]
 
 
+def test_stitching_has_a_row_for_each_direction_and_rank(finished):
+    table = query(finished, "stitching")
+    assert sorted(table.select("network", "partner_network", "rank").rows()) == [
+        ("gru", "transformer-nope", 2),
+        ("transformer-nope", "gru", 2),
+    ]
+    assert table["untrained"].null_count() == 0
+
+
 MEMBERS = [Member(name, d, seed) for name, d in (("gru", 8), ("gru", 16), ("lstm", 8)) for seed in (0, 1)]
 
 
@@ -87,14 +96,14 @@ def test_pairs_are_all_or_of_some_kinds_or_of_equal_seeds():
     assert len(equal) == 9
 
 
-GRID = "{algorithm: up-down, variables: [count, count+phase], k: [2], minimal_dimensions: [1, 2]}"
+GRID = "{algorithm: up-down, variables: [count, count+phase], k: [2], minimal_dimensions: [1, 2], stitching: [2]}"
 
 
 @pytest.mark.parametrize(
     ("right", "wrong", "location", "message"),
     [
-        ("k: [2]", "k: [9]", "comparisons[0].k", "1 to d = 8"),
-        ("[1, 2]", "[1, 9]", "comparisons[0].minimal_dimensions", "1 to d = 8"),
+        ("k: [2]", "k: [9]", "comparisons[0].k", "d = 8"),
+        ("[1, 2]", "[1, 9]", "comparisons[0].minimal_dimensions", "d = 8"),
         ("k: [2]", "k: [d/2]", "comparisons[0].k[0]", "integer"),
         ("count+phase", "count+phases", "comparisons[0].variables", "phases"),
         ("algorithm: up-down", "algorithm: up-dwn", "comparisons[0].algorithm", "up-down"),

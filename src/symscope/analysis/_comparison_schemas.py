@@ -91,6 +91,29 @@ SIMILARITY = TableSchema(
     key=(*NETWORK_KEY, *PARTNER_KEY, "measure"),
 )
 
+STITCHING = TableSchema(
+    name="stitching",
+    row="a linear map, trained on behaviour, from states of a network's partner to states of the network",
+    columns=(
+        *WHERE,
+        *_PARTNER,
+        ALGORITHM,
+        integer("rank", "rank of the map", least=1),
+        share("iia", "share of test sequences that the network completes correctly from mapped states, 0 to 1"),
+        share("low", "lower end of its 95% interval, over sequences"),
+        share("high", "upper end of that interval"),
+        integer("n", "test sequences", least=1),
+        share("from_regression", "the same share for the map before training, a regression of states"),
+        share("constant", "the same share for a constant state, trained with the same budget"),
+        share("untrained", "the same share for states of an untrained partner, with the same budget", nullable=True),
+        share("reference", "the same share for the network's own states"),
+        share("validation", "the same share on validation sequences"),
+        integer("best_step", "step of the map that was kept; 0 is the regression", least=0),
+        integer("total_steps", "steps of the training of the map", least=0),
+    ),
+    key=(*NETWORK_KEY, *PARTNER_KEY, "algorithm", "rank"),
+)
+
 DIMENSIONS = TableSchema(
     name="dimensions",
     row="all variables of an algorithm, swapped together in k dimensions of one network",

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from symscope.analysis._comparison_schemas import COMPARISON, DIMENSIONS, SIMILARITY
+from symscope.analysis._comparison_schemas import COMPARISON, DIMENSIONS, SIMILARITY, STITCHING
 from symscope.analysis.columns import (
     ALGORITHM,
     ALIGNED,
@@ -428,6 +428,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             FRONTIER,
             COMPARISON,
             SIMILARITY,
+            STITCHING,
             DIMENSIONS,
             STRENGTH,
             THEORY,

@@ -127,6 +127,7 @@ class CompareArguments(SubjectArguments):
     variables: Values[str]
     k: Values[Size]
     functions: Values[FunctionChoice]
+    stitching: Values[Size]
     search: SearchSection
     interventions: InterventionCounts
 

@@ -1,11 +1,22 @@
 """The comparison stages: model alignment search between two networks, and the dimensions that one network needs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from symscope.comparison import ComparedModel, ModelComparison, Transfer, compare_models, minimal_dimensions
+from symscope.alignment.rows import figures
+from symscope.comparison import (
+    ComparedModel,
+    ModelComparison,
+    StitchOptions,
+    Transfer,
+    compare_models,
+    minimal_dimensions,
+    stitch,
+    stitching_data,
+)
 from symscope.comparison.result import SearchSummary
 from symscope.networks import Network
 from symscope.runner import Progress
@@ -54,6 +65,9 @@ def compare_stage(
         )
         scored += _transfer_rows(found, subjects, sites, function.label)
         similar += _similarity_rows(found, subjects)
+    if job.stitching:
+        report(Progress(0, 1, "stitching"))
+        save_part("stitching", _stitching_rows(job, list(zip(subjects.values(), networks, strict=True))), folder)
     save_part("comparison", scored, folder)
     save_part("similarity", similar, folder)
     return first.facts
@@ -150,3 +164,38 @@ def _similarity_rows(found: ModelComparison, subjects: Mapping[str, Subject]) ->
     for pair in found.similarities:
         measured = pair.similarity
         yield {**subjects[pair.first].columns, **_partner_columns(subjects[pair.second]), **asdict(measured)}
+
+
+def _stitching_rows(job: CompareArguments, networks: Sequence[tuple[Subject, Network]]) -> Iterator[Row]:
+    """A row for each direction and rank: how well a network continues from mapped states of its partner."""
+    counts, search = job.interventions, job.search
+    algorithm = build_algorithm(job.algorithm, networks[0][0].task)
+    data = stitching_data(
+        algorithm, counts.train, counts.validation, counts.test, seed=job.seed, protocol=counts.protocol.protocol()
+    )
+    options = StitchOptions(batch=search.batch, steps=search.steps)
+    for (receiver, resumed), (sender, mapped) in permutations(networks, 2):
+        fresh = sender.untrained_networks()
+        for stitched in stitch(
+            resumed,
+            mapped,
+            data,
+            job.stitching,
+            untrained=fresh[0] if fresh else None,
+            options=options,
+            seed=job.seed,
+        ):
+            yield {
+                **receiver.columns,
+                **_partner_columns(sender),
+                "algorithm": algorithm.name,
+                "rank": stitched.rank,
+                **figures(stitched.score),
+                "from_regression": stitched.from_regression.iia,
+                "constant": stitched.constant.iia,
+                "untrained": None if stitched.untrained is None else stitched.untrained.iia,
+                "reference": stitched.reference.iia,
+                "validation": stitched.validation,
+                "best_step": stitched.best_step,
+                "total_steps": stitched.total_steps,
+            }

@@ -53,6 +53,9 @@ class ComparisonGrid(Section):
     minimal_dimensions: Values[Size] = Field(
         default=(), description="also swap all variables of the algorithm together, in so many dimensions"
     )
+    stitching: Values[Size] = Field(
+        default=(), description="also train maps of these ranks from states of one network to states of the other"
+    )
 
     def includes(self, task: TaskChoice) -> bool:
         """Whether networks of a task are compared."""
@@ -73,9 +76,9 @@ class ComparisonGrid(Section):
         if members and not chosen and not unknown:
             yield (), "no two networks to compare: declare another seed, size or kind of network"
         smallest = min((members[number].d for pair in chosen for number in pair), default=MAX_SIZE)
-        for key, sizes in (("k", self.k), ("minimal_dimensions", self.minimal_dimensions)):
-            if (largest := max(sizes, default=1)) > smallest:
-                yield (key,), f"a frame has 1 to d = {smallest} dimensions in the smallest network, got {largest}"
+        for key in ("k", "minimal_dimensions", "stitching"):
+            if (largest := max(getattr(self, key), default=1)) > smallest:
+                yield (key,), f"the smallest network has d = {smallest} dimensions, got {largest}"
 
     def _is_chosen(self, first: Member, second: Member) -> bool:
         same_kind = (first.network, first.d) == (second.network, second.d)

@@ -129,21 +129,6 @@ def _comparison_jobs(study: Study, subjects: Sequence["_Subject"]) -> Iterator[J
         options = {"algorithm": grid.algorithm, **counts}
         used = grid.algorithm.rpartition(":")[2]
         pairs = grid.chosen(members)
-        for (first, seed), (second, partner_seed) in ((networks[i], networks[j]) for i, j in pairs):
-            common = first.common(seed, grid.algorithm, *(function.name for function in grid.functions))
-            partner = second.common(partner_seed)
-            arguments = CompareArguments(
-                **{**common, "code": common["code"] | partner["code"]},
-                partner=partner["network"],
-                partner_seed=partner_seed,
-                variables=grid.variables,
-                k=grid.k,
-                functions=grid.functions,
-                **options,
-            )
-            needs = first.first_name(seed), second.first_name(partner_seed)
-            partner_name = f"{second.network.label}-d{second.d}-seed{partner_seed}"
-            yield _job(f"compare/{first.name(seed)}/{partner_name}/{used}", arguments, needs)
         compared = sorted({number for pair in pairs for number in pair}) if grid.minimal_dimensions else []
         for subject, seed in (networks[number] for number in compared):
             function = grid.functions[0]
@@ -154,6 +139,22 @@ def _comparison_jobs(study: Study, subjects: Sequence["_Subject"]) -> Iterator[J
                 **options,
             )
             yield _job(f"dimensions/{subject.name(seed)}/{used}", arguments, (subject.first_name(seed),))
+        for (first, seed), (second, partner_seed) in ((networks[i], networks[j]) for i, j in pairs):
+            common = first.common(seed, grid.algorithm, *(function.name for function in grid.functions))
+            partner = second.common(partner_seed)
+            arguments = CompareArguments(
+                **{**common, "code": common["code"] | partner["code"]},
+                partner=partner["network"],
+                partner_seed=partner_seed,
+                variables=grid.variables,
+                k=grid.k,
+                functions=grid.functions,
+                stitching=grid.stitching,
+                **options,
+            )
+            needs = first.first_name(seed), second.first_name(partner_seed)
+            partner_name = f"{second.network.label}-d{second.d}-seed{partner_seed}"
+            yield _job(f"compare/{first.name(seed)}/{partner_name}/{used}", arguments, needs)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,19 @@ from symscope.errors import UnknownNameError
 from symscope.studies.check import read_study
 from symscope.studies.declaration import Study
 
-ORDER = ("quick", "frontier", "theory", "calibration", "transformers", "zoo", "iclr", "iclr-sizes", "tmlr-gru", "tmlr")
+ORDER = (
+    "quick",
+    "frontier",
+    "comparison",
+    "theory",
+    "calibration",
+    "transformers",
+    "zoo",
+    "iclr",
+    "iclr-sizes",
+    "tmlr-gru",
+    "tmlr",
+)
 
 
 def preset_names() -> list[str]:
