@@ -53,7 +53,7 @@ def comparison(
         title="Do networks compute with the same variables?",
         subtitle="MAS (model alignment search): IIA when values of a variable are taken from the network of a column "
         f"and written into that of a row; {ITSELF}: taken from the same network. CKA and RSA: similarity of their "
-        f"states, without an intervention. Means over pairs of networks that differ in their seed, {seeds_text(cells)}."
+        f"states, without an intervention. Means over pairs of networks, two of one kind differ in their seed, {seeds_text(cells)}."
         f" {settings}.",
         description="Matrices of kinds of network. " + _spoken(frame),
         width=width,
@@ -120,7 +120,9 @@ def _with_means(cells: pl.DataFrame) -> pl.DataFrame:
 def _matrices(frame: pl.DataFrame, kinds: Sequence[str], panels: Sequence[str], columns: int, inner: int) -> ChartType:
     rounded = frame.with_columns(pl.col("value", "low", "high").round(4), text=pl.col("value").round(2))
     axis = {"ticks": False, "domain": False, "labelLimit": 150}
-    bar = alt.Legend(title="IIA, CKA or RSA", orient="top", gradientLength=160, gradientThickness=10, values=SHARES)
+    bar = alt.Legend(
+        title="IIA, CKA or RSA", orient="top", gradientLength=160, gradientThickness=10, values=SHARES, format=".2~f"
+    )
     base = alt.Chart(inline_data(rounded)).encode(
         x=alt.X("partner:N", title="from", sort=[ITSELF, *kinds], axis=alt.Axis(labelAngle=-30, **axis)),
         y=alt.Y("kind:N", title="into", sort=list(kinds), axis=alt.Axis(**axis)),

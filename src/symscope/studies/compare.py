@@ -6,6 +6,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from symscope.alignment.functions import LinearFunction
 from symscope.alignment.rows import figures
 from symscope.comparison import (
     ComparedModel,
@@ -82,12 +83,13 @@ def dimensions_stage(
     algorithm = build_algorithm(job.algorithm, subject.task)
     every = "+".join(variable.name for variable in algorithm.variables)
     report(Progress(0, 1, "minimal dimensions"))
-    network = subject.trained_network(needs)
+    network, function = subject.trained_network(needs), job.function.make()
+    assert isinstance(function, LinearFunction), "a declaration has checked it"
     curve = minimal_dimensions(
         network,
         draw_data(algorithm, [every], job.interventions, job.seed),
         job.k,
-        function=job.function.make(),
+        function=function,
         options=job.search.options(),
         progress=False,
     )
