@@ -42,6 +42,9 @@ from symscope.comparison import compare_models as compare_models
 from symscope.comparison import compare_states as compare_states
 from symscope.comparison import minimal_dimensions as minimal_dimensions
 from symscope.errors import SymscopeError as SymscopeError
+from symscope.hub import from_pretrained as from_pretrained
+from symscope.hub import push_to_hub as push_to_hub
+from symscope.hub import save_pretrained as save_pretrained
 from symscope.interchange import CounterfactualData as CounterfactualData
 from symscope.interchange import InterventionProtocol as InterventionProtocol
 from symscope.interchange import Interventions as Interventions
@@ -59,6 +62,10 @@ from symscope.tasks import Task as Task
 from symscope.tasks import TokenBatch as TokenBatch
 from symscope.tasks import Vocabulary as Vocabulary
 from symscope.tasks import make_task as make_task
+from symscope.tracking import MLflow as MLflow
+from symscope.tracking import TensorBoard as TensorBoard
+from symscope.tracking import Tracker as Tracker
+from symscope.tracking import WeightsAndBiases as WeightsAndBiases
 from symscope.training import TrainingOptions as TrainingOptions
 from symscope.training import load_network as load_network
 from symscope.training import save_network as save_network

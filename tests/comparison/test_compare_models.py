@@ -61,6 +61,26 @@ def test_an_invertible_change_of_basis_needs_an_oblique_map():
     assert min(iias(models, ORTHOGONAL)[0].values()) < 0.9
 
 
+def test_the_matrix_is_that_of_interventions_one_by_one():
+    networks = {"a": constructed("magnitude", 0, 20.0), "b": constructed("two-counts", 1, 20.0)}
+    data = counterfactuals(UP_DOWN, "count", n_train=300, n_validation=100, n_test=40)
+    found = iias(named(**networks), ORTHOGONAL, algorithm=data, variables=None)[1]
+    test = data.test["count"]
+    for target, source in (("a", "a"), ("a", "b"), ("b", "a")):
+        into, taken = networks[target], networks[source]
+        write, read = found.frames["count", 1, target], found.frames["count", 1, source]
+        correct = []
+        for row in range(len(test)):
+            run = into.run_until(test.base.inputs[row : row + 1], test.base.position[row : row + 1], "h")
+            value = taken.states_at(test.sources[0].inputs[row : row + 1], test.sources[0].position[row : row + 1], "h")
+            moved = read.coordinates(value) - write.coordinates(run.states)
+            mask = test.target_mask[row : row + 1]
+            features = into.resume(run.rewrite(run.states + moved @ write.write.T), test.fed[row : row + 1], mask)
+            correct.append(bool((into.readout(features).argmax(-1) == test.targets[row : row + 1][mask]).all()))
+        assert found[target, source].score.correct.tolist() == correct
+    assert 0 < sum(correct) < len(correct)
+
+
 def test_what_is_held_in_both_networks_transfers_and_what_is_not_does_not():
     magnitude, counts, angle = (
         constructed(kind, seed) for seed, kind in enumerate(("magnitude", "two-counts", "angle"))

@@ -12,7 +12,7 @@ import pytest
 
 from symscope.analysis import CONTROLS
 from symscope.runner import Progress
-from symscope.studies.align import show_progress
+from symscope.studies.progress import show_search
 
 SMALL = """
 name: small
@@ -147,10 +147,10 @@ def test_help_and_list_name_the_presets() -> None:
 def test_the_progress_of_a_control_has_no_lowest_iia() -> None:
     """An IIA of a control near 0 is right, and must not look like a failed search."""
     reports: list[Progress] = []
-    show = show_progress(reports.append, 2000)
-    show("alignment", 100, [0.5, 0.9])
-    show("alignment", 100, [0.5])
-    show("untrained", 100, [0.0, 0.01])
-    assert [report.text for report in reports] == ["search", "search", "control: untrained"]
+    show = show_search(reports.append, 2000)
+    show("alignment", {"step": 100, "count.k2": 0.5, "phase.k2": 0.9})
+    show("alignment", {"step": 100, "count.k2": 0.5})
+    show("untrained", {"step": 100, "count.k2": 0.0, "phase.k2": 0.01})
+    assert [report.text for report in reports] == ["search", "search", "control untrained, a low IIA is expected"]
     fields = [{"lowest IIA": 0.5, "highest IIA": 0.9}, {"IIA": 0.5}, {"control IIA": 0.01}]
     assert [report.fields for report in reports] == fields

@@ -8,12 +8,12 @@ Modules here import torch, polars, altair and `symscope.studies` only inside com
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from symscope import __version__
 from symscope.cli.align import align_table
 from symscope.cli.console import out, print_result, report_errors
 from symscope.cli.listing import list_names
@@ -24,7 +24,7 @@ from symscope.runner import PASSIVE_WAITING
 app = typer.Typer(
     name="symscope",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Does this neural network compute with this variable? A microscope for symbols in neural networks.",
     epilog="Start with: symscope study run quick",
@@ -48,7 +48,7 @@ def _top(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if show_version:
-        out.print(f"symscope {version('symscope')}")
+        out.print(f"symscope {__version__}")
         raise typer.Exit
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from symscope.algorithms import Algorithm, CausalGraph
 from symscope.alignment import SearchOptions
-from symscope.alignment._progress import progress_bar
 from symscope.alignment.functions import AlignmentFunction, LinearFunction, Oblique
 from symscope.alignment.natural import NaturalStates, divergence
 from symscope.alignment.score import Score, swap_of
@@ -25,15 +24,17 @@ from symscope.interchange import (
     PAPER_PROTOCOL,
     CounterfactualData,
     InterventionProtocol,
-    Interventions,
+    StoppedInputs,
     counterfactuals,
     intervene,
     matches_counterfactual,
 )
 from symscope.networks import Network
+from symscope.progress import progress_bar
 from symscope.seeds import generator
+from symscope.tracking import OnStep, call_each
 
-SEQUENCES = 300
+SEQUENCES = 600
 """Most sequences whose states are compared by the measures of similarity."""
 
 
@@ -54,6 +55,7 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
     protocol: InterventionProtocol = PAPER_PROTOCOL,
     options: SearchOptions | None = None,
     progress: bool = True,
+    on_step: OnStep | None = None,
 ) -> ModelComparison:
     """Do models compute with the same variable? Takes its value from one model and writes it into another.
 
@@ -83,6 +85,8 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
         protocol: where sequences stop, and how many demo tokens follow an intervention.
         options: how to search; a step has `options.batch` interventions for each model, spread over all directions.
         progress: show a progress bar in a terminal or notebook.
+        on_step: called after each validation with `alignment` and values: `step`, and the best mean validation IIA so
+            far of each variable, such as `count.k4`.
 
     Raises:
         UnknownNameError: a variable or site that does not exist.
@@ -101,7 +105,7 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
     blocks = [drawn.variables] if joint else [(name,) for name in drawn.variables]
     groups = [(block, size) for block in blocks for size in sizes]
     sets = joint_sets(checked, drawn, function)
-    fits, transfers = searched(sets, function, groups, options, progress=progress)
+    fits, transfers = searched(sets, function, groups, options, progress=progress, on_step=on_step)
     return ModelComparison(
         hypothesis=drawn.hypothesis,
         models=tuple(model.name for model in checked),
@@ -126,11 +130,17 @@ def joint_sets(models: Sequence[Model], data: CounterfactualData, function: Line
 
 
 def searched(
-    sets: JointSets, function: LinearFunction, groups: Sequence[Group], options: SearchOptions, *, progress: bool
+    sets: JointSets,
+    function: LinearFunction,
+    groups: Sequence[Group],
+    options: SearchOptions,
+    *,
+    progress: bool,
+    on_step: OnStep | None = None,
 ) -> tuple[dict[Group, list[JointFit]], tuple[Transfer, ...]]:
     """The fits of all groups of variables, and the test IIA of every direction."""
-    with progress_bar(options.steps, visible=progress) as on_validation:
-        fits = JointSearch(sets, function, groups, options, on_validation).fit()
+    with progress_bar(options.steps, visible=progress) as show:
+        fits = JointSearch(sets, function, groups, options, call_each(show, on_step)).fit()
     return fits, tuple(each for group in groups for each in _transfers(sets, group, fits[group]))
 
 
@@ -212,35 +222,30 @@ def _frames(sets: JointSets, group: Group, fit: JointFit) -> dict[tuple[str, int
 
 
 def _similarities(models: Sequence[Model], data: CounterfactualData) -> tuple[PairSimilarity, ...]:
-    """All measures for each pair of models, on all positions of test sequences up to their stops.
+    """All measures for each pair of models, on one row of each test sequence: the stop of a base or source.
 
-    Measures with a direction are computed in both directions.
+    With all positions, sequences of one length could be exchanged only, and where the length says something about a
+    variable the null distribution would contain it. Measures with a direction are computed in both directions.
     """
-    inputs, position, sequence, values = _positions(next(iter(data.test.values())))
-    states = [model.all_states(inputs, position) for model in models]
+    test = next(iter(data.test.values()))
+    runs = [run.select(torch.arange(min(len(test), SEQUENCES // 2))) for run in (test.base, test.sources[0])]
+    states = [_states(model, runs) for model in models]
     twins = [
-        None if model.untrained is None else replace(model, network=model.untrained).all_states(inputs, position)
-        for model in models
+        None if model.untrained is None else _states(replace(model, network=model.untrained), runs) for model in models
     ]
-    numeric = [name for name in values if data.value_names.get(name) == ()]
-    measures = similarity_measures(values, numeric)
+    known = [name for name in runs[0].values if name in runs[1].values]
+    values = {name: torch.cat([run.values[name] for run in runs]) for name in known}
+    numeric = [name for name in values if data.value_names.get(name) in ((), None)]
+    measures, sequences = similarity_measures(values, numeric), torch.arange(len(states[0]))
     directed = tuple(measure for measure in measures if measure.directed)
     return tuple(
         PairSimilarity(models[i].name, models[j].name, similarity)
         for i, j in permutations(range(len(models)), 2)
         for similarity in compare_states(
-            states[i], states[j], sequence, measures if i < j else directed, untrained=twins[j], seed=data.seed
+            states[i], states[j], sequences, measures if i < j else directed, untrained=twins[j], seed=data.seed
         )
     )
 
 
-def _positions(test: Interventions) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-    """Inputs, position, sequence and known values of every row: token sequences at all positions up to their stop."""
-    runs = test.base.select(torch.arange(min(SEQUENCES, len(test))))
-    if runs.inputs.is_floating_point():
-        rows = torch.arange(len(runs))
-        return runs.inputs, runs.position, rows, dict(runs.values)
-    lengths = runs.position + 1
-    sequence = torch.arange(len(runs)).repeat_interleave(lengths)
-    begins = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-    return runs.inputs[sequence], torch.arange(len(sequence)) - begins, sequence, {}
+def _states(model: Model, runs: Sequence[StoppedInputs]) -> Tensor:
+    return torch.cat([model.states_at(run.inputs, run.position) for run in runs])

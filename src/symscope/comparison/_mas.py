@@ -1,6 +1,6 @@
 """Model alignment search: one frame for each model, fitted to all directions at once (Grant et al. 2025)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from statistics import fmean
@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from symscope.alignment import AlignmentProblem, SearchOptions, SearchResult, TrainingPool, search
+from symscope.alignment import MAIN, AlignmentProblem, SearchOptions, SearchResult, TrainingPool, search
 from symscope.alignment._closed_form import CHOICE_ROWS, EXACT
 from symscope.alignment.functions import Alignment, LinearFunction
 from symscope.alignment.least_squares import TARGETS
@@ -21,8 +21,9 @@ from symscope.comparison._starts import ModelForms, Start, joint_start
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import CachedInterventions
 from symscope.seeds import generator
+from symscope.tracking import STEP, OnStep
 
-MAIN, UNTRAINED, RANDOM_FRAME = "alignment", "untrained", "random_frame"
+UNTRAINED, RANDOM_FRAME = "untrained", "random_frame"
 
 Group = tuple[tuple[str, ...], int]
 """The variables that share a map, and the k of each."""
@@ -58,14 +59,14 @@ class JointSearch:
         function: the alignment function of each model.
         groups: the variables that share a map, with their k.
         options: how to search; a step has `options.batch` interventions for each model.
-        on_validation: called with what is searched, the step, and the best validation IIA of each group.
+        on_step: called after each validation with `alignment`, the step, and the best validation IIA of each group.
     """
 
     sets: JointSets
     function: LinearFunction
     groups: Sequence[Group]
     options: SearchOptions
-    on_validation: Callable[[str, int, list[float]], None] | None = None
+    on_step: OnStep | None = None
 
     def fit(self) -> dict[Group, list[JointFit]]:
         """The fits of each group: the alignment first, then its controls."""
@@ -94,8 +95,10 @@ class JointSearch:
         options = replace(self.options, batch=self.options.batch * self.sets.trained)
 
         def validated(step: int, best: list[float]) -> None:
-            if self.on_validation:
-                self.on_validation(MAIN, step, best[: len(self.groups)])
+            if self.on_step:
+                of_group = zip(self.groups, best, strict=False)  # controls come after the groups
+                values = {f"{'+'.join(variables)}.k{k}": iia for (variables, k), iia in of_group}
+                self.on_step(MAIN, {STEP: step, **values})
 
         results = search(self.sets.network, batch, pool, validation, options, validated)
         fits: dict[Group, list[JointFit]] = {group: [] for group in self.groups}

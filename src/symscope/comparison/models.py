@@ -88,7 +88,7 @@ class Model:
         cached = cache_states(self.network, self.translate(uncut), self.site)
         return float(matches_counterfactual(self.network, cached, cached.base_states).double().mean())
 
-    def all_states(
+    def states_at(
         self, inputs: Int[Tensor, "rows time"], position: Int[Tensor, " rows"]
     ) -> Float[Tensor, "rows state"]:
         """The state of each row at its position, for inputs in the ids of the data; on the CPU."""

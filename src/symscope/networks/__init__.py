@@ -23,6 +23,7 @@ from symscope.networks.constructed import (
     two_counts_network,
 )
 from symscope.networks.gru import GRUCell, gru
+from symscope.networks.identity import NetworkIdentity, tensors_digest
 from symscope.networks.lstm import LSTMCell, lstm
 from symscope.networks.readouts import LinearReadout, MLPReadout
 from symscope.networks.recurrent import Cell, RecurrentNetwork
@@ -38,6 +39,7 @@ __all__ = [
     "LinearReadout",
     "MLPReadout",
     "Network",
+    "NetworkIdentity",
     "RecurrentNetwork",
     "Resumable",
     "RunState",
@@ -59,5 +61,6 @@ __all__ = [
     "random_invertible",
     "random_orthogonal",
     "require_network",
+    "tensors_digest",
     "two_counts_network",
 ]

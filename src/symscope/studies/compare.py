@@ -24,6 +24,7 @@ from symscope.runner import Progress
 from symscope.studies.align import draw_data
 from symscope.studies.arguments import CompareArguments, DimensionsArguments
 from symscope.studies.choices import build_algorithm
+from symscope.studies.progress import show_search
 from symscope.studies.subject import Subject, save_part
 
 Row = dict[str, Any]
@@ -53,16 +54,17 @@ def compare_stage(
     data = draw_data(algorithm, job.variables, job.interventions, job.seed)
     scored: list[Row] = []
     similar: list[Row] = []
+    options = job.search.options()
     for number, function in enumerate(job.functions):
-        report(Progress(number, len(job.functions), f"model alignment search: {function.label}"))
         found = compare_models(
             models,
             data,
             k=job.k,
             function=function.make(),
             similarities=number == 0,
-            options=job.search.options(),
+            options=options,
             progress=False,
+            on_step=show_search(report, options.steps),
         )
         scored += _transfer_rows(found, subjects, sites, function.label)
         similar += _similarity_rows(found, subjects)
