@@ -13,6 +13,7 @@ from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import ALIGNMENT, GROUP
 from symscope.figures._attention import attention
 from symscope.figures._calibration import calibration
+from symscope.figures._comparison import comparison, dimensions
 from symscope.figures._development import development
 from symscope.figures._frontier import frontier
 from symscope.figures._gradience import gradience, gradience_by_value, iia_by_value
@@ -34,6 +35,7 @@ _ONE_TABLE_FIGURES: Mapping[str, Callable[..., ChartType]] = {
     "training": training,
     "development": development,
     "frontier": frontier,
+    "dimensions": dimensions,
     "strength": strength,
     "theory": theory,
     "reach": reach,
@@ -73,6 +75,8 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
     for name, figure in (("whole_state", whole_state), ("locations", locations), ("calibration", calibration)):
         if name in present:
             yield name, figure, present[name]
+    if "comparison" in present:
+        yield "comparison", partial(comparison, similarity=present.get("similarity")), present["comparison"]
     for states in rows("aligned_states"):
         for (variable,), part in states.group_by("variable", maintain_order=True):
             yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part
