@@ -8,9 +8,9 @@ from functools import partial
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.answers import chosen_alignments
+from symscope.analysis.answers import of_chosen_alignments
 from symscope.analysis.schemas import ALL_VARIABLES
-from symscope.analysis.summary import ALIGNMENT, GROUP
+from symscope.analysis.summary import GROUP
 from symscope.figures._attention import attention
 from symscope.figures._calibration import calibration
 from symscope.figures._development import development
@@ -103,8 +103,6 @@ def _chosen(frame: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:
     """The rows of the chosen alignment of each question; all rows of a question of which the frame has no such rows."""
     if scores is None or scores.is_empty():
         return frame
-    alignment = [column for column in ALIGNMENT if column in frame.columns]
-    order = chosen_alignments(scores).select(alignment)  # in the order of the questions
-    chosen = order.join(frame, on=alignment, maintain_order="left_right").select(frame.columns)
+    chosen = of_chosen_alignments(frame, scores)
     remaining = frame.join(chosen, on=GROUP, how="anti", maintain_order="left")
     return pl.concat([chosen, remaining])

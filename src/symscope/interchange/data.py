@@ -205,6 +205,7 @@ class CounterfactualData:
             the score of the complement; `None` where there are none.
         held_out: values of variables that no training or validation intervention has.
         end: the token that ends an answer; `None`: answers have no length.
+        token_name: gives the name of a token id, for readers; default: the id itself.
         shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
             known.
     """
@@ -224,6 +225,7 @@ class CounterfactualData:
     every_variable: Interventions | None = None
     held_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     end: int | None = None
+    token_name: Callable[[int], str] = str
 
     @classmethod
     def from_table(
