@@ -8,8 +8,8 @@ import vl_convert
 from symscope.analysis.schemas import CONTROLS
 from symscope.errors import StoreError
 from symscope.figures import aligned_states, draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
-from symscope.figures._iia_bars import SERIES_COLOURS
 from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
+from symscope.figures.series import SERIES_COLOURS
 from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
 
 NAMES = [

@@ -6,39 +6,11 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, SCORE_LABELS
+from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import pooled_scores
 from symscope.figures.panels import block_title, panel_names, search_text, seeds_text, variable_label, with_panels
-from symscope.figures.theme import (
-    BLUE,
-    CYAN,
-    GREEN,
-    GREY,
-    NARROW,
-    OCHRE,
-    PURPLE,
-    SAGE,
-    SHARES,
-    STEEL,
-    VERMILLION,
-    WIDTH,
-    inline_data,
-    themed,
-    top_legend,
-)
-
-WHOLE_LABEL = "whole-state swap"
-_COLOURS = {
-    "none": BLUE,
-    "untrained": VERMILLION,
-    "shuffled_labels": OCHRE,
-    "random_subspace": GREY,
-    "principal_components": PURPLE,
-    "neurons": STEEL,
-    "whole_state": SAGE,
-}
-SERIES_COLOURS = {label: _COLOURS[control] for control, label in CONTROLS.items()} | {WHOLE_LABEL: GREEN}
-"""Colour of the alignment and of each control by label, in the order of `CONTROLS`; the whole-state swap is last."""
+from symscope.figures.series import series_label, series_scale
+from symscope.figures.theme import NARROW, SHARES, WIDTH, inline_data, themed, top_legend
 
 _NETWORK = ("task", "network", "d", "algorithm", "site")
 _ALIGNED = ("function", "k")
@@ -48,22 +20,6 @@ _LABEL_IN_TWO_LINES = (
     "[join(slice(split(datum.label, ', '), 0, 2), ', '), join(slice(split(datum.label, ', '), 2), ', ')]"
 )
 _NUMBERS_WIDTH = 48  # px for the value at the right end of each bar
-
-
-def series_label() -> pl.Expr:
-    """The label of a score, from its columns `variable` and `control`."""
-    whole = (pl.col("variable") == ALL_VARIABLES) & (pl.col("control") == "none")
-    return pl.when(whole).then(pl.lit(WHOLE_LABEL)).otherwise(pl.col("control").replace(SCORE_LABELS)).alias("series")
-
-
-def series_scale(series: pl.Series) -> alt.Scale:
-    """Colours of the series that occur, in the order of `SERIES_COLOURS`, then further controls."""
-    present = series.unique(maintain_order=True).to_list()
-    known = [name for name in SERIES_COLOURS if name in present]
-    further = [name for name in present if name not in SERIES_COLOURS]
-    return alt.Scale(
-        domain=[*known, *further], range=[*(SERIES_COLOURS[name] for name in known), *([CYAN] * len(further))]
-    )
 
 
 def iia_bars(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:

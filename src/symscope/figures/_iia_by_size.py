@@ -8,9 +8,9 @@ from altair.typing import ChartType
 
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import pooled_scores
-from symscope.figures._iia_bars import series_label, series_scale
 from symscope.figures.lines import CHOSEN, alignments_and_null, in_order, share_lines, size_scale
 from symscope.figures.panels import in_panels, panel_names, panel_width, search_text, seeds_text, with_panels
+from symscope.figures.series import series_label, series_scale
 from symscope.figures.theme import CATEGORIES, GREEN, WIDTH, inline_data, share_axis, themed, top_legend
 
 _BY_K = ("variable", "task", "network", "d", "algorithm", "site", "function")

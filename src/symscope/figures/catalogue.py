@@ -18,6 +18,7 @@ from symscope.figures._frontier import frontier
 from symscope.figures._gradience import gradience, gradience_by_value, iia_by_value
 from symscope.figures._iia_bars import iia_bars
 from symscope.figures._iia_by_size import iia_by_function, iia_by_k, iia_by_size
+from symscope.figures._length_errors import length_errors
 from symscope.figures._locations import locations
 from symscope.figures._reach import reach
 from symscope.figures._strength import strength
@@ -31,9 +32,6 @@ from symscope.figures.theme import WIDTH
 _ONE_TABLE_FIGURES: Mapping[str, Callable[..., ChartType]] = {
     "state_space": state_space,
     "attention": attention,
-    "training": training,
-    "development": development,
-    "frontier": frontier,
     "strength": strength,
     "theory": theory,
     "reach": reach,
@@ -61,15 +59,27 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
         if name in present:
             yield _chosen(present[name], scores)
 
-    if "trial_accuracy" in present:
-        yield "trial_accuracy", trial_accuracy, present["trial_accuracy"]
+    # The answer, where it fails, how it develops, and the rest.
     if scores is not None:
-        yield from _of_scores(scores)
+        whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
+        parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
+        yield "iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole])
+    for errors in rows("length_errors"):
+        yield "length_errors", length_errors, errors
     for cells in rows("gradience"):
         yield "gradience", gradience, cells
         yield "gradience_by_value", gradience_by_value, cells
     for values in rows("values"):
         yield "iia_by_value", iia_by_value, values
+    if "development" in present:
+        yield "development", partial(development, scores=scores), present["development"]
+    for name, figure in (("trial_accuracy", trial_accuracy), ("training", training)):
+        if name in present:
+            yield name, figure, present[name]
+    if scores is not None:
+        yield from _of_sizes(scores)
+    if "frontier" in present:
+        yield "frontier", frontier, present["frontier"]
     for name, figure in (("whole_state", whole_state), ("locations", locations), ("calibration", calibration)):
         if name in present:
             yield name, figure, present[name]
@@ -78,13 +88,11 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[
             yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part
     for name, figure in _ONE_TABLE_FIGURES.items():
         if name in present:
-            yield name, partial(figure, scores=scores) if name == "development" else figure, present[name]
+            yield name, figure, present[name]
 
 
-def _of_scores(scores: pl.DataFrame) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:
-    whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
+def _of_sizes(scores: pl.DataFrame) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:
     parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
-    yield "iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole])
     if parts.get_column("k").n_unique() > 1:
         yield "iia_by_k", iia_by_k, scores
     if parts.get_column("function").n_unique() > 1:

@@ -1,6 +1,16 @@
-(() => {
+// The text of an element that holds gzip in base64.
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
+(async () => {
   "use strict";
-  const data = JSON.parse(document.getElementById("drawing-data").textContent);
+  const data = await (await unpacked("drawing-data")).json();
+  for (const [name, { length, columns }] of Object.entries(data.datasets)) {
+    const names = Object.keys(columns);
+    data.datasets[name] = Array.from({ length }, (_, i) => Object.fromEntries(names.map((key) => [key, columns[key][i]])));
+  }
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const phone = matchMedia("(max-width: 760px)");
   const figures = [...document.querySelectorAll("figure[data-figure]")];
@@ -19,8 +29,12 @@
   const fits = (row, column, chosen) =>
     chosen === undefined || row[column] === undefined || row[column] === null || String(row[column]) === chosen;
 
-  const rowsShown = (rows, chosen) =>
-    rows.filter((row) => Object.keys(CHOICES).every((column) => fits(row, column, chosen[column])));
+  // Of many networks the page shows one kind; panels that belong to none always stay.
+  let kind = Object.values(data.panels).flatMap((panels) => Object.values(panels))[0];
+  const belongs = (row, panels) => panels?.[row.panel] === undefined || panels[row.panel] === kind;
+
+  const rowsShown = (rows, chosen, panels) =>
+    rows.filter((row) => belongs(row, panels) && Object.keys(CHOICES).every((c) => fits(row, c, chosen[c])));
 
   function namesOfData(node) {
     if (node === null || typeof node !== "object") return [];
@@ -46,7 +60,7 @@
     const layouts = data.figures[figure.dataset.figure];
     const spec = structuredClone(phone.matches ? layouts.narrow : layouts.wide);
     const chosen = figure.chosen ?? {};
-    spec.datasets = Object.fromEntries(spec.datasets.map((name) => [name, rowsShown(data.datasets[name], chosen)]));
+    spec.datasets = Object.fromEntries(spec.datasets.map((name) => [name, rowsShown(data.datasets[name], chosen, data.panels[figure.dataset.figure])]));
     spec.config = data.config[dark.matches ? "dark" : "light"];
     return withoutEmpty(spec, spec.datasets);
   }
@@ -154,10 +168,7 @@
   }
 
   async function saveTable(name) {
-    const packed = document.getElementById(`table-${name}`).textContent;
-    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    save(`${name}.csv`, await new Response(unpacked).blob(), "text/csv");
+    save(`${name}.csv`, await (await unpacked(`table-${name}`)).blob(), "text/csv");
   }
 
   figures.forEach(equip);
@@ -170,6 +181,23 @@
   // One redraw at a time: a change during a drawing is drawn after it.
   let queue = Promise.resolve();
   const redraw = () => { queue = queue.then(drawAll); };
+  function selectKind(chosen) {
+    kind = chosen;
+    for (const question of document.querySelectorAll("details.question")) {
+      question.open = question.dataset.kind === chosen;
+    }
+    for (const cell of document.querySelectorAll("a.cell")) {
+      cell.classList.toggle("chosen", cell.dataset.kind === chosen);
+    }
+    if (Object.keys(data.panels).length) redraw();
+  }
+  for (const cell of document.querySelectorAll("a.cell")) {
+    cell.addEventListener("click", (event) => {
+      event.preventDefault();
+      selectKind(cell.dataset.kind);
+      document.querySelector("details.question[open]").scrollIntoView();
+    });
+  }
   dark.addEventListener("change", redraw);
   phone.addEventListener("change", redraw);
   redraw();
