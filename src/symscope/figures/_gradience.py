@@ -19,10 +19,11 @@ _FULL = 20
 """Interventions from which on a cell has its full colour; an IIA of 0.9 then has an interval of about 0.7 to 0.97."""
 
 
-def gradience(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+def gradience(gradience_table: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
     """Heat map from the table of gradience, pooled over seeds, one panel for each alignment.
 
-    Cells of few interventions fade; a pair of counts without interventions has a dot. `width` is in px.
+    Cells of few interventions fade; a pair of counts without interventions has a dot. `search` is a sentence on the
+    search, for the caption; `width` is in px.
     """
     frame, constant = with_panels(pooled_gradience(gradience_table), _MAP)
     panels = panel_names(frame)
@@ -34,7 +35,7 @@ def gradience(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType
         in_panels(_cells(frame, inner), panels, columns),
         title="IIA by base count and source count",
         subtitle=f"{constant}; {seeds_text(gradience_table)} pooled. Counts where base and source are stopped, before "
-        f"the swap. Cells of fewer than {_FULL} interventions fade; a cell with a dot has none.",
+        f"the swap. Cells of fewer than {_FULL} interventions fade; a cell with a dot has none.{search}",
         description=f"Heat map of interchange intervention accuracy by base count and source count. Over all cells: "
         f"{share:.3f}; lowest: {lowest['iia']:.3f} at base {lowest['base_value']}, source {lowest['source_value']} "
         f"({lowest['n']} interventions).",
@@ -92,10 +93,10 @@ def _with_empty_cells(frame: pl.DataFrame) -> pl.DataFrame:
     return grid.join(known, on=["panel", "base_value", "source_value"], how="left")
 
 
-def gradience_by_value(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+def gradience_by_value(gradience_table: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
     """Two blocks of line charts from the table of gradience, one line a state size, one panel a variable.
 
-    `width` is in px.
+    `search` is a sentence on the search, for the caption; `width` is in px.
     """
     frame, constant = with_panels(gradience_along(gradience_table), _LINES)
     frame = frame.sort("d", maintain_order=True)
@@ -121,7 +122,7 @@ def gradience_by_value(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> 
         alt.vconcat(*blocks, spacing=28),
         title="IIA by difference and by quantity",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(gradience_table)}. Line: IIA, "
-        "with its 95% interval over seeds and interventions; small point: one seed.",
+        f"with its 95% interval over seeds and interventions; small point: one seed.{search}",
         description="Line charts of interchange intervention accuracy by the difference between the values in base and "
         "source, and by their mean. "
         + "; ".join(
@@ -133,8 +134,11 @@ def gradience_by_value(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> 
     )
 
 
-def iia_by_value(values: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Line charts from the table of values, one line a network and size, one panel a variable; `width` is in px."""
+def iia_by_value(values: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
+    """Line charts from the table of values, one line a network and size, one panel a variable.
+
+    `search` is a sentence on the search, for the caption; `width` is in px.
+    """
     frame, constant = with_panels(iia_by_source_value(values), _VALUES)
     frame = frame.sort("network", "d", maintain_order=True).with_columns(
         series=pl.struct("network", "d").map_elements(
@@ -148,7 +152,7 @@ def iia_by_value(values: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     axis = alt.X(
         "value:Q",
         title="source value",
-        axis=alt.Axis(format="d", tickMinStep=1),
+        axis=alt.Axis(labelExpr="datum.value % 1 == 0 ? datum.label : ''", ticks=False),
         scale=alt.Scale(zero=False, nice=False),
     )
     lines = share_lines(rows, axis, colours, inner=inner, width=width, tooltip=[alt.Tooltip("value:Q")])
@@ -160,7 +164,8 @@ def iia_by_value(values: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         in_panels(lines, panels, columns).resolve_scale(x="independent").add_params(CHOSEN),
         title="IIA by source value",
         subtitle=f"{constant}, {seeds_text(values)}. The source value is the value of the variable after the "
-        "intervention. Line: IIA, with its 95% interval over seeds and interventions; small point: one seed.",
+        "intervention; of a variable with labels, the number of the label. Line: IIA, with its 95% interval over "
+        f"seeds and interventions; small point: one seed.{search}",
         description="Line charts of interchange intervention accuracy by source value. Worst value: "
         + "; ".join(
             f"{series}{panel and f' ({panel})'}: {value} with {iia:.3f}"

@@ -17,11 +17,11 @@ _MOST = 9
 """Largest error with a bar of its own; larger ones share the bar at the end."""
 
 
-def length_errors(errors: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+def length_errors(errors: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
     """Bars from the table of length errors, pooled over seeds, one panel for each alignment.
 
     Correct answers, whose error is 0, are not drawn, because they are most of all; the caption says how many they are.
-    `width` is in px.
+    `search` is a sentence on the search, for the caption; `width` is in px.
     """
     frame, constant = with_panels(_pooled(errors), _PANEL)
     panels = panel_names(frame)
@@ -37,7 +37,7 @@ def length_errors(errors: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         title="Size of the errors",
         subtitle=f"{constant}, {seeds_text(errors)} pooled. Bar: share of all test interventions whose answer is so "
         f"many tokens longer (+) or shorter (\u2212) than predicted; other: wrong in another way. {correct:.1%} of the "
-        f"answers are correct and not drawn; {share}.",
+        f"answers are correct and not drawn; {share}.{search}",
         description=f"Bar chart of errors of the length of answers. {correct:.3f} of the answers are correct; {share}.",
         width=width,
     )

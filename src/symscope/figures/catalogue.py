@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import TypeAlias
 
 import polars as pl
 from altair.typing import ChartType
+from altair.utils.schemapi import debug_mode
 
 from symscope.analysis.answers import of_chosen_alignments
 from symscope.analysis.schemas import ALL_VARIABLES
@@ -26,17 +28,31 @@ from symscope.figures._theory import theory
 from symscope.figures._training import training
 from symscope.figures._trial_accuracy import trial_accuracy
 from symscope.figures._whole_state import whole_state
+from symscope.figures.panels import search_text
 from symscope.figures.states import aligned_states, state_space
 from symscope.figures.theme import WIDTH
 
-_ONE_TABLE_FIGURES: Mapping[str, Callable[..., ChartType]] = {
+_FAILURE_FIGURES: Mapping[str, tuple[str, Callable[..., ChartType]]] = {
+    "length_errors": ("length_errors", length_errors),
+    "gradience": ("gradience", gradience),
+    "gradience_by_value": ("gradience", gradience_by_value),
+    "iia_by_value": ("values", iia_by_value),
+}
+"""Figures of where interventions fail, each with its table."""
+_DEVELOPMENT_FIGURES: Mapping[str, Callable[..., ChartType]] = {"trial_accuracy": trial_accuracy, "training": training}
+_NETWORK_FIGURES: Mapping[str, Callable[..., ChartType]] = {
+    "frontier": frontier,
+    "whole_state": whole_state,
+    "locations": locations,
+    "calibration": calibration,
+}
+_OTHER_FIGURES: Mapping[str, Callable[..., ChartType]] = {
     "state_space": state_space,
     "attention": attention,
     "strength": strength,
     "theory": theory,
     "reach": reach,
 }
-"""Figures of all rows of the table with their name."""
 
 
 def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> dict[str, ChartType]:
@@ -47,48 +63,54 @@ def draw_figures(tables: Mapping[str, pl.DataFrame], *, width: int = WIDTH) -> d
     that is missing or empty gives no figure. `width` is in px.
     """
     present = {name: frame for name, frame in tables.items() if not frame.is_empty()}
-    return {name: figure(frame, width=width) for name, figure, frame in _drawn(present) if not frame.is_empty()}
+    with debug_mode(False):  # Altair then does not validate each part; the tests validate every figure
+        return {name: figure(frame, width=width) for name, figure, frame in _drawn(present) if not frame.is_empty()}
 
 
-def _drawn(present: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:
-    """Name, figure and rows of every chart."""
+Drawn: TypeAlias = Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]
+"""Name, figure and rows of charts."""
+
+
+def _drawn(present: Mapping[str, pl.DataFrame]) -> Drawn:
+    """The answer, where it fails, how it develops, and the rest."""
     scores = present.get("scores")
-
-    def rows(name: str) -> Iterator[pl.DataFrame]:
-        """Rows of the chosen alignments, if there is such a table."""
-        if name in present:
-            yield _chosen(present[name], scores)
-
-    # The answer, where it fails, how it develops, and the rest.
     if scores is not None:
         whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
         parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
         yield "iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole])
-    for errors in rows("length_errors"):
-        yield "length_errors", length_errors, errors
-    for cells in rows("gradience"):
-        yield "gradience", gradience, cells
-        yield "gradience_by_value", gradience_by_value, cells
-    for values in rows("values"):
-        yield "iia_by_value", iia_by_value, values
+    search = "" if scores is None else search_text(of_chosen_alignments(scores, scores).filter(control="none"))
+    yield from _of_chosen(present, scores, _FAILURE_FIGURES, search)
     if "development" in present:
         yield "development", partial(development, scores=scores), present["development"]
-    for name, figure in (("trial_accuracy", trial_accuracy), ("training", training)):
-        if name in present:
-            yield name, figure, present[name]
+    yield from _of_tables(present, _DEVELOPMENT_FIGURES)
     if scores is not None:
         yield from _of_sizes(scores)
-    if "frontier" in present:
-        yield "frontier", frontier, present["frontier"]
-    for name, figure in (("whole_state", whole_state), ("locations", locations), ("calibration", calibration)):
-        if name in present:
-            yield name, figure, present[name]
-    for states in rows("aligned_states"):
+    yield from _of_tables(present, _NETWORK_FIGURES)
+    if "aligned_states" in present:
+        states = _chosen(present["aligned_states"], scores)
         for (variable,), part in states.group_by("variable", maintain_order=True):
-            yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", aligned_states, part
-    for name, figure in _ONE_TABLE_FIGURES.items():
+            figure = partial(aligned_states, search=search)
+            yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", figure, part
+    yield from _of_tables(present, _OTHER_FIGURES)
+
+
+def _of_tables(present: Mapping[str, pl.DataFrame], figures: Mapping[str, Callable[..., ChartType]]) -> Drawn:
+    """Figures of all rows of the table with their name."""
+    for name, figure in figures.items():
         if name in present:
             yield name, figure, present[name]
+
+
+def _of_chosen(
+    present: Mapping[str, pl.DataFrame],
+    scores: pl.DataFrame | None,
+    figures: Mapping[str, tuple[str, Callable[..., ChartType]]],
+    search: str,
+) -> Drawn:
+    """Figures of the chosen alignments' rows of a table; `search` is a sentence on their search."""
+    for name, (table, figure) in figures.items():
+        if table in present:
+            yield name, partial(figure, search=search), _chosen(present[table], scores)
 
 
 def _of_sizes(scores: pl.DataFrame) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, SCORE_LABELS
-from symscope.figures.theme import BLUE, GREEN, GREY, OCHRE, PURPLE, SAGE, SLATE, STEEL, VERMILLION
+from symscope.figures.theme import BLUE, GREEN, GREY, MAUVE, OCHRE, PURPLE, SAGE, STEEL, VERMILLION
 
 WHOLE_LABEL = "whole-state swap"
 _COLOURS = {
@@ -22,7 +22,7 @@ _COLOURS = {
 }
 SERIES_COLOURS = {label: _COLOURS[control] for control, label in CONTROLS.items()} | {WHOLE_LABEL: GREEN}
 """Colour of the alignment and of each control by label, in the order of `CONTROLS`; the whole-state swap is last."""
-BASELINE_COLOUR = SLATE
+BASELINE_COLOUR = MAUVE
 """Colour of alignments that are computed, not searched."""
 
 

@@ -9,22 +9,24 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.figures.panels import MANY, panel_names, with_panels, zoomable
-from symscope.figures.theme import BROWN, CYAN, INDIGO, LIME, OLIVE, ROSE, VIOLET, WIDTH, inline_data, themed
+from symscope.figures.theme import BROWN, CYAN, GREY, INDIGO, LIME, OLIVE, ROSE, VIOLET, WIDTH, inline_data, themed
 
 _ALIGNED = ("task", "network", "d", "algorithm", "variable", "function", "k")
 _KIND = ("task", "network", "d")
 _TRACES = 5  # trajectories drawn as lines: enough to see their course, few enough to see the points
+_HEADS = 3  # arrow heads of a trajectory
+_SHORTEST = 0.04  # shortest step with an arrow head, as a share of the plot
 _MOST_ROWS = 12  # networks and alignments: each is a thousand points, drawn twice
 _PHASE_COLOURS = (LIME, VIOLET, BROWN, INDIGO, ROSE, OLIVE, CYAN)
 _PHASE_SHAPES = ("circle", "triangle-up", "square", "diamond", "cross", "triangle-down", "stroke")
-_POINTS = "Point: the state after one token. Line: trajectory of one sequence, widening from first to last token."
+_POINTS = "Point: the state after one token. Line: trajectory of one sequence; arrows and its width show its direction."
 
 
-def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+def aligned_states(states: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
     """Scatter plots of each network from the table of aligned states: coloured by count, and by phase.
 
     Each network and alignment has a row of plots. Of more than twelve rows the first twelve are drawn, and the subtitle
-    says so. `width` is in px.
+    says so. `search` is a sentence on the search, for the caption; `width` is in px.
     """
     frame, constant = with_panels(states, (*_ALIGNED, "seed"))
     panels = panel_names(frame)
@@ -36,7 +38,7 @@ def aligned_states(states: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         _rows(frame.filter(pl.col("panel").is_in(first)), width, zoom=True),
         title=f"States in the subspace of {' and '.join(variables)}",
         subtitle=f"{constant}. {_POINTS} {sequences} quantities. Axes: leading components of the aligned coordinates."
-        f"{left_out}",
+        f"{left_out}{search}",
         description=f"Scatter plots of network states in aligned coordinates, coloured by {_colourings(states)}, for "
         + ", ".join(panel or constant for panel in first)
         + ".",
@@ -105,7 +107,7 @@ def _plots(part: pl.DataFrame, side: int, panel: str, row: int, *, zoom: bool) -
     for number, plot in enumerate(coloured):
         # Altair gives equal charts equal view names, and Vega-Lite then draws the data of one of them in all.
         lines = _trajectories(base, axes).properties(name=f"states_{row}_{number}")
-        layers = alt.layer(lines, plot).properties(width=side, height=side)
+        layers = alt.layer(lines, plot, _arrows(part, axes)).properties(width=side, height=side)
         plots.append(zoomable(layers, f"zoom_{row}_{number}") if zoom else layers)
     return plots
 
@@ -134,6 +136,35 @@ def _trajectories(base: alt.Chart, axes: tuple[alt.X, alt.Y]) -> alt.Chart:
     width = alt.Size("part:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.2, 4.5]))
     lines = base.transform_filter("datum.traced").mark_trail(opacity=0.5)
     return lines.encode(x=axes[0], y=axes[1], size=width, detail="sequence:N", order="step:Q")
+
+
+def _arrows(part: pl.DataFrame, axes: tuple[alt.X, alt.Y]) -> alt.Chart:
+    """A head in the direction of travel on the longest steps of each traced sequence."""
+    traced = _with_traces(part).filter("traced")
+    spans = [_span(part, name) for name in ("c1", "c2")] if not _is_one_dimensional(part) else None
+    wide, high = spans or (_span(part, "c1"), float(traced.get_column("step").max() or 1) or 1.0)  # pyright: ignore[reportArgumentType]
+    here = traced.sort("sequence", "step").with_columns(
+        x1=pl.col("c1").shift(-1).over("sequence"), y1=pl.col("c2").shift(-1).over("sequence")
+    )
+    steps = here.drop_nulls("x1").with_columns(
+        right=(pl.col("x1") - pl.col("c1")) / wide, up=(pl.col("y1") - pl.col("c2")) / high
+    )
+    steps = steps.with_columns(length=(pl.col("right") ** 2 + pl.col("up") ** 2).sqrt())
+    longest = steps.filter(pl.col("length").rank("ordinal", descending=True).over("sequence") <= _HEADS)
+    heads = longest.filter(pl.col("length") > _SHORTEST).select(
+        "panel",
+        c1=((pl.col("c1") + pl.col("x1")) / 2).round(4),
+        c2=((pl.col("c2") + pl.col("y1")) / 2).round(4),
+        angle=pl.arctan2("right", "up").degrees().round(1),
+    )
+    mark = alt.Chart(inline_data(heads)).mark_point(shape="triangle", size=46, filled=True, opacity=0.9, color=GREY)
+    return mark.encode(x=axes[0], y=axes[1], angle=alt.Angle("angle:Q", scale=None))
+
+
+def _span(part: pl.DataFrame, column: str) -> float:
+    """Length of the axis of a component."""
+    low, high = part.get_column(column).min(), part.get_column(column).max()
+    return float(str(high)) - float(str(low)) or 1.0
 
 
 def _with_traces(part: pl.DataFrame) -> pl.DataFrame:
@@ -165,11 +196,20 @@ def _is_one_dimensional(part: pl.DataFrame) -> bool:
 def _axes(part: pl.DataFrame) -> tuple[alt.X, alt.Y]:
     """Both components; where there is one, it and the position."""
     quiet = alt.Axis(grid=True, tickCount=5)
-    second = "position in the sequence" if _is_one_dimensional(part) else "component 2 (state units)"
+    # Both plots have the ranges that the angles of the arrows were computed for.
+    first = _range(part, "c1")
+    steps = _is_one_dimensional(part)
+    second = "position in the sequence" if steps else "component 2 (state units)"
     return (
-        alt.X("c1:Q", title="component 1 (state units)", axis=quiet, scale=alt.Scale(zero=False)),
-        alt.Y("c2:Q", title=second, axis=quiet, scale=alt.Scale(zero=False)),
+        alt.X("c1:Q", title="component 1 (state units)", axis=quiet, scale=first),
+        alt.Y("c2:Q", title=second, axis=quiet, scale=alt.Scale(zero=False) if steps else _range(part, "c2")),
     )
+
+
+def _range(part: pl.DataFrame, column: str) -> alt.Scale:
+    """The scale of a component, a little wider than its values."""
+    span, low = _span(part, column), float(str(part.get_column(column).min()))
+    return alt.Scale(domain=[round(low - 0.06 * span, 3), round(low + 1.06 * span, 3)], nice=False, zero=False)
 
 
 def _tooltip() -> list[alt.Tooltip]:

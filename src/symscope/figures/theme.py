@@ -33,7 +33,7 @@ FONT = 'Arial, "Liberation Sans", Helvetica, sans-serif'
 # Alignments and controls. The first four hues are from the palette of Okabe and Ito, which colour-blind readers can
 # distinguish.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-GREY, OCHRE, STEEL, SAGE, SLATE = "#8A9099", "#B97F00", "#3D95CC", "#4C9F87", "#6F8FA8"
+GREY, OCHRE, STEEL, SAGE, MAUVE = "#8A9099", "#B97F00", "#3D95CC", "#4C9F87", "#7D6BCB"
 # All other categories.
 CYAN, BROWN, VIOLET, OLIVE, INDIGO, ROSE = "#1A94A8", "#A06A42", "#A564C9", "#7F8A1E", "#6A74D6", "#CF4F6B"
 LIME = "#4F9A35"
@@ -171,8 +171,12 @@ def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **op
     return alt.Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
 
 
-def share_axis(field: str, title: str | None, *, format: str = ".2~f") -> alt.Y:  # noqa: A002 - Vega-Lite's name
-    """A vertical axis from 0 to 1, extended so that a mark at 1 is not cut."""
-    return alt.Y(
-        field, title=title, scale=alt.Scale(domain=[0, 1.03], nice=False), axis=alt.Axis(values=SHARES, format=format)
-    )
+NEAR_ONE = 0.8
+"""Shares that are all above this have an axis that starts here, so that their differences can be seen."""
+
+
+def share_axis(field: str, title: str | None, *, format: str = ".2~f", least: float = 0.0) -> alt.Y:  # noqa: A002 - Vega-Lite's name
+    """A vertical axis of shares up to 1, extended so that a mark at 1 is not cut; `least` is the smallest share."""
+    low, ticks = (NEAR_ONE, (0.8, 0.85, 0.9, 0.95, 1.0)) if least > NEAR_ONE else (0.0, SHARES)
+    scale = alt.Scale(domain=[low, 1 + 0.03 * (1 - low)], nice=False, zero=False)
+    return alt.Y(field, title=title, scale=scale, axis=alt.Axis(values=ticks, format=format))

@@ -14,7 +14,7 @@ from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS, SC
 from symscope.analysis.summary import ALIGNMENT, pooled_scores, trial_accuracies
 from symscope.figures.series import BASELINE_COLOUR, SERIES_COLOURS, WHOLE_LABEL, series_colours
 from symscope.report.checks import Check, checks, number_of
-from symscope.verdict import VERDICTS, joined, percent, summarise
+from symscope.verdict import VERDICTS, joined, summarise
 
 _NETWORK = ("task", "network", "d", "algorithm")
 _QUANTITY_KINDS = {"trained": "trained", "held out": "held-out", "extrapolated": "extrapolated"}
@@ -24,7 +24,8 @@ _QUANTITY_KINDS = {"trained": "trained", "held out": "held-out", "extrapolated":
 class Measure:
     """The IIA of an alignment or control: label, value, interval over seeds and interventions, range of the seeds.
 
-    `colour` is that of the same series in every figure.
+    `colour` is that of the same series in every figure; `main` says whether it is the alignment, and `best_null`
+    whether it is its best null control.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Measure:
     seed_low: float
     seed_high: float
     main: bool
+    best_null: bool
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def _answer(row: dict[str, object], pooled: pl.DataFrame) -> Answer:
         {name: i for i, name in enumerate(SCORE_LABELS)}, default=len(SCORE_LABELS)
     )
     measures = [
-        _measure(entry, SCORE_LABELS.get(str(entry["control"]), str(entry["control"])))
+        _measure(entry, SCORE_LABELS.get(str(entry["control"]), str(entry["control"])), row["best_null"])
         for entry in pooled.filter(same).sort(order, maintain_order=True).iter_rows(named=True)
     ]
     measures += [_measure(entry, WHOLE_LABEL) for entry in pooled.filter(ceiling).iter_rows(named=True)]
@@ -209,10 +211,11 @@ def _best(row: dict[str, object]) -> str:
     return f"IIA of the best alignment: {'; '.join(f'{label} {iia:.3f}' for label, iia in iias.items())}."
 
 
-def _measure(entry: dict[str, object], label: str) -> Measure:
+def _measure(entry: dict[str, object], label: str, best_null: object = None) -> Measure:
     numbers = {name: float(str(entry[name])) for name in ("iia", "low", "high", "seed_low", "seed_high")}
     colour = SERIES_COLOURS.get(label, BASELINE_COLOUR)
-    return Measure(label, colour, main=entry["control"] == "none" and entry["variable"] != ALL_VARIABLES, **numbers)
+    main = entry["control"] == "none" and entry["variable"] != ALL_VARIABLES
+    return Measure(label, colour, main=main, best_null=entry["control"] == best_null, **numbers)
 
 
 def _network_text(where: dict[str, object], scores: pl.DataFrame, trials: pl.DataFrame | None) -> str:
@@ -231,14 +234,12 @@ def _network_text(where: dict[str, object], scores: pl.DataFrame, trials: pl.Dat
 
 
 def accuracy_text(trials: pl.DataFrame) -> str:
-    """The share of correct trials on each kind of quantity, in a sentence; empty for an empty table."""
-    rows = (
-        trial_accuracies(trials)
-        .group_by("kind", maintain_order=True)
-        .agg((pl.col("trial_accuracy") * pl.col("n")).sum() / pl.col("n").sum(), pl.col("n").sum())
-    )
+    """The number of correct trials on each kind of quantity, in a sentence; empty for an empty table."""
+    hits = (pl.col("trial_accuracy") * pl.col("n")).sum().round().cast(pl.Int64)
+    rows = trial_accuracies(trials).group_by("kind", maintain_order=True).agg(hits, pl.col("n").sum())
     parts = [
-        f"{percent(share)} of {n:,} trials on {_QUANTITY_KINDS[kind]} quantities" for kind, share, n in rows.iter_rows()
+        f"{'all' if correct == n else f'{correct:,} of'} {n:,} trials on {_QUANTITY_KINDS[kind]} quantities"
+        for kind, correct, n in rows.iter_rows()
     ]
     return f"Correct: {joined(parts)}." if parts else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from symscope.report.answers import Question
@@ -34,7 +35,7 @@ def next_step(inputs: ReportInputs, questions: Sequence[Question], folder: Path)
     if not questions:
         return None
     words = shlex.split(inputs.command)
-    if words[:3] == ["symscope", "study", "run"] and len(words) > 3:  # noqa: PLR2004  (a command and its study)
+    if words[:3] == ["symscope", "study", "run"] and len(words) > 3:
         study = words[3]
         answers = [answer for question in questions for answer in question.answers]
         steered = [answer for answer in answers if answer.verdict == "off-manifold"]
@@ -58,7 +59,7 @@ def _declared_seeds(inputs: ReportInputs) -> list[int]:
 
 def _more_seeds(words: Sequence[str], study: str, seeds: Sequence[int]) -> NextStep:
     new = [max(seeds) + 1 + i for i in range(MORE_SEEDS)]
-    out = next((b for a, b in zip(words, words[1:], strict=False) if a == "--out"), f"out/{PurePosixPath(study).stem}")
+    out = next((b for a, b in pairwise(words) if a == "--out"), f"out/{PurePosixPath(study).stem}")
     command = ["symscope", "study", "run", study]
     command += [word for seed in new for word in ("--seed", str(seed))]
     command += ["--out", f"{out.rstrip('/')}-seeds-{new[0]}-{new[-1]}"]

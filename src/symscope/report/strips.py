@@ -81,7 +81,7 @@ def _kind(text: str, at: int, predicted: Sequence[str], determined: Sequence[int
 
 
 def _with_values(name: str, values: str) -> str:
-    return f"{name}: {values}" if values else name
+    return f"{name}: {values.replace(' = ', ' ')}" if values else name
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 (async () => {
   "use strict";
   if (!document.getElementById("failing-interventions")) return;
-  const MOST = 12;
+  const MOST = 5; // drawn at once
   const CHOICES = { question: "Variable", base_value: "Base value", source_value: "Source value", seed: "Seed" };
   const packed = await (await unpacked("failing-interventions")).json();
   const value = (name, row) => packed[name].levels[packed[name].rows[row]];
@@ -42,7 +42,7 @@
       const tokens = parsed(name);
       if (!tokens.length) continue;
       const values = value(`${name}_values`, row);
-      box.append(strip(values ? `${name}: ${values}` : name, tokens, (_, i) => (i === tokens.length - 1 ? "stop" : "read")));
+      box.append(strip(values ? `${name}: ${values.replaceAll(" = ", " ")}` : name, tokens, (_, i) => (i === tokens.length - 1 ? "stop" : "read")));
     }
     const continued = { predicted: "predicted", produced: "produced", unswapped: "without the swap" };
     for (const [name, label] of Object.entries(continued)) {
@@ -62,6 +62,8 @@
   }
 
   const count = made("span", "count");
+  const more = Object.assign(made("button", "", "Show more"), { type: "button" });
+  let most = MOST;
   const selects = Object.fromEntries(Object.keys(CHOICES).map((name) => [name, document.createElement("select")]));
 
   function show() {
@@ -74,8 +76,9 @@
       select.parentElement.hidden = options.length < 2 && chosen[name] === undefined;
     }
     const found = fitting();
-    count.textContent = found.length > MOST ? `${MOST} of ${found.length} are drawn.` : `${found.length} drawn.`;
-    list.replaceChildren(...found.slice(0, MOST).map(record));
+    count.textContent = `${Math.min(most, found.length)} of ${found.length} are drawn.`;
+    list.replaceChildren(...found.slice(0, most).map(record));
+    if (found.length > most) list.append(more);
   }
 
   for (const [name, select] of Object.entries(selects)) {
@@ -83,6 +86,7 @@
     select.dataset.choice = name;
     select.addEventListener("change", () => {
       chosen[name] = select.value || undefined;
+      most = MOST;
       if (name === "question") for (const other of ["base_value", "source_value", "seed"]) chosen[other] = undefined;
       show();
     });
@@ -90,6 +94,10 @@
     chooser.append(label);
   }
   chooser.append(count);
+  more.addEventListener("click", () => {
+    most += MOST;
+    show();
+  });
   chosen.question = packed.question.levels[0];
   show();
 })();
