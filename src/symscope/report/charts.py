@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,14 @@ from symscope.figures.theme import SCHEMES, Drawable, chart_spec, theme_config
 
 @dataclass(frozen=True)
 class PageFigure:
-    """One figure of the page: name, heading, caption, alt text, and its image as a `data:` URI."""
+    """One figure of the page: name, heading, caption, alt text, its image as a `data:` URI, and whether that is tall."""
 
     name: str
     title: str
     caption: str
     description: str
     image: str
+    is_tall: bool
 
 
 def page_figures(wide: Mapping[str, Drawable], images: Mapping[str, str]) -> list[PageFigure]:
@@ -36,11 +38,21 @@ def _page_figure(name: str, chart: Drawable, svg: str) -> PageFigure:
         caption=" ".join(title["subtitle"]),
         description=spec["description"],
         image=f"data:image/svg+xml;base64,{encoded}",
+        is_tall=float(size[2]) > _TALL * float(size[1]) if (size := _SIZE.search(svg)) else False,
     )
 
 
+_SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
+_TALL = 0.75  # height of a figure, as a share of its width, from which on it gets more of a printed page
+
+
 Panels = Mapping[str, Mapping[str, str]]
-"""For each figure the kind of network of each panel that belongs to one."""
+"""For each figure the kind of network of each panel or series (see `row_key`) that belongs to one."""
+
+
+def row_key(row: Mapping[str, Any]) -> str:
+    """The panel and the series of a row of a figure, by which a reader distinguishes networks."""
+    return f"{row.get('panel') or ''}|{row.get('series') or ''}"
 
 
 def drawing_data(wide: Mapping[str, Drawable], narrow: Mapping[str, Drawable], panels: Panels) -> dict[str, Any]:
@@ -78,7 +90,7 @@ def _layout(chart: Drawable, datasets: dict[str, Any]) -> dict[str, Any]:
 
 
 def kinds_of_panels(charts: Mapping[str, Drawable], kinds: Iterable[tuple[str, frozenset[str]]]) -> dict[str, Any]:
-    """For each figure the kind of network of each panel whose name holds all its distinguishing words.
+    """For each figure the kind of network of each panel and series whose names hold all its distinguishing words.
 
     Args:
         charts: the figures.
@@ -88,9 +100,12 @@ def kinds_of_panels(charts: Mapping[str, Drawable], kinds: Iterable[tuple[str, f
     found: dict[str, dict[str, str]] = {}
     for name, chart in charts.items():
         datasets = chart_spec(chart).get("datasets", {})
-        names = {row["panel"] for rows in datasets.values() for row in rows if row.get("panel")}
+        keys = {row_key(row) for rows in datasets.values() for row in rows}
         of_kinds = {
-            panel: kind for panel in sorted(names) for kind, words in kinds if words <= frozenset(panel.split(", "))
+            key: kind
+            for key in sorted(keys)
+            for kind, words in kinds
+            if words <= frozenset(key.replace("|", ", ").split(", "))
         }
         if of_kinds:
             found[name] = of_kinds
@@ -98,10 +113,10 @@ def kinds_of_panels(charts: Mapping[str, Drawable], kinds: Iterable[tuple[str, f
 
 
 def of_kind(chart: Drawable, panels: Mapping[str, str], kind: str) -> dict[str, Any]:
-    """The specification of a figure with the panels of one kind of network, and those of none, alone."""
+    """The specification of a figure with the rows of one kind of network, and those of none, alone."""
     spec = chart_spec(chart)
     datasets = {
-        name: [row for row in rows if panels.get(row.get("panel") or "", kind) == kind]
+        name: [row for row in rows if panels.get(row_key(row), kind) == kind]
         for name, rows in spec.get("datasets", {}).items()
     }
     return _without_empty({**spec, "datasets": datasets}, datasets)

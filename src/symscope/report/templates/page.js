@@ -21,7 +21,7 @@ async function unpacked(id) {
   const datasetsOf = (name) => data.figures[name].wide.datasets.map((key) => data.datasets[key]);
 
   function optionsOf(name, column) {
-    const values = datasetsOf(name).flat().map((row) => row[column]);
+    const values = datasetsOf(name).flat().filter((row) => belongs(row, data.panels[name])).map((row) => row[column]);
     return [...new Set(values.filter((value) => value !== undefined && value !== null && value !== ""))];
   }
 
@@ -31,7 +31,8 @@ async function unpacked(id) {
 
   // Of many networks the page shows one kind; panels that belong to none always stay.
   let kind = Object.values(data.panels).flatMap((panels) => Object.values(panels))[0];
-  const belongs = (row, panels) => panels?.[row.panel] === undefined || panels[row.panel] === kind;
+  const keyOf = (row) => `${row.panel ?? ""}|${row.series ?? ""}`;
+  const belongs = (row, panels) => panels === undefined || (panels[keyOf(row)] ?? kind) === kind;
 
   const rowsShown = (rows, chosen, panels) =>
     rows.filter((row) => belongs(row, panels) && Object.keys(CHOICES).every((c) => fits(row, c, chosen[c])));
