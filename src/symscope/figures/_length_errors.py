@@ -9,6 +9,7 @@ from altair.typing import ChartType
 from symscope.analysis.summary import ALIGNMENT
 from symscope.figures.lines import in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_panels
+from symscope.figures.parts import Axis, Scale, Tooltip
 from symscope.figures.theme import WIDTH, inline_data, themed
 
 _OTHER = "other"
@@ -76,16 +77,16 @@ def _bars(frame: pl.DataFrame, inner: int) -> ChartType:
             x=alt.X(
                 "label:N",
                 sort=order,
-                scale=alt.Scale(domain=order),
+                scale=Scale(domain=order),
                 title="tokens beyond the prediction",
-                axis=alt.Axis(labelAngle=0),
+                axis=Axis(labelAngle=0),
             ),
-            y=alt.Y("share:Q", title="share of interventions", axis=alt.Axis(format=".1%", tickCount=5)),
+            y=alt.Y("share:Q", title="share of interventions", axis=Axis(format=".1%", tickCount=5)),
             tooltip=[
-                alt.Tooltip("panel:N"),
-                alt.Tooltip("label:N", title="error"),
-                alt.Tooltip("count:Q", title="interventions", format=","),
-                alt.Tooltip("n:Q", title="of", format=","),
+                Tooltip("panel:N"),
+                Tooltip("label:N", title="error"),
+                Tooltip("count:Q", title="interventions", format=","),
+                Tooltip("n:Q", title="of", format=","),
             ],
         )
         .properties(width=inner, height=170)

@@ -19,6 +19,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.parts import Axis, Legend, Scale
+
 SchemeName = Literal["light", "dark", "paper"]
 
 WIDTH = 720
@@ -166,9 +168,9 @@ def inline_data(frame: pl.DataFrame) -> alt.InlineData:
     return _Rows(values=frame.to_dicts())
 
 
-def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> alt.Legend:
+def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> Legend:
     """A legend above the chart, in rows of entries that are `per_row` px wide."""
-    return alt.Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
+    return Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
 
 
 NEAR_ONE = 0.8
@@ -178,5 +180,5 @@ NEAR_ONE = 0.8
 def share_axis(field: str, title: str | None, *, format: str = ".2~f", least: float = 0.0) -> alt.Y:  # noqa: A002 - Vega-Lite's name
     """A vertical axis of shares up to 1, extended so that a mark at 1 is not cut; `least` is the smallest share."""
     low, ticks = (NEAR_ONE, (0.8, 0.85, 0.9, 0.95, 1.0)) if least > NEAR_ONE else (0.0, SHARES)
-    scale = alt.Scale(domain=[low, 1 + 0.03 * (1 - low)], nice=False, zero=False)
-    return alt.Y(field, title=title, scale=scale, axis=alt.Axis(values=ticks, format=format))
+    scale = Scale(domain=[low, 1 + 0.03 * (1 - low)], nice=False, zero=False)
+    return alt.Y(field, title=title, scale=scale, axis=Axis(values=ticks, format=format))

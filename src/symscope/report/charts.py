@@ -13,7 +13,7 @@ from symscope.figures.theme import SCHEMES, Drawable, chart_spec, theme_config
 
 @dataclass(frozen=True)
 class PageFigure:
-    """One figure of the page: name, heading, caption, alt text, its image as a `data:` URI, and whether that is tall."""
+    """One figure of the page: name, heading, caption, alt text, image as a `data:` URI, and whether that is tall."""
 
     name: str
     title: str
