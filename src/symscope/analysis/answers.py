@@ -63,8 +63,13 @@ def chosen_alignments(scores: pl.DataFrame) -> pl.DataFrame:
 
 def of_chosen_alignments(frame: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     """The rows of a table that belong to the alignments that `scores` reports, in their order."""
+    return of_alignments(frame, chosen_alignments(scores))
+
+
+def of_alignments(frame: pl.DataFrame, alignments: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table that belong to some alignments, rows of `chosen_alignments`, in their order."""
     alignment = [column for column in ALIGNMENT if column in frame.columns]
-    order = chosen_alignments(scores).select(alignment)  # in the order of the questions
+    order = alignments.select(alignment)
     return order.join(frame, on=alignment, maintain_order="left_right").select(frame.columns)
 
 

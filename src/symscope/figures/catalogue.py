@@ -10,7 +10,7 @@ import polars as pl
 from altair.typing import ChartType
 from altair.utils.schemapi import debug_mode
 
-from symscope.analysis.answers import of_chosen_alignments
+from symscope.analysis.answers import chosen_alignments, of_alignments
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import GROUP
 from symscope.figures._attention import attention
@@ -74,20 +74,22 @@ Drawn: TypeAlias = Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]
 def _drawn(present: Mapping[str, pl.DataFrame]) -> Drawn:
     """The answer, where it fails, how it develops, and the rest."""
     scores = present.get("scores")
+    chosen, search = None, ""
     if scores is not None:
+        chosen = chosen_alignments(scores)
+        search = search_text(of_alignments(scores, chosen).filter(control="none"))
         whole = scores.filter(pl.col("variable") == ALL_VARIABLES)
         parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
-        yield "iia_bars", iia_bars, pl.concat([_chosen(parts, scores), whole])
-    search = "" if scores is None else search_text(of_chosen_alignments(scores, scores).filter(control="none"))
-    yield from _of_chosen(present, scores, _FAILURE_FIGURES, search)
+        yield "iia_bars", iia_bars, pl.concat([_chosen(parts, chosen), whole])
+    yield from _of_chosen(present, chosen, _FAILURE_FIGURES, search)
     if "development" in present:
         yield "development", partial(development, scores=scores), present["development"]
     yield from _of_tables(present, _DEVELOPMENT_FIGURES)
     if scores is not None:
-        yield from _of_sizes(scores)
+        yield from _of_sizes(scores, chosen)
     yield from _of_tables(present, _NETWORK_FIGURES)
     if "aligned_states" in present:
-        states = _chosen(present["aligned_states"], scores)
+        states = _chosen(present["aligned_states"], chosen)
         for (variable,), part in states.group_by("variable", maintain_order=True):
             figure = partial(aligned_states, search=search)
             yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", figure, part
@@ -103,24 +105,24 @@ def _of_tables(present: Mapping[str, pl.DataFrame], figures: Mapping[str, Callab
 
 def _of_chosen(
     present: Mapping[str, pl.DataFrame],
-    scores: pl.DataFrame | None,
+    alignments: pl.DataFrame | None,
     figures: Mapping[str, tuple[str, Callable[..., ChartType]]],
     search: str,
 ) -> Drawn:
     """Figures of the chosen alignments' rows of a table; `search` is a sentence on their search."""
     for name, (table, figure) in figures.items():
         if table in present:
-            yield name, partial(figure, search=search), _chosen(present[table], scores)
+            yield name, partial(figure, search=search), _chosen(present[table], alignments)
 
 
-def _of_sizes(scores: pl.DataFrame) -> Iterator[tuple[str, Callable[..., ChartType], pl.DataFrame]]:
+def _of_sizes(scores: pl.DataFrame, chosen: pl.DataFrame | None) -> Drawn:
     parts = scores.filter(pl.col("variable") != ALL_VARIABLES)
     if parts.get_column("k").n_unique() > 1:
         yield "iia_by_k", iia_by_k, scores
     if parts.get_column("function").n_unique() > 1:
         yield "iia_by_function", iia_by_function, scores
     if _of_several_sizes(parts):
-        yield "iia_by_size", iia_by_size, _chosen(parts, scores)
+        yield "iia_by_size", iia_by_size, _chosen(parts, chosen)
 
 
 def _of_several_sizes(frame: pl.DataFrame) -> bool:
@@ -129,10 +131,10 @@ def _of_several_sizes(frame: pl.DataFrame) -> bool:
     return bool(sizes.get_column("d").any())
 
 
-def _chosen(frame: pl.DataFrame, scores: pl.DataFrame | None) -> pl.DataFrame:
+def _chosen(frame: pl.DataFrame, alignments: pl.DataFrame | None) -> pl.DataFrame:
     """The rows of the chosen alignment of each question; all rows of a question of which the frame has no such rows."""
-    if scores is None or scores.is_empty():
+    if alignments is None:
         return frame
-    chosen = of_chosen_alignments(frame, scores)
+    chosen = of_alignments(frame, alignments)
     remaining = frame.join(chosen, on=GROUP, how="anti", maintain_order="left")
     return pl.concat([chosen, remaining])
