@@ -16,7 +16,7 @@ from symscope.figures.theme import NARROW, SHARES, WIDTH, inline_data, themed, t
 _NETWORK = ("task", "network", "d", "algorithm", "site")
 _ALIGNED = ("function", "k")
 _LABELS_WIDTH = 150  # px for the names of the bars on the left
-_SHORT_LABELS_WIDTH = 132
+_SHORT_LABELS_WIDTH = 148
 _LABEL_IN_TWO_LINES = (
     "[join(slice(split(datum.label, ', '), 0, 2), ', '), join(slice(split(datum.label, ', '), 2), ', ')]"
 )

@@ -117,10 +117,10 @@ def questions(scores: pl.DataFrame, trials: pl.DataFrame | None) -> list[Questio
 
 @dataclass(frozen=True)
 class OverviewCell:
-    """The answers to all questions about one kind of network."""
+    """The answers to all questions about one kind of network, by algorithm."""
 
     kind: str
-    answers: tuple[Answer, ...]
+    answers: tuple[tuple[str, tuple[Answer, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ class Overview:
     rows: tuple[tuple[str, tuple[OverviewCell | None, ...]], ...]
     signs: tuple[tuple[str, str], ...]
     selects: bool
+    several_algorithms: bool
 
 
 def overview(several: Sequence[Question], *, selects: bool = False) -> Overview:
@@ -143,9 +144,9 @@ def overview(several: Sequence[Question], *, selects: bool = False) -> Overview:
     parts = [f"{counts[word]} “{meaning.short.lower()}”" for word, meaning in VERDICTS.items() if counts[word]]
     columns = tuple(dict.fromkeys(question.subject[1:3] for question in several))
     tasks = tuple(dict.fromkeys(question.subject[0] for question in several))
-    cells: dict[tuple[str, str, int], list[Answer]] = {}
+    cells: dict[tuple[str, str, int], list[tuple[str, tuple[Answer, ...]]]] = {}
     for question in several:
-        cells.setdefault(question.subject[:3], []).extend(question.answers)
+        cells.setdefault(question.subject[:3], []).append((question.subject[3], question.answers))
 
     def cell(task: str, network: str, d: int) -> OverviewCell | None:
         given = cells.get((task, network, d))
@@ -157,6 +158,7 @@ def overview(several: Sequence[Question], *, selects: bool = False) -> Overview:
         rows=tuple((task, tuple(cell(task, network, d) for network, d in columns)) for task in tasks),
         signs=tuple((word, meaning.short) for word, meaning in VERDICTS.items() if counts[word]),
         selects=selects,
+        several_algorithms=len({question.subject[3] for question in several}) > 1,
     )
 
 

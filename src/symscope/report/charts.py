@@ -43,7 +43,7 @@ def _page_figure(name: str, chart: Drawable, svg: str) -> PageFigure:
 
 
 _SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
-_TALL = 0.75  # height of a figure, as a share of its width, from which on it gets more of a printed page
+_TALL = 0.95  # height of a figure, as a share of its width, from which on it is printed beside another
 
 
 Panels = Mapping[str, Mapping[str, str]]

@@ -185,21 +185,25 @@ async function unpacked(id) {
   function selectKind(chosen) {
     kind = chosen;
     for (const question of document.querySelectorAll("details.question")) {
+      question.classList.toggle("chosen", question.dataset.kind === chosen);
       question.open = question.dataset.kind === chosen;
     }
     for (const cell of document.querySelectorAll("a.cell")) {
       cell.classList.toggle("chosen", cell.dataset.kind === chosen);
     }
+    document.documentElement.classList.add("selecting");
     if (Object.keys(data.panels).length) redraw();
   }
   for (const cell of document.querySelectorAll("a.cell")) {
     cell.addEventListener("click", (event) => {
       event.preventDefault();
       selectKind(cell.dataset.kind);
-      document.querySelector("details.question[open]").scrollIntoView();
+      document.querySelector("details.question.chosen").scrollIntoView({ block: "nearest" });
     });
   }
   dark.addEventListener("change", redraw);
   phone.addEventListener("change", redraw);
-  redraw();
+  const first = document.querySelector("a.cell");
+  if (first && Object.keys(data.panels).length) selectKind(first.dataset.kind);
+  else redraw();
 })();
