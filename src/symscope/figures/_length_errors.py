@@ -29,9 +29,9 @@ def length_errors(errors: pl.DataFrame, *, search: str = "", width: int = WIDTH)
     columns, inner = panel_width(width, len(panels), least=230)
     wrong = frame.filter(pl.col("label") != "0")
     drawn = wrong if wrong.height else frame
-    correct = errors.filter(pl.col("error") == 0).get_column("count").sum() / _tested(errors)
-    one = errors.filter(pl.col("error").abs() == 1).get_column("count").sum()
-    failing = errors.filter(pl.col("error").is_null() | (pl.col("error") != 0)).get_column("count").sum()
+    correct = int(errors.filter(pl.col("error") == 0).get_column("count").sum()) / _tested(errors)
+    one = int(errors.filter(pl.col("error").abs() == 1).get_column("count").sum())
+    failing = int(errors.filter(pl.col("error").is_null() | (pl.col("error") != 0)).get_column("count").sum())
     share = f"{one / failing:.0%} of the wrong answers differ by one token" if failing else "no answer is wrong"
     return themed(
         in_panels(_bars(drawn, inner), panels, columns),
@@ -46,7 +46,7 @@ def length_errors(errors: pl.DataFrame, *, search: str = "", width: int = WIDTH)
 
 def _tested(errors: pl.DataFrame) -> int:
     """Number of all test interventions."""
-    return errors.unique([*ALIGNMENT, "seed"]).get_column("n").sum()
+    return int(errors.unique([*ALIGNMENT, "seed"]).get_column("n").sum())
 
 
 def _pooled(errors: pl.DataFrame) -> pl.DataFrame:
