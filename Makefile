@@ -30,7 +30,7 @@ PYVENE_PIP   := $(PYVENE)/bin/python -m pip --disable-pip-version-check install 
 PYVENE_STAMP := $(PYVENE)/.stamp-pyvene
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-all lint format bench clean static
+.PHONY: help study test test-all lint format bench dist clean static
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ bench: $(RUNTIME_STAMP)  ## measure speed and memory, and compare with pyvene wh
 	@$(MAKE) --no-print-directory $(PYVENE_STAMP) || \
 	  echo "pyvene could not be installed in $(PYVENE): the benchmark runs without it" >&2
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks $(ARGS)
+
+dist: $(RUNTIME_STAMP)  ## build the wheel and the source archive in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
 
 clean:  ## remove .venv, .venv-bench, caches and builds; results in out/ stay
 	rm -rf $(VENV) $(PYVENE) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

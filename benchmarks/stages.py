@@ -56,8 +56,8 @@ def _stages(
     clock: list[float] = []
     data = counterfactual_data({"count": sets}, seed)
     options = SearchOptions(steps=STEPS, validate_every=STEPS, batch=BATCH, latent_weight=0.0, target_iia=1.0)
-    note = lambda name, step, best: clock.append(perf_counter())  # noqa: E731
-    fitted = fit(network, data, k, function=FUNCTION, controls=(), options=options, on_validation=note)
+    note = lambda name, values: clock.append(perf_counter())  # noqa: E731
+    fitted = fit(network, data, k, function=FUNCTION, controls=(), options=options, on_step=note)
     alignments = fitted.alignments["count", k]
     taken[f"{STEPS} steps and a validation"] = clock[-1] - clock[0]
     reference = timed("naturalness", lambda: NaturalReference(network, train, validation, sets["validation"], NAMES))

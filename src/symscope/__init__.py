@@ -9,7 +9,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+"""The version of the package; `pyproject.toml` reads it here."""
 
 _MODULE_OF = {
     alias.name: node.module

@@ -74,6 +74,10 @@ class ClusterError(SymscopeError, ConnectionError):
     """A cluster cannot be reached, or does not have the requested resources."""
 
 
+class HubError(SymscopeError, ConnectionError):
+    """The Hugging Face hub cannot be reached, or refuses a request."""
+
+
 class NonFiniteError(SymscopeError, ArithmeticError):
     """A loss or a state became NaN or infinite; the message names the step.
 

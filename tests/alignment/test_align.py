@@ -282,13 +282,13 @@ def test_a_search_within_the_natural_span_never_leaves_it():
 def test_controls_take_no_more_steps_than_the_search():
     steps = {}
 
-    def note(name, step, best):
-        steps[name] = step
-        assert len(best) == 2  # the two variables, not their controls
+    def note(name, values):
+        steps[name] = values["step"]
+        assert list(values) == ["step", "count.k1", "phase.k1"]  # the two variables, not their controls
 
     controls = [ShuffledLabels(), Untrained([scrambled(0), scrambled(1)])]
     fitted = fit(hidden().network, counterfactuals(ALGORITHM, ["count", "phase"], **TINY), 1, controls=controls,
-                 options=QUICK, on_validation=note)  # fmt: skip
+                 options=QUICK, on_step=note)  # fmt: skip
     assert set(steps) == {"alignment", "untrained 1", "untrained 2"}
     assert 0 < steps["untrained 1"] <= steps["alignment"] / 2 + QUICK.validate_every
     assert steps["untrained 2"] == steps["untrained 1"]

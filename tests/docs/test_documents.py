@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -51,9 +52,10 @@ def blocks(text: str) -> list[tuple[str, str | None, bool]]:
 
 
 def run(code: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/", encoding="utf-8"
-    )
+    with TemporaryDirectory() as folder:
+        ended = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder, encoding="utf-8"
+        )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

@@ -5,6 +5,7 @@ import pytest
 from symscope.errors import ConfigurationError, InvalidArgumentError, UnknownNameError
 from symscope.studies import declared_text, plan_study, preset, preset_names, preset_text, read_study
 from symscope.studies.declaration import subspace_size
+from symscope.studies.settings import read_setting
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -167,8 +168,8 @@ def test_a_repeated_key_is_a_fault() -> None:
         ("name: !!python/object:os.system x\n", "not valid YAML: could not determine a constructor"),
         ("? [a]\n: b\n", "not valid YAML: found unhashable key"),
         ("a: 1\n---\nb: 2\n", "found another document"),
-        ("just words", "the declaration: input should be a valid"),
-        ("- a list", "the declaration: input should be a valid"),
+        ("just words", "the declaration: input should be a section"),
+        ("- a list", "the declaration: input should be a section"),
         ("", "is empty"),
     ],
 )
@@ -209,7 +210,7 @@ alignments:
 
 @pytest.mark.parametrize(
     ("name", "networks", "size", "rate"),
-    [("iclr", 144, 20, 1e-3), ("iclr-sizes", 36, 8, 1e-3), ("tmlr", 200, 128, 1e-4)],
+    [("iclr", 72, 20, 1e-3), ("iclr-void", 72, 20, 1e-3), ("iclr-sizes", 36, 8, 1e-3), ("tmlr", 200, 128, 1e-4)],
 )
 def test_the_papers_presets_have_its_values(name: str, networks: int, size: int, rate: float) -> None:
     study = preset(name)
@@ -256,3 +257,26 @@ def test_the_options_of_an_alignment_replace_those_of_the_study() -> None:
     }
     (fault,) = faults(text.replace("search: {latent_weight: 0,", "search: {latent_weigth: 0,"))
     assert "alignments[2].search.latent_weigth: unknown key: did you mean 'latent_weight'?" in fault
+
+
+def test_a_task_can_be_given_by_its_name() -> None:
+    by_name = preset_text("quick").replace("- name: multi-object", "- multi-object")
+    assert read_study(by_name, "mine.yaml") == preset("quick")
+
+
+def test_a_value_in_place_of_a_section_is_explained() -> None:
+    assert faults("name: x\ntitle: q\ntasks: [multi-object]\nnetworks: [gru]\nseeds: [0]\ntraining: 3\n") == [
+        "line 4, networks[0]: input should be a section with the keys kind, sizes, options, name, weights, trained, "
+        "fresh; it needs 'kind' and 'sizes' (got 'gru')",
+        "line 6, training: input should be a section with the keys learning_rate, batch, epochs, target_accuracy, "
+        "consecutive, validate_every, validate_each, checkpoint_every (got 3)",
+    ]
+
+
+def test_settings_add_sections_and_entries_and_leave_the_rest() -> None:
+    texts = ["training.epochs=40", "networks.1.kind=lstm", "networks.1.sizes=[8]", "frontier.latent_weights=[0.0, 1.0]"]
+    study = read_study(preset_text("quick"), "mine.yaml", [read_setting(text) for text in texts])
+    assert study.training == preset("quick").training.model_copy(update={"epochs": 40})
+    assert [(network.kind, network.sizes) for network in study.networks] == [("gru", (48,)), ("lstm", (8,))]
+    assert study.frontier is not None
+    assert study.seeds == preset("quick").seeds

@@ -64,13 +64,13 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path) -> None:
     uninterrupted = small_gru()
     train(uninterrupted, TASK, 0, SHORT)
 
-    def stop(seen) -> None:
-        if seen.epoch in (2, 6):
+    def stop(name, values) -> None:
+        if values["epoch"] in (2, 6):
             raise Stop
 
     for _ in range(2):
         with pytest.raises(Stop):
-            train(small_gru(), TASK, 0, SHORT, folder=tmp_path, on_validation=stop)
+            train(small_gru(), TASK, 0, SHORT, folder=tmp_path, on_step=stop)
     resumed = small_gru()
     result = train(resumed, TASK, 0, SHORT, folder=tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(uninterrupted.parameters(), resumed.parameters(), strict=True))
@@ -94,6 +94,17 @@ def test_training_stops_at_the_target_accuracy() -> None:
     assert beyond.held_out
 
 
+def test_training_goes_on_to_its_smallest_number_of_epochs() -> None:
+    task = multi_object(quantities=range(1, 3), held_out=())
+    options = TrainingOptions(learning_rate=1e-2, batch=32, epochs=60, consecutive=1, validate_every=2, validate_each=3)
+    short = train(small_gru(), task, 0, options)
+    solved = short.history[-1].epoch
+    longer = train(small_gru(), task, 0, replace(options, min_epochs=solved + 2))
+    assert short.solved
+    assert longer.history[-1].epoch >= solved + 2
+    assert [row.loss for row in longer.history[: len(short.history)]] == [row.loss for row in short.history]
+
+
 def test_a_task_may_have_no_held_out_quantities() -> None:
     task = multi_object(quantities=range(1, 3), held_out=())
     trained = train(small_gru(), task, 0, replace(SHORT, epochs=2))
@@ -103,13 +114,13 @@ def test_a_task_may_have_no_held_out_quantities() -> None:
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path) -> None:
     net = small_gru()
 
-    def poison(seen) -> None:
-        if seen.epoch == 4:
+    def poison(name, values) -> None:
+        if values["epoch"] == 4:
             with torch.no_grad():
                 net.cell.embedding.fill_(float("nan"))
 
     with pytest.raises(NonFiniteError, match=r"not finite at update 33.*last good checkpoint is that of update 32"):
-        train(net, TASK, 0, SHORT, folder=tmp_path, on_validation=poison)
+        train(net, TASK, 0, SHORT, folder=tmp_path, on_step=poison)
     again = small_gru()
     train(again, TASK, 0, SHORT, folder=tmp_path)
     assert all(parameter.isfinite().all() for parameter in again.parameters())
@@ -169,7 +180,7 @@ def states_of(network) -> dict[str, torch.Tensor]:
 def test_validation_runs_in_evaluation_mode_and_the_mode_is_restored() -> None:
     network, modes = users_network(d=24, p=0.5), []
     options = TrainingOptions(learning_rate=1e-2, batch=64, epochs=200, consecutive=2, validate_each=5)
-    trained = train(network, TASK, 0, options, on_validation=lambda _: modes.append(network.output.dropout.training))
+    trained = train(network, TASK, 0, options, on_step=lambda *_: modes.append(network.output.dropout.training))
     assert trained.solved  # with dropout of half of the units, no validation would reach the target
     assert set(modes) == {True}
     history = train(users_network(p=0.5).eval(), TASK, 0, SHORT).history
@@ -206,13 +217,13 @@ def test_tied_weights_are_trained_saved_and_continued(tmp_path) -> None:
     initial = states_of(network)
     train(network, TASK, 0, SHORT)
 
-    def stop(seen) -> None:
-        if seen.epoch == 4:
+    def stop(name, values) -> None:
+        if values["epoch"] == 4:
             raise Stop
 
     interrupted, continued = users_network(tied=True), users_network(tied=True)
     with pytest.raises(Stop):
-        train(interrupted, TASK, 0, SHORT, folder=tmp_path, on_validation=stop)
+        train(interrupted, TASK, 0, SHORT, folder=tmp_path, on_step=stop)
     train(continued, TASK, 0, SHORT, folder=tmp_path)
     assert continued.output.linear.weight is continued.cell.embedding.weight
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), continued.parameters(), strict=True))
@@ -264,6 +275,7 @@ def test_wrapped_networks_are_trained_and_other_modules_are_refused() -> None:
         ({"epochs": 2.5}, "epochs must be an integer, got 2.5"),
         ({"epochs": True}, "epochs must be an integer, got True"),
         ({"consecutive": 0}, "consecutive must be between 1"),
+        ({"epochs": 5, "min_epochs": 6}, "min_epochs must be at most epochs"),
         ({"validate_every": 0}, "validate_every must be between 1"),
         ({"validate_each": 0}, "validate_each must be between 1"),
         ({"checkpoint_every": -5}, "checkpoint_every must be between 0"),

@@ -5,7 +5,7 @@ from symscope.alignment._compare import Comparison, compare
 from symscope.alignment._evaluate import evaluate
 from symscope.alignment._files import read_alignments, read_results, save_alignments
 from symscope.alignment._fit import LATENT_WEIGHTS, fit, frontier, uncut_accuracy
-from symscope.alignment._fitted import FittedAlignments
+from symscope.alignment._fitted import MAIN, FittedAlignments
 from symscope.alignment._locate import locate, locate_cost
 from symscope.alignment._locations import LocateCost, Location, Locations
 from symscope.alignment._pool import TrainingPool
@@ -52,6 +52,7 @@ __all__ = [
     "DEFAULT_CONTROLS",
     "FUNCTIONS",
     "LATENT_WEIGHTS",
+    "MAIN",
     "Alignment",
     "AlignmentFunction",
     "AlignmentProblem",

@@ -9,7 +9,6 @@ from symscope.alignment._evaluate import evaluate
 from symscope.alignment._fit import fit
 from symscope.alignment._locate import BEST, locate
 from symscope.alignment._problem import SearchOptions
-from symscope.alignment._progress import progress_bar
 from symscope.alignment.functions import AlignmentFunction, Oblique, Orthogonal
 from symscope.alignment.results import Results
 from symscope.errors import InvalidArgumentError
@@ -20,7 +19,9 @@ from symscope.interchange import (
     counterfactuals,
     stop_at,
 )
-from symscope.networks import Network
+from symscope.networks import Network, require_network
+from symscope.progress import progress_bar
+from symscope.tracking import OnStep, call_each, with_prefix
 
 DEFAULT_SIZES = (2, 4, 8)
 """The k that are searched when none is given; the answer is chosen among them by `symscope.verdict.choose`."""
@@ -43,6 +44,7 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
     options: SearchOptions | None = None,
     site: str | None = None,
     progress: bool = True,
+    on_step: OnStep | None = None,
     **fit_options: Any,
 ) -> Results:
     """Searches variables of an algorithm in a trained network, and tests the alignments together with their controls.
@@ -67,6 +69,8 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         site: where in the network; default: its `default_site`. `"best"`: the best site and position of `locate`, whose
             whole-state swaps use validation interventions.
         progress: show a progress bar in a terminal or notebook.
+        on_step: called after each validation of a search, as in `fit`; where several functions are searched, the name
+            begins with the label of the function: `orthogonal/alignment`.
         fit_options: further arguments of `fit`, such as `joint` and `controls`.
 
     Raises:
@@ -93,8 +97,9 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
         best = locate(network, data, progress=progress).best
         site, data = best.site, stop_at(data, best.position)
     results = []
-    with progress_bar(options.steps, visible=progress) as on_validation:
+    with progress_bar(options.steps, visible=progress) as show:
         for choice, how in searches:
+            prefix = f"{choice.label}/" if choice is not None and len(searches) > 1 else ""
             fitted = fit(
                 network,
                 data,
@@ -102,7 +107,8 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
                 function=choice,
                 site=site,
                 options=how,
-                **{"on_validation": on_validation, **fit_options},
+                on_step=call_each(show, with_prefix(on_step, prefix)),
+                **fit_options,
             )
             results += evaluate(fitted).all
-    return Results(results)
+    return Results(results, network=require_network(network), algorithm=data.algorithm)

@@ -10,6 +10,7 @@ from symscope.alignment.score import Score, follows_swap
 from symscope.alignment.test_set import TestSet
 from symscope.errors import UnknownNameError
 from symscope.interchange import CounterfactualData, cache_states
+from symscope.networks import NetworkIdentity
 
 
 def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -> Results:
@@ -33,6 +34,7 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
     tests = {name: TestSet(fitted.network, data, name, fitted.site) for name in fitted.data.variables}
     scores = {control.name: _scores(control, fitted, data, tests) for control in fitted.controls}
     complements = _complements(fitted, data)
+    identity = NetworkIdentity.of(fitted.network)
     results = []
     for key, alignments in fitted.alignments.items():
         (name, k), search = key, fitted.searches[key]
@@ -59,9 +61,10 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 naturalness=fitted.naturalness.get(key),
                 complement=complements.get(k),
                 excluded=data.excluded.get(name),
+                network=identity,
             )
         )
-    return Results(results)
+    return Results(results, network=fitted.network, algorithm=data.algorithm)
 
 
 def _complements(fitted: FittedAlignments, data: CounterfactualData) -> dict[int, Score]:

@@ -22,7 +22,8 @@ from symscope.alignment.test_set import TestMetrics
 from symscope.arguments import FilePath
 from symscope.errors import CheckpointError, SymscopeError
 from symscope.interchange import Excluded
-from symscope.training.checkpoints import load_tensors, save_tensors
+from symscope.networks import Network, NetworkIdentity
+from symscope.training.checkpoints import load_tensors, read_facts, save_tensors
 
 ALIGNMENTS, RESULTS = "alignments", "results"
 """Kinds of files, as their header names them."""
@@ -30,11 +31,28 @@ Classes = Sequence[type[AlignmentFunction]]
 
 
 def save_alignments(
-    path: FilePath, alignments: Mapping[str, Alignment], facts: Mapping[str, Any] | None = None
+    path: FilePath,
+    alignments: Mapping[str, Alignment],
+    facts: Mapping[str, Any] | None = None,
+    *,
+    network: Network | None = None,
+    site: str | None = None,
 ) -> None:
-    """Writes alignments by name, and facts."""
+    """Writes alignments by name.
+
+    Args:
+        path: the file; its folder is created if necessary.
+        alignments: the alignments.
+        facts: further facts for the header.
+        network: the network that they were found in, whose identity `load` then checks.
+        site: where in the network; default: its `default_site`.
+    """
     tensors, described = _pack(list(alignments.values()))
-    header = {"kind": ALIGNMENTS, "names": list(alignments), "alignments": described}
+    header: dict[str, Any] = {"kind": ALIGNMENTS, "names": list(alignments), "alignments": described}
+    if network is not None:
+        site = network.default_site if site is None else site
+        network.check_site(site)
+        header |= {"network": asdict(NetworkIdentity.of(network)), "site": site}
     save_tensors(Path(path), tensors, {**(facts or {}), **header})
 
 
@@ -76,6 +94,27 @@ def read_results(path: FilePath, classes: Classes = ()) -> list[AlignmentResult]
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, SymscopeError) as error:
         raise CheckpointError(f"{path} does not hold results that can be read ({error!r})") from error
+
+
+def check_network_of(path: FilePath, network: Network) -> None:
+    """Checks that the alignments or results of a file were found in a network, at sites that it has.
+
+    Raises:
+        CheckpointError: they were found in another network, or the file does not say in which.
+        UnknownNameError: the network does not have the site.
+    """
+    header = read_facts(path)
+    try:
+        entries = [header] if header.get("kind") == ALIGNMENTS else header["results"]
+        found = {(entry["site"], NetworkIdentity(**entry["network"])) for entry in entries}
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not say which network its alignments were found in; load it without `network`"
+        ) from error
+    for site, identity in sorted(found, key=str):
+        if mismatch := identity.mismatch(network):
+            raise CheckpointError(f"the alignments of {path} were found in {mismatch}; pass the network of the search")
+        network.check_site(site)
 
 
 def _pack(alignments: Sequence[Alignment]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
@@ -157,6 +196,7 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
         "null_controls": list(result.null_controls),
         "paired_controls": list(result.paired_controls),
         "excluded": result.excluded,
+        "network": None if result.network is None else asdict(result.network),
     }
 
 
@@ -182,6 +222,7 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         paired_controls=tuple(entry["paired_controls"]),
         complement=_score_or_none(entry.get("complement")),
         excluded=None if entry.get("excluded") is None else Excluded(*entry["excluded"]),  # older files: no entry
+        network=None if entry.get("network") is None else NetworkIdentity(**entry["network"]),
     )
 
 

@@ -14,7 +14,7 @@ from symscope.alignment._evaluate import evaluate
 from symscope.alignment._fitted import MAIN, FittedAlignments, Key, merged, set_name
 from symscope.alignment._locate import site_named
 from symscope.alignment._problem import SearchOptions
-from symscope.alignment._searches import OnSearch, Searches
+from symscope.alignment._searches import Searches
 from symscope.alignment._training_set import TrainingSet
 from symscope.alignment.controls import DEFAULT_CONTROLS, ComputedControl, Control, SearchedControl, Subject
 from symscope.alignment.functions import AlignmentFunction, Oblique, check_coordinates
@@ -28,6 +28,7 @@ from symscope.interchange import (
     matches_counterfactual,
 )
 from symscope.networks import Network, require_network
+from symscope.tracking import OnStep
 
 
 @torch.inference_mode(False)
@@ -43,7 +44,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     initial_frame: Float[Tensor, "state k"] | None = None,
     controls: Sequence[Control] = DEFAULT_CONTROLS,
     options: SearchOptions | None = None,
-    on_validation: OnSearch | None = None,
+    on_step: OnStep | None = None,
 ) -> FittedAlignments:
     """Searches alignments of variables in a network, and fits the controls.
 
@@ -67,7 +68,8 @@ def fit(  # noqa: PLR0913  (all but three have a default)
         initial_frame: a matrix with orthonormal columns at which the first fit of each search starts.
         controls: what to compare with.
         options: how to search.
-        on_validation: called during the searches.
+        on_step: called after each validation of a search with `alignment` or the name of a control, and values: `step`,
+            and the best validation IIA so far of each alignment, such as `count.k4`.
 
     Raises:
         UnknownNameError: a site or coordinates that do not exist.
@@ -76,7 +78,7 @@ def fit(  # noqa: PLR0913  (all but three have a default)
     """
     network, run = _prepared(
         network, data, k, function=function, site=site, joint=joint, mask=mask, initial_frame=initial_frame,
-        options=options, on_validation=on_validation,
+        options=options, on_step=on_step,
     )  # fmt: skip
     accuracy = uncut_accuracy(network, data, run.site)
     subjects = [c.subjects(network, data) if isinstance(c, SearchedControl) else {} for c in controls]
@@ -105,7 +107,7 @@ def frontier(  # noqa: PLR0913  (all but three have a default)
     site: str | None = None,
     joint: bool = False,
     options: SearchOptions | None = None,
-    on_validation: OnSearch | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[float, Results]:
     """The same search at several weights of the counterfactual-latent loss: how much IIA do natural states allow?
 
@@ -122,7 +124,8 @@ def frontier(  # noqa: PLR0913  (all but three have a default)
         site: where in the network, as in `fit`.
         joint: search all variables in one map.
         options: how to search; its `latent_weight` is replaced.
-        on_validation: called during the searches.
+        on_step: called after each validation of a search with `alignment` or the name of a control, and values: `step`,
+            and the best validation IIA so far of each alignment, such as `count.k4`.
 
     Returns:
         The results of each weight, in the order given.
@@ -132,7 +135,7 @@ def frontier(  # noqa: PLR0913  (all but three have a default)
         NonFiniteError: a loss or state is not finite.
     """
     network, run = _prepared(
-        network, data, k, function=function, site=site, joint=joint, options=options, on_validation=on_validation
+        network, data, k, function=function, site=site, joint=joint, options=options, on_step=on_step
     )
     accuracy = uncut_accuracy(network, data, run.site)
     every = {weight: replace(run, options=replace(run.options, latent_weight=weight)) for weight in latent_weights}
@@ -150,7 +153,7 @@ def _prepared(  # noqa: PLR0913  (those of `fit`)
     site: str | None,
     joint: bool,
     options: SearchOptions | None,
-    on_validation: OnSearch | None,
+    on_step: OnStep | None,
     mask: BoundaryMask | None = None,
     initial_frame: Float[Tensor, "state k"] | None = None,
 ) -> tuple[Network, Searches]:
@@ -159,7 +162,7 @@ def _prepared(  # noqa: PLR0913  (those of `fit`)
     function, options = function or Oblique(coordinates="natural-span"), options or SearchOptions()
     site = site_named(network, data, site)
     sizes = _check(network, data, site, k, function)
-    return network, Searches(function, site, sizes, joint, mask, initial_frame, options, on_validation)
+    return network, Searches(function, site, sizes, joint, mask, initial_frame, options, on_step)
 
 
 def _measured(main: FittedAlignments, run: Searches, accuracy: float | None) -> FittedAlignments:

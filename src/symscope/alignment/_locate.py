@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symscope.alignment._locations import LocateCost, Location, Locations
-from symscope.alignment._progress import progress_bar
 from symscope.alignment.score import Score
 from symscope.arguments import integer
 from symscope.errors import InvalidArgumentError, UnknownNameError
@@ -33,7 +32,9 @@ from symscope.interchange import (
     move_stops,
 )
 from symscope.networks import Network, RunState, evaluation_mode, require_network
+from symscope.progress import progress_bar
 from symscope.seeds import generator
+from symscope.tracking import STEP
 
 MANY_SITES = 64
 """Of a network with more sites, those of the kind of its default site are the default (`resid_post.10`: all of
@@ -93,7 +94,7 @@ def locate(
             for cell in _at_position(network, chosen, position):
                 cells.append(cell)
                 if on_step:
-                    on_step(f"whole-state swaps, {cost}", len(cells), [cell.lowest])
+                    on_step(f"whole-state swaps, {cost}", {STEP: len(cells), "lowest": cell.lowest})
                 if on_cell:
                     on_cell(cell, len(cells), total)
     return Locations(data.hypothesis, tuple(cells), chosen.alone, cost)

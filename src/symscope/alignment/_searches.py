@@ -1,6 +1,6 @@
 """The searches of a fit: the main one and those of its controls, on one network after another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -24,15 +24,17 @@ from symscope.interchange import (
 from symscope.networks import Network
 from symscope.seeds import generator
 from symscope.statistics import Interval, wilson
+from symscope.tracking import STEP, OnStep
 from symscope.verdict import Measurement, seeds_above_controls
-
-OnSearch = Callable[[str, int, list[float]], None]
-"""Called with what is searched (`"alignment"` or the name of a control), the step, and the best validation IIAs."""
 
 
 @dataclass(frozen=True)
 class Searches:
-    """The same searches on one network after another, of all alignments or of `only` some."""
+    """The same searches on one network after another, of all alignments or of `only` some.
+
+    `on_step` gets the name `alignment` or that of a control, the `step`, and the best validation IIA so far of each
+    alignment, such as `count.k4`.
+    """
 
     function: AlignmentFunction
     site: str
@@ -41,7 +43,7 @@ class Searches:
     mask: BoundaryMask | None
     initial_frame: Tensor | None
     options: SearchOptions
-    on_validation: OnSearch | None
+    on_step: OnStep | None
     only: frozenset[Key] | None = None
     sets: dict[str, TrainingSet] = field(default_factory=dict)
 
@@ -160,11 +162,12 @@ class Searches:
         latents = {key: part.latents for key, part in sets.items()} if self.options.latent_weight else {}
         pool = TrainingPool(network, {key: part.train for key, part in sets.items()}, latents, self.options.memory)
         starts = [self._starts(problem, [sets[key] for key in problem.sets]) for problem in problems]
+        labels = [_label(problem) for problem in problems[: required or None]]
         problems = [_started(problem, start) for problem, start in zip(problems, starts, strict=True)]
 
         def validated(step: int, best: list[float]) -> None:
-            if self.on_validation:
-                self.on_validation(name, step, best[: required or None])
+            if self.on_step:
+                self.on_step(name, {STEP: step, **dict(zip(labels, best[: required or None], strict=True))})
 
         validation = {key: part.validation for key, part in sets.items()}
         try:
@@ -228,6 +231,13 @@ def _started(problem: AlignmentProblem, starts: Mapping[str, LeastSquaresFit]) -
     factors = torch.cat([fit.write for fit in starts.values()], 1), torch.cat([fit.read for fit in starts.values()])
     ranks = tuple((variable, fit.rank) for variable, fit in starts.items())
     return replace(problem, start=factors, mask=replace(problem.mask, sizes=ranks))
+
+
+def _label(problem: AlignmentProblem) -> str:
+    """Name of a problem in `on_step`: `count.k4`, or `count,phase.k4` for variables in one map."""
+    variables, mask = [name.partition(": ")[2] for name in problem.sets], problem.mask
+    size = max(size for _, size in mask.sizes) if isinstance(mask, FixedMask) else mask.k
+    return f"{','.join(variables)}.k{size}"
 
 
 def _interval(iia: float, part: TrainingSet) -> Interval:

@@ -13,6 +13,7 @@ from symscope.alignment.functions import Alignment
 from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestMetrics
 from symscope.interchange import Excluded
+from symscope.networks import NetworkIdentity
 from symscope.statistics import Difference, above_all, difference, paired_difference
 from symscope.verdict import Measurement, Verdict, verdict
 
@@ -51,6 +52,7 @@ class AlignmentResult:
             aligned subspaces of all variables of the hypothesis, each with this k; `None`: not all were searched.
         excluded: how many pairs are left out because the network completes their base or source
             incorrectly; `None`: none was checked.
+        network: the network that the alignment was searched in; `None`: a file of an earlier version.
     """
 
     hypothesis: str
@@ -72,6 +74,7 @@ class AlignmentResult:
     naturalness: Naturalness | None
     complement: Score | None = None
     excluded: Excluded | None = None
+    network: NetworkIdentity | None = None
 
     @property
     def alignment(self) -> Alignment:

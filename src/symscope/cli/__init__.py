@@ -8,14 +8,15 @@ Modules here import torch, polars, altair and `symscope.studies` only inside com
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from symscope import __version__
 from symscope.cli.align import align_table
 from symscope.cli.console import out, print_result, report_errors
+from symscope.cli.explore import explore
 from symscope.cli.listing import list_names
 from symscope.cli.store import store_app
 from symscope.cli.study import study_app
@@ -24,7 +25,7 @@ from symscope.runner import PASSIVE_WAITING
 app = typer.Typer(
     name="symscope",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Does this neural network compute with this variable? A microscope for symbols in neural networks.",
     epilog="Start with: symscope study run quick",
@@ -33,6 +34,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(store_app, name="store")
 app.command("list")(list_names)
 app.command("align")(align_table)
+app.command("explore")(explore)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,7 +50,7 @@ def _top(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if show_version:
-        out.print(f"symscope {version('symscope')}")
+        out.print(f"symscope {__version__}")
         raise typer.Exit
 
 

@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,13 +56,18 @@ MultiTokenLabels = Annotated[
     bool,
     typer.Option("--multi-token-labels", help="Accept labels of several tokens, all of which must be predicted."),
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for results and report.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Folder for results and report (default: out/ and the name of the table)."
+    ),
+]
 
 
 def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
     model: Model,
     data: Table,
-    out: Out,
+    out: Out = None,
     site: Site = "best",
     position: PositionOption = None,
     k: Sizes = None,
@@ -77,6 +83,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
         from symscope.studies.table import answer_table, collect_table
 
         started = time.monotonic()
+        folder = Path("out") / data.stem if out is None else out
         network, pairs = _load(model, data, correct_only=correct_only, multi_token_labels=multi_token_labels)
         pairs = pairs if variable is None else pairs.select(variable)
         log(f"{pairs!r}, in {model.name} ({network.architecture})")
@@ -89,7 +96,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
             position="stop" if position is None else position,
             function=None if function is None else alignment_function(function),
             on_cell=progress.on_cell,
-            on_validation=progress.on_validation,
+            on_step=progress.on_step,
         )
         if answer.locations is not None:
             log(repr(answer.locations))
@@ -98,8 +105,8 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
         command = shlex.join(["symscope", *sys.argv[1:]])
         facts = {"Duration": {"all": duration}, "Data": {"table": data.name, "pairs": repr(pairs)}}
         inputs = collect_table(answer, network, name=model.stem, seed=pairs.seed, command=command, facts=facts)
-        answer.results.save(out / RESULTS_FILE)
-        write_report_files(inputs, out)
+        answer.results.save(folder / RESULTS_FILE)
+        write_report_files(inputs, folder)
 
 
 def _load(
@@ -145,9 +152,9 @@ class _Progress:
         where = f"{cell.site} at {cell.position}"
         self._log(f"whole-state swaps {done}/{total}: {where}, lowest IIA {cell.lowest:.2f}", always=done == total)
 
-    def on_validation(self, name: str, step: int, best: list[float]) -> None:
-        figures = ", ".join(f"{value:.3f}" for value in best)
-        self._log(f"search: {name}, step {step}: validation IIA {figures}")
+    def on_step(self, name: str, values: Mapping[str, float | int]) -> None:
+        figures = ", ".join(f"{key} {value:.3f}" for key, value in values.items() if key != "step")
+        self._log(f"search: {name}, step {values['step']}: validation IIA {figures}")
 
     def _log(self, line: str, *, always: bool = False) -> None:
         now = time.monotonic()

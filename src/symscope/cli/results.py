@@ -17,6 +17,7 @@ from symscope.analysis.summary import learning
 from symscope.analysis.tables import replace_file
 from symscope.cli.console import out, print_result, unwrapped
 from symscope.errors import CheckpointError, InvalidArgumentError
+from symscope.files import EXPLORER_FILE
 from symscope.report import ReportInputs, combine_inputs, load_inputs, save_inputs, write_report
 from symscope.report.inputs import FACTS_FILE
 from symscope.runner.store import STORE_FILE
@@ -37,11 +38,19 @@ MAX_ROWS = 200
 """Maximum number of rows on the screen; the files have all rows."""
 
 
-def write_outputs(inputs: ReportInputs, folder: Path, declaration: str) -> None:
-    """Writes tables, report, figures and declaration of a study; removes derived files of an earlier declaration."""
+def write_outputs(inputs: ReportInputs, folder: Path, declaration: str, explorer: Path | None = None) -> None:
+    """Writes tables, report, figures and declaration of a study; removes derived files of an earlier declaration.
+
+    `explorer` is the page of the networks, which was written before, so that the report links it.
+    """
     earlier = _recorded(folder)
+    if explorer is None:
+        (folder / EXPLORER_FILE).unlink(missing_ok=True)
     written = save_inputs(inputs, folder)
     written += _print_and_write_report(inputs, folder)
+    if explorer is not None:
+        print_result(f"Explorer: {explorer}")
+        written.append(explorer)
     path = folder / DECLARATION_FILE
     written.append(replace_file(path, lambda temporary: temporary.write_text(declaration, encoding="utf-8")))
     _record(folder, written)

@@ -3,6 +3,9 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +14,32 @@ from rich.table import Table
 
 from symscope.cli.console import FAILED, err, log, out, print_result, report_errors, unwrapped
 from symscope.cli.display import Display
+from symscope.cli.explore import write_study_explorer
 from symscope.errors import ClusterError, InvalidArgumentError, SymscopeError
-from symscope.runner import Executor, Outcome, Plan, Store, local, open_store, run
+from symscope.files import EXPLORER_FILE
+from symscope.runner import Event, Executor, Outcome, Plan, Store, local, open_store, run
 
 if TYPE_CHECKING:  # imports torch
     from symscope.studies import Study
 
 study_app = typer.Typer(no_args_is_help=True, help="Run a study: train networks, search variables in them, report.")
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A preset (see `symscope study list`) or a YAML file.")]
+TrackerName = StrEnum("TrackerName", ["tensorboard", "wandb", "mlflow"])
+
+
+def _complete_study(incomplete: str) -> list[str]:
+    """Names of presets and YAML files that begin with a text; imports nothing, so that the shell does not wait."""
+    presets = (Path(__file__).parents[1] / "studies" / "presets").glob("*.yaml")
+    names = [path.stem for path in presets] + [str(path) for path in Path().glob("*.y*ml")]
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+StudyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A preset (see `symscope study list`) or a YAML file.", autocompletion=_complete_study
+    ),
+]
 Folder = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder for results and report (default: out/STUDY).")
 ]
@@ -31,6 +51,14 @@ Address = Annotated[
 ]
 Seeds = Annotated[
     list[int] | None, typer.Option("--seed", help="Seed to use instead of those of the study; may be repeated.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a value of the declaration: training.epochs=40, networks.0.sizes=[48]; may be repeated.",
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1, ... (default: cpu)")]
 Workers = Annotated[
@@ -54,10 +82,15 @@ def list_studies() -> None:
 
 
 @study_app.command("show")
-def show_study(name: StudyName) -> None:
-    """Print the declaration of a study, as a template for a new study."""
+def show_study(name: StudyName, settings: Settings = None) -> None:
+    """Print the declaration of a study, as a template for a new study; with --set, as it would run, with defaults."""
     with report_errors():
-        out.out(declaration_of(name)[0], end="")
+        if not settings:
+            out.out(declaration_of(name)[0], end="")
+            return
+        from symscope.studies import declared_text
+
+        out.out(declared_text(_study(name, settings, None, None)), end="")
 
 
 @study_app.command("plan")
@@ -68,6 +101,7 @@ def show_plan(
     seed: Seeds = None,
     device: Device = None,
     workers: Workers = None,
+    settings: Settings = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Run shortened jobs (seconds to minutes) to estimate the time.")
     ] = False,
@@ -76,7 +110,7 @@ def show_plan(
     with report_errors():
         from symscope.cli.planned import print_plan
 
-        study = _study(name, seed, device)
+        study = _study(name, settings, seed, device)
         parallel = max(1, _cores() if workers is None else workers)
         threads = max(1, _cores() // parallel)
         print_plan(study, address or str(_folder(folder, study)), workers=parallel, threads=threads, measure=measure)
@@ -90,6 +124,7 @@ def run_study(  # noqa: PLR0913, PLR0917  (options of a command)
     seed: Seeds = None,
     device: Device = None,
     workers: Workers = None,
+    settings: Settings = None,
     cluster: Annotated[
         str | None,
         typer.Option("--ray", metavar="ADDRESS", help="Run on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
@@ -100,12 +135,16 @@ def run_study(  # noqa: PLR0913, PLR0917  (options of a command)
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run jobs again that failed in an earlier run.")
     ] = False,
+    trackers: Annotated[
+        list[TrackerName] | None,
+        typer.Option("--track", help="Record trainings and searches in DIR/tracking; may be repeated."),
+    ] = None,
 ) -> None:
     """Run a study, or continue an interrupted one, and write its report."""
     with report_errors():
         from symscope.studies import declared_text, plan_study
 
-        study = _study(name, seed, device)
+        study = _study(name, settings, seed, device)
         plan = plan_study(study)
         folder = _folder(folder, study)
         open_store(folder, study=study.name)  # the folder of the report, which holds no results if --store is given
@@ -113,8 +152,13 @@ def run_study(  # noqa: PLR0913, PLR0917  (options of a command)
         executor, where = _executor(plan, workers, cluster, gpus)
         log(f"{study.name}: {study.title}")
         log(f"{len(plan)} jobs, {where}, results in {store.address}; Ctrl-C pauses.")
-        with Display(err, plan) as display:
-            outcome = run(plan, store, executor, on_event=display.show, retry_failed=retry_failed)
+        with Display(err, plan) as display, _tracked(trackers or [], folder) as track:
+
+            def on_event(event: Event) -> None:
+                display.show(event)
+                track(event)
+
+            outcome = run(plan, store, executor, on_event=on_event, retry_failed=retry_failed)
         log(outcome.summary())
         _log_failures(outcome, retry_failed=retry_failed)
         _report(study, plan, store, outcome, folder, declared_text(study))
@@ -130,11 +174,35 @@ def _report(study: "Study", plan: Plan, store: Store, outcome: Outcome, folder: 
 
     if outcome.ok and not outcome.done and outputs_are_current(folder, declaration):
         print_result(f"Nothing to do: all results, tables and figures are valid.\nReport: {folder / 'report.html'}")
+        if (folder / EXPLORER_FILE).is_file():
+            print_result(f"Explorer: {folder / EXPLORER_FILE}")
         return
     from symscope.studies import collect
 
     inputs = collect(study, plan, store, outcome, shlex.join(["symscope", *sys.argv[1:]]))
-    write_outputs(inputs, folder, declaration)
+    finished = {*outcome.done, *outcome.cached}
+    explorer = None
+    if study.alignments:
+        locations = [plan.location(job.name) for job in plan if job.name in finished]
+        explorer = write_study_explorer(store, study.title, locations, folder)
+    write_outputs(inputs, folder, declaration, explorer)
+
+
+@contextmanager
+def _tracked(names: "list[TrackerName]", folder: Path) -> Iterator[Callable[[Event], None]]:
+    """A callback for events that records them with all named trackers, in folders below `tracking`."""
+    from symscope.studies.progress import steps_of_events
+    from symscope.tracking import make_tracker
+
+    with ExitStack() as stack:
+        made = [stack.enter_context(make_tracker(name, folder / "tracking" / name)) for name in dict.fromkeys(names)]
+        record = [steps_of_events(tracker) for tracker in made]
+
+        def on_event(event: Event) -> None:
+            for each in record:
+                each(event)
+
+        yield on_event
 
 
 def _folder(folder: Path | None, study: "Study") -> Path:
@@ -165,13 +233,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _study(name: str, seeds: list[int] | None, device: str | None) -> "Study":
-    from symscope.studies import check_study, read_study
+def _study(name: str, texts: list[str] | None, seeds: list[int] | None, device: str | None) -> "Study":
+    """The study of a name, with the values that options of the command line replace."""
+    from symscope.studies import read_study
+    from symscope.studies.settings import Setting, read_setting
 
-    study = read_study(*declaration_of(name))
-    changed = {"seeds": seeds} if seeds else {}
-    changed |= {"device": device} if device else {}
-    return check_study({**study.model_dump(mode="json"), **changed}, f"study {study.name}") if changed else study
+    settings = [read_setting(text) for text in texts or []]
+    settings += [Setting(("seeds",), seeds, "--seed")] if seeds else []
+    settings += [Setting(("device",), device, "--device")] if device else []
+    return read_study(*declaration_of(name), settings)
 
 
 def declaration_of(name: str) -> tuple[str, str]:

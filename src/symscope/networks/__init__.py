@@ -1,6 +1,14 @@
 """Networks: they run on tokens, return their states, and resume from rewritten states."""
 
-from symscope.networks.base import Network, RunState, evaluation_mode, join_run_states, require_network
+from symscope.networks.base import (
+    Network,
+    Resumable,
+    RunState,
+    evaluation_mode,
+    frozen_weights,
+    join_run_states,
+    require_network,
+)
 from symscope.networks.catalogue import NETWORKS, count_parameters, make_network, network_from_config, network_options
 from symscope.networks.constructed import (
     CONSTRUCTED,
@@ -15,6 +23,7 @@ from symscope.networks.constructed import (
     two_counts_network,
 )
 from symscope.networks.gru import GRUCell, gru
+from symscope.networks.identity import NetworkIdentity, tensors_digest
 from symscope.networks.lstm import LSTMCell, lstm
 from symscope.networks.readouts import LinearReadout, MLPReadout
 from symscope.networks.recurrent import Cell, RecurrentNetwork
@@ -30,7 +39,9 @@ __all__ = [
     "LinearReadout",
     "MLPReadout",
     "Network",
+    "NetworkIdentity",
     "RecurrentNetwork",
+    "Resumable",
     "RunState",
     "Transformer",
     "angle_network",
@@ -38,6 +49,7 @@ __all__ = [
     "change_basis",
     "count_parameters",
     "evaluation_mode",
+    "frozen_weights",
     "gru",
     "join_run_states",
     "lstm",
@@ -49,5 +61,6 @@ __all__ = [
     "random_invertible",
     "random_orthogonal",
     "require_network",
+    "tensors_digest",
     "two_counts_network",
 ]

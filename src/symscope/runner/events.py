@@ -15,13 +15,16 @@ class Progress:
     """Progress of a stage: `done` of `total` units (updates, batches, ...).
 
     `total` is None if it is unknown; `text` names the current phase in a few words (`training`); `fields` are the
-    latest figures to display, such as `{"loss": 0.01, "accuracy": 0.999}`.
+    latest figures to display, such as `{"loss": 0.01, "accuracy": 0.999}`. A report for an experiment tracker has
+    `values` too, numbers by name, and the `name` of what they are of; such a report is never left out.
     """
 
     done: float | int
     total: float | int | None = None
     text: str = ""
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    values: Mapping[str, float | int] = field(default_factory=dict)
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from symscope.runner.store import Store
 from symscope.runner.work_folder import Attempt
 
 PROGRESS_INTERVAL_S = 0.1
-"""Minimum time between two progress events of one job. The last report (done = total) is always sent."""
+"""Minimum time between two progress events of one job; the last (done = total), and one with values, is always sent."""
 
 
 def execute(store: Store, spec: JobSpec, send: Callable[[Event], None]) -> None:
@@ -81,7 +81,7 @@ def _throttled(name: str, send: Callable[[Event], None]) -> Callable[[Progress],
         nonlocal next_time
         now = time.monotonic()
         complete = progress.total is not None and progress.done >= progress.total
-        if now >= next_time or complete:
+        if now >= next_time or complete or progress.values:
             next_time = now + PROGRESS_INTERVAL_S
             send(Event("progress", name, progress=progress))
 

@@ -223,7 +223,7 @@ def _execute_request(request: bytes, mailbox: Any) -> bytes:
             last = encode_event(event)
             return
         if event.kind == "progress":
-            if time.monotonic() < next_progress:
+            if time.monotonic() < next_progress and not (event.progress and event.progress.values):
                 return
             next_progress = time.monotonic() + PROGRESS_INTERVAL_S
         mailbox.put.remote(event.job, event.kind, encode_event(event))

@@ -30,6 +30,7 @@ from symscope.studies.arguments import AlignArguments
 from symscope.studies.choices import build_algorithm, make_control
 from symscope.studies.observe import labelled_states
 from symscope.studies.options import InterventionCounts
+from symscope.studies.progress import show_search
 from symscope.studies.subject import Subject, save_part
 
 Row = dict[str, Any]
@@ -114,22 +115,8 @@ def fit_request(
         mask=None if request.mask is None else request.mask.mask(),
         controls=controls,
         options=options,
-        on_validation=show_progress(report, options.steps),
+        on_step=show_search(report, options.steps),
     )
-
-
-def show_progress(report: Callable[[Progress], None], steps: int) -> Callable[[str, int, list[float]], None]:
-    """The callback of a search that reports its progress: the range of validation IIAs, or the highest of a control."""
-
-    def show(name: str, step: int, best: list[float]) -> None:
-        if name != "alignment":
-            report(Progress(step, steps, f"control: {name}", {"control IIA": max(best)}))
-        elif len(best) == 1:
-            report(Progress(step, steps, "search", {"IIA": best[0]}))
-        else:
-            report(Progress(step, steps, "search", {"lowest IIA": min(best), "highest IIA": max(best)}))
-
-    return show
 
 
 def _controls(job: AlignArguments, subject: Subject) -> list[Control]:

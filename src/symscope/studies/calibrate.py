@@ -33,10 +33,11 @@ from symscope.networks.recurrent import RecurrentNetwork
 from symscope.networks.transformer import Transformer
 from symscope.runner import Progress
 from symscope.seeds import generator
-from symscope.studies.align import draw_data, show_progress
+from symscope.studies.align import draw_data
 from symscope.studies.arguments import CalibrateArguments
 from symscope.studies.choices import TaskChoice
 from symscope.studies.declaration import POWER_DIMENSIONS, CalibrationQuestion
+from symscope.studies.progress import show_search
 from symscope.studies.subject import device_facts, save_part
 from symscope.tasks import NumericTask
 
@@ -94,10 +95,8 @@ class _Measurement:
         network = network.to(self.job.device)
         data = draw_data(make_algorithm(algorithm, self.task), variables, self.job.interventions, self.job.seed)
         controls = (*DEFAULT_CONTROLS, Untrained(untrained)) if untrained else DEFAULT_CONTROLS
-        show = show_progress(self.report, options.steps)
-        fitted = fit(
-            network, data, question.k, function=function, controls=controls, options=options, on_validation=show
-        )
+        show = show_search(self.report, options.steps)
+        fitted = fit(network, data, question.k, function=function, controls=controls, options=options, on_step=show)
         results = evaluate(fitted)
         return [results.best(variable) for variable in results]
 

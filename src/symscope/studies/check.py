@@ -3,7 +3,8 @@
 import difflib
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,40 +12,48 @@ from pydantic import BaseModel, ValidationError
 from symscope.errors import ConfigurationError
 from symscope.studies.consistency import consistency_faults
 from symscope.studies.declaration import Study
+from symscope.studies.options import Section
+from symscope.studies.settings import Setting, with_settings
 from symscope.studies.source import Fault, Location, Source, read_source
 
 
-def read_study(text: str, where: str) -> Study:
+def read_study(text: str, where: str, settings: Sequence[Setting] = ()) -> Study:
     """A study from YAML text, checked.
 
     Args:
         text: the declaration.
         where: its name in error messages.
+        settings: replace values of the text.
 
     Raises:
         ConfigurationError: with all faults together, each with its line.
     """
     declared, source, faults = read_source(text)
+    if settings and not faults:
+        declared, misplaced = with_settings(declared, settings)
+        source = replace(source, options={setting.location: setting.option for setting in settings})
+        return check_study(declared, where, source, misplaced)
     if faults:
         raise ConfigurationError(where, source.messages(faults))
     return check_study(declared, where, source)
 
 
-def check_study(declared: object, where: str, source: Source | None = None) -> Study:
+def check_study(declared: object, where: str, source: Source | None = None, known: Sequence[Fault] = ()) -> Study:
     """A study from plain values, checked: types, bounds, known names, and whether the sections fit together.
 
     Args:
         declared: the values.
         where: the name of the declaration in error messages.
-        source: the lines of the values, if they come from a text.
+        source: where the values come from, if they come from a text.
+        known: faults that are known already.
 
     Raises:
         ConfigurationError: with all faults together.
     """
-    if declared is None:
+    if declared is None and not known:
         message = "the declaration is empty; `symscope study show quick` prints an example"
         raise ConfigurationError(where, [message])
-    faults: list[Fault] = []
+    faults = list(known)
     study = None
     try:
         study = Study.model_validate(declared)
@@ -94,11 +103,22 @@ def _fault(location: Location, entry: Mapping[str, Any]) -> Fault:
     value = entry["input"]
     if entry["type"] == "extra_forbidden":
         return Fault(location, unknown_key(Study, location))
+    if entry["type"] == "model_type":
+        message = _expected_section(entry["ctx"]["class_name"])
+    else:
+        message = entry["msg"].removeprefix("Value error, ")
     given = "" if isinstance(value, dict | list) or entry["type"] == "missing" else f" (got {value!r})"
-    message = entry["msg"].removeprefix("Value error, ")
     if entry["type"] == "float_type" and isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value):
         message += "; YAML reads numbers with an exponent as text unless they have a point, as in 1.0e-3"
     return Fault(location, f"{message[:1].lower()}{message[1:]}{given}")
+
+
+def _expected_section(name: str) -> str:
+    """The message about a value in the place of a section."""
+    model = next(model for model in Section.__subclasses__() if model.__name__ == name)
+    required = [key for key, field in model.model_fields.items() if field.is_required()]
+    needed = f"; it needs {' and '.join(map(repr, required))}" if required else ""
+    return f"input should be a section with the keys {', '.join(model.model_fields)}{needed}"
 
 
 def unknown_key(model: type[BaseModel], location: Location) -> str:

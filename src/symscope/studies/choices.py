@@ -18,7 +18,7 @@ from symscope.algorithms import Algorithm, make_algorithm
 from symscope.alignment import CONTROLS, FUNCTIONS, AlignmentFunction, Control, alignment_function
 from symscope.errors import InvalidArgumentError, SymscopeError, UnknownNameError
 from symscope.imports import import_object, is_import_path
-from symscope.networks import NETWORKS, Network, make_network
+from symscope.networks import NETWORKS, Network, make_network, tensors_digest
 from symscope.seeds import generator
 from symscope.studies.options import OptionValue, Pair, Quantity, Section, Size, Values
 from symscope.tasks import Task, make_task
@@ -43,6 +43,7 @@ class TaskChoice(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_quantities_of_the_paper(cls, declared: Any) -> Any:
+        declared = {"name": declared} if isinstance(declared, str) else declared
         if isinstance(declared, dict) and not is_import_path(str(declared.get("name", ""))):
             return {"quantities": (1, 20), "held_out": (4, 9, 14, 17), **declared}
         return declared
@@ -197,15 +198,6 @@ def file_digest(path: Path) -> str:
     """Hash of the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:20]
-
-
-def tensors_digest(network: Network) -> str:
-    """Hash of the names, types, shapes and values of all weights of a network."""
-    digest = hashlib.sha256(network.architecture.encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:20]
 
 
 def _unallocated(kind: str, d: int, vocabulary: int, options: Mapping[str, int]) -> Network:

@@ -113,7 +113,7 @@ def _shortened(job: Job, which: int) -> Job:
     if cut is not None:
         section, length, value = cut
         options = {**arguments[section], length: value}
-        options |= {"checkpoint_every": 0} if "checkpoint_every" in options else {}
+        options |= {name: 0 for name in ("checkpoint_every", "min_epochs") if name in options}
         options |= {"patience": 10**6} if "patience" in options else {}  # nothing ends it sooner
         arguments[section] = options
     needs = tuple(_name(need, 0) for need in job.needs)

@@ -8,9 +8,10 @@ from symscope.alignment import frontier
 from symscope.alignment.rows import alignment_row
 from symscope.analysis.schemas import FRONTIER
 from symscope.runner import Progress
-from symscope.studies.align import draw_data, show_progress
+from symscope.studies.align import draw_data
 from symscope.studies.arguments import FrontierArguments
 from symscope.studies.choices import build_algorithm
+from symscope.studies.progress import show_search
 from symscope.studies.subject import Subject, save_part
 
 
@@ -31,7 +32,7 @@ def frontier_stage(
         site=request.site,
         joint=request.joint,
         options=options,
-        on_validation=show_progress(report, options.steps),
+        on_step=show_search(report, options.steps),
     )
     columns = set(FRONTIER.dtypes)
     rows = [

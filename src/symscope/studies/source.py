@@ -24,18 +24,29 @@ class Fault:
 
 @dataclass(frozen=True)
 class Source:
-    """The lines (from 1) of all values of a text; empty for a declaration that was made in Python."""
+    """Where the values of a declaration come from.
+
+    Attributes:
+        lines: the lines (from 1) of all values of a text; empty for a declaration that was made in Python.
+        options: options of the command line that replace values, such as `--set`.
+    """
 
     lines: Mapping[Location, int] = field(default_factory=dict)
+    options: Mapping[Location, str] = field(default_factory=dict)
 
     def messages(self, faults: list[Fault]) -> list[str]:
-        """The faults as text, in the order of their lines: `line 4, tasks[0].name: ...`."""
-        lines = sorted(
-            ((self._line(fault.location), fault) for fault in dict.fromkeys(faults)), key=lambda pair: pair[0] or 0
-        )
-        return [
-            f"{f'line {line}, ' if line else ''}{_location_text(fault.location)}: {fault.text}" for line, fault in lines
-        ]
+        """The faults as text, in the order of their lines: `line 4, tasks[0].name: ...`, `--set, seeds: ...`."""
+        ordered = sorted(dict.fromkeys(faults), key=lambda fault: self._line(fault.location) or 0)
+        return [f"{self._origin(fault.location)}{_location_text(fault.location)}: {fault.text}" for fault in ordered]
+
+    def _origin(self, location: Location) -> str:
+        """The option or the line that gave a value."""
+        for changed, option in self.options.items():
+            depth = len(changed)
+            if location[:depth] == changed or (changed[: len(location)] == location and location not in self.lines):
+                return f"{option}, "
+        line = self._line(location)
+        return f"line {line}, " if line else ""
 
     def _line(self, location: Location) -> int | None:
         """The line of a value, or of the nearest enclosing value that is in the text."""

@@ -15,6 +15,7 @@ from symscope.interchange import CounterfactualData, Position, stop_at
 from symscope.networks import Network
 from symscope.report import ReportInputs
 from symscope.studies.results import REPORTED_PACKAGES
+from symscope.tracking import OnStep
 
 BEST = "best"
 OnCell = Callable[[Any, int, int], None]
@@ -44,7 +45,7 @@ def answer_table(
     position: Position = "stop",
     function: AlignmentFunction | None = None,
     on_cell: OnCell | None = None,
-    on_validation: Callable[[str, int, list[float]], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> TableAnswer:
     """Searches all variables of the data.
 
@@ -56,7 +57,7 @@ def answer_table(
         position: where the runs stop, for a given site.
         function: the alignment function; default: those of `align`.
         on_cell: called after each site × position of `locate`.
-        on_validation: called during the searches.
+        on_step: called after each validation of a search, as in `align`.
 
     Raises:
         UnknownNameError: a site or position that does not exist.
@@ -69,7 +70,7 @@ def answer_table(
         located = locate(network, data, progress=False, on_cell=on_cell)
         site, position = located.best.site, located.best.position
     data = stop_at(data, position)
-    results = align(network, data, k=k, site=site, function=function, progress=False, on_validation=on_validation)
+    results = align(network, data, k=k, site=site, function=function, progress=False, on_step=on_step)
     return TableAnswer(results, located, position)
 
 

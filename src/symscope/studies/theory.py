@@ -19,8 +19,9 @@ from symscope.networks.reach import causal_reach, measured_reach
 from symscope.networks.transformer import Transformer
 from symscope.runner import Progress
 from symscope.seeds import generator
-from symscope.studies.align import draw_data, show_progress
+from symscope.studies.align import draw_data
 from symscope.studies.arguments import ChangeOfBasisArguments, ReachArguments
+from symscope.studies.progress import show_search
 from symscope.studies.subject import device_facts, save_part
 from symscope.tasks import NumericTask, multi_object
 
@@ -67,7 +68,7 @@ def _change_of_basis_rows(job: ChangeOfBasisArguments, report: Callable[[Progres
             site=constructed.site,
             controls=(),
             options=options,
-            on_validation=show_progress(report, options.steps),
+            on_step=show_search(report, options.steps),
         )
         identity = {"function": function.name, "coordinates": function.coordinates}
         for result in evaluate(fitted).all:

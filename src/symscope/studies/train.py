@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from symscope.errors import CheckpointError
-from symscope.networks import Network
+from symscope.networks import Network, tensors_digest
 from symscope.runner import Progress
 from symscope.seeds import generator
 from symscope.studies.arguments import MeasureArguments, TrainArguments
-from symscope.studies.choices import file_digest, tensors_digest
+from symscope.studies.choices import file_digest
 from symscope.studies.options import TrialAccuracyCounts
+from symscope.studies.progress import show_training
 from symscope.studies.subject import WEIGHTS, Subject, save_part
-from symscope.training import TrialAccuracy, Validation, load_network, save_network, train, trial_accuracy
+from symscope.training import TrialAccuracy, load_network, save_network, train, trial_accuracy
 from symscope.training.trainer import UPDATES_AN_EPOCH
 
 
@@ -28,12 +29,8 @@ def train_stage(
     subject, options = Subject.of(job), job.training.options()
     network = subject.new_network("trained")
     scratch = folder / "scratch"
-
-    def show(seen: Validation) -> None:
-        figures = {"loss": seen.loss, "trained": seen.trained_accuracy, "held out": seen.held_out_accuracy}
-        report(Progress(seen.update, options.epochs * UPDATES_AN_EPOCH, "training", figures))
-
-    trained = train(network, subject.task, subject.seed, options, folder=scratch, on_validation=show)
+    show = show_training(report, options.epochs * UPDATES_AN_EPOCH)
+    trained = train(network, subject.task, subject.seed, options, folder=scratch, progress=False, on_step=show)
     save_network(folder / WEIGHTS, network, subject.columns)
     for checkpoint in sorted(scratch.glob("epoch-*.safetensors")):
         shutil.copy2(checkpoint, folder)  # not moved: only scratch outlives an interruption

@@ -22,16 +22,22 @@ from symscope.adam import Adam
 from symscope.arguments import FilePath, integer, positive_number
 from symscope.errors import CheckpointError, InvalidArgumentError, NonFiniteError
 from symscope.networks import Network, require_network
+from symscope.progress import progress_bar
 from symscope.seeds import generator
 from symscope.tasks import Task, TokenBatch
+from symscope.tracking import STEP, OnStep, call_each
 from symscope.training.accuracy import trials_correct
 from symscope.training.checkpoints import load_tensors, load_weights, save_network, save_tensors
 
 UPDATES_AN_EPOCH = 8
 LATEST = "latest.safetensors"
+TRAINING = "training"
+"""Name of a training in `on_step`."""
+_SHOWN = {"loss": "loss", "trained_accuracy": "accuracy", "held_out_accuracy": "on held-out quantities"}
 _INTEGER_BOUNDS = {
     "batch": (1, 2**20),
     "epochs": (1, 10**7),
+    "min_epochs": (0, 10**7),
     "consecutive": (1, 10**7),
     "validate_every": (1, 10**7),
     "validate_each": (1, 10**5),
@@ -47,6 +53,7 @@ class TrainingOptions:
         learning_rate: peak of the learning-rate schedule.
         batch: sequences in each update.
         epochs: the largest number of epochs, each of 8 updates.
+        min_epochs: the smallest number of epochs; a network that reaches the target accuracy earlier trains on to it.
         target_accuracy: training stops once the trial accuracy on trained and on held-out quantities has reached this
             share ...
         consecutive: ... in this many consecutive validations.
@@ -61,6 +68,7 @@ class TrainingOptions:
     learning_rate: float = 1e-4
     batch: int = 128
     epochs: int = 2500
+    min_epochs: int = 0
     target_accuracy: float = 0.9999
     consecutive: int = 3
     validate_every: int = 5
@@ -80,6 +88,8 @@ class TrainingOptions:
                 values[name] = check(name)
             except InvalidArgumentError as error:
                 faults.append(str(error))
+        if not faults and values["min_epochs"] > values["epochs"]:
+            faults.append(f"min_epochs must be at most epochs ({self.epochs}), got {self.min_epochs}")
         if not faults and values["checkpoint_every"] % values["validate_every"]:
             faults.append(
                 f"checkpoint_every must be a multiple of validate_every ({self.validate_every}), "
@@ -148,7 +158,8 @@ def train(
     options: TrainingOptions | None = None,
     *,
     folder: FilePath | None = None,
-    on_validation: Callable[[Validation], None] | None = None,
+    progress: bool = True,
+    on_step: OnStep | None = None,
 ) -> Trained:
     """Trains a network in place, on its device.
 
@@ -163,7 +174,9 @@ def train(
             do not depend on it.
         options: how to train.
         folder: folder of the checkpoints; a training that was interrupted continues from its last checkpoint.
-        on_validation: called with each validation.
+        progress: show a progress bar in a terminal or notebook.
+        on_step: called after each validation with the name `training` and the fields of `Validation`; `step` is the
+            number of updates.
 
     Returns:
         The validations, and whether the network solved the task.
@@ -175,8 +188,13 @@ def train(
     """
     network, seed = require_network(network, len(task.vocabulary)), integer(seed, "seed")
     options = options or TrainingOptions()
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        return _train(network, task, seed, options, None if folder is None else Path(folder), on_validation)
+    updates = options.epochs * UPDATES_AN_EPOCH
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        progress_bar(updates, _SHOWN, visible=progress) as show,
+    ):
+        return _train(network, task, seed, options, None if folder is None else Path(folder), call_each(show, on_step))
 
 
 def _train(
@@ -185,7 +203,7 @@ def _train(
     seed: int,
     options: TrainingOptions,
     folder: Path | None,
-    on_validation: Callable[[Validation], None] | None,
+    on_step: OnStep | None,
 ) -> Trained:
     run = _start(network, seed)
     identity = _identity(network, task, seed, options)
@@ -199,8 +217,8 @@ def _train(
         run.history.append(_validate(run, validation, loss, options))
         if folder is not None:
             _save(run, folder, identity, options)
-        if on_validation:
-            on_validation(run.history[-1])
+        if on_step:
+            on_step(TRAINING, _values(run.history[-1]))
     return Trained(tuple(run.history), run.reached >= options.consecutive)
 
 
@@ -229,6 +247,8 @@ def _start(network: Network, seed: int) -> _Run:
 
 
 def _finished(run: _Run, options: TrainingOptions) -> bool:
+    if run.update < options.min_epochs * UPDATES_AN_EPOCH:
+        return False
     return run.reached >= options.consecutive or run.update >= options.epochs * UPDATES_AN_EPOCH
 
 
@@ -291,6 +311,12 @@ def _validate(run: _Run, validation: dict[str, TokenBatch], loss: float, options
         shares.get("held_out", math.nan),
         run.seconds,
     )
+
+
+def _values(seen: Validation) -> dict[str, float | int]:
+    """A validation as `on_step` gets it."""
+    values = asdict(seen)
+    return {STEP: values.pop("update"), **values}
 
 
 def _save(run: _Run, folder: Path, identity: dict[str, Any], options: TrainingOptions) -> None:
