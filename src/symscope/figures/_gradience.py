@@ -151,7 +151,7 @@ def iia_by_value(values: pl.DataFrame, *, search: str = "", width: int = WIDTH) 
     axis = alt.X(
         "value:Q",
         title="source value",
-        axis=Axis(labelExpr="datum.value % 1 == 0 ? datum.label : ''", ticks=False),
+        axis=Axis(labelExpr="datum.value % 1 == 0 ? format(datum.value, 'd') : ''", ticks=False),
         scale=Scale(zero=False, nice=False),
     )
     lines = share_lines(rows, axis, colours, inner=inner, width=width, tooltip=[Tooltip("value:Q")])

@@ -15,6 +15,7 @@ from symscope.analysis.tables import make_table, replace_file
 from symscope.figures import chart_svg, draw_figures, save_figure
 from symscope.figures.panels import MANY, fact
 from symscope.figures.theme import NARROW, WIDTH, chart_spec
+from symscope.files import EXPLORER_FILE
 from symscope.report.answers import Question, kind_text, null_control_labels, overview, questions
 from symscope.report.charts import (
     Panels,
@@ -36,9 +37,6 @@ from symscope.verdict import VERDICTS, percent
 
 PAGE_FILE = "report.html"
 FIGURES_FOLDER = "figures"
-EXPLORER_FILE = "explorer.html"
-"""A page beside the report on which a reader swaps variables; the report has a link to it if it exists."""
-
 MOST_OPEN = 2
 """Largest number of questions whose answers are open on the page; more have an overview, and each opens at a click."""
 
