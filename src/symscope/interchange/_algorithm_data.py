@@ -116,6 +116,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         every_variable=every_variable,
         held_out=held_out,
         end=algorithm.task.vocabulary.eos,
+        token_name=algorithm.task.vocabulary.names.__getitem__,
     )
 
 

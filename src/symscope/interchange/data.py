@@ -207,6 +207,7 @@ class CounterfactualData:
         held_out: values of variables that no training or validation intervention has.
         algorithm: the algorithm that the data is drawn from; `None`: it is from a table or a causal graph.
         end: the token that ends an answer; `None`: answers have no length.
+        token_name: gives the name of a token id, for readers; default: the id itself.
         shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
             known.
     """
@@ -227,6 +228,7 @@ class CounterfactualData:
     algorithm: Algorithm | None = None
     held_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     end: int | None = None
+    token_name: Callable[[int], str] = str
 
     @classmethod
     def from_table(
