@@ -98,7 +98,9 @@ def _similarity_cells(similarity: pl.DataFrame) -> pl.DataFrame:
     labelled = _labelled(pl.concat([rows, swapped]))
     measure = pl.col("measure").replace(_MEASURES)
     cells = labelled.select("task", "seed", "kind", "partner", measure=measure, value="value", n="n_rows")
-    order = pl.col("measure").replace_strict({name: i for i, name in enumerate(_MEASURES.values())}, return_dtype=int)
+    order = pl.col("measure").replace_strict(
+        {name: i for i, name in enumerate(_MEASURES.values())}, return_dtype=pl.Int64
+    )
     return cells.sort(order, maintain_order=True).select("task", "seed", "kind", "measure", "partner", "value", "n")
 
 
