@@ -42,6 +42,9 @@ from symscope.comparison import compare_models as compare_models
 from symscope.comparison import compare_states as compare_states
 from symscope.comparison import minimal_dimensions as minimal_dimensions
 from symscope.errors import SymscopeError as SymscopeError
+from symscope.explorer import Explorer as Explorer
+from symscope.explorer import explore as explore
+from symscope.explorer import load_explorer as load_explorer
 from symscope.hub import from_pretrained as from_pretrained
 from symscope.hub import push_to_hub as push_to_hub
 from symscope.hub import save_pretrained as save_pretrained

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from symscope.alignment._diagnostics import Naturalness
+from symscope.alignment._records import InterventionRecord
 from symscope.alignment.functions import KINDS, Alignment, AlignmentFunction, Preprocessed
 from symscope.alignment.natural import Divergence
 from symscope.alignment.result import AlignmentResult
@@ -187,6 +188,8 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
         "held_out": None if metrics.held_out is None else _bits(metrics.held_out),
         "probe": metrics.probe,
         "length_errors": [[error, count] for error, count in metrics.length_errors.items()],
+        "failures": [asdict(record) for record in metrics.failures],
+        "example": None if metrics.example is None else asdict(metrics.example),
         "complement": None if result.complement is None else _bits(result.complement),
         "naturalness": None if result.naturalness is None else asdict(result.naturalness),
         "controls": [[name, _bits(control)] for name, control in result.controls.items()],
@@ -203,9 +206,11 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         **{name: _score_or_none(entry[name]) for name in _PARTS},
         by_value={int(value): _score(part) for value, part in entry["by_value"]},
         divergence=Divergence(**entry["divergence"]),
-        held_out=_score_or_none(entry.get("held_out")),  # files of before have none of the last three
+        held_out=_score_or_none(entry.get("held_out")),  # files of before have none of the last five
         probe=entry.get("probe"),
         length_errors={error: int(count) for error, count in entry.get("length_errors", [])},
+        failures=tuple(_record(record) for record in entry.get("failures", [])),
+        example=None if entry.get("example") is None else _record(entry["example"]),
     )
     return AlignmentResult(
         **{name: entry[name] for name in _PLAIN},
@@ -219,6 +224,11 @@ def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> Alig
         excluded=None if entry.get("excluded") is None else Excluded(*entry["excluded"]),  # older files: no entry
         network=None if entry.get("network") is None else NetworkIdentity(**entry["network"]),
     )
+
+
+def _record(entry: Mapping[str, Any]) -> InterventionRecord:
+    lists = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
+    return InterventionRecord(**{**entry, **lists})
 
 
 def _score_or_none(entry: Mapping[str, Any] | None) -> Score | None:

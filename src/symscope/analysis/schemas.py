@@ -30,6 +30,7 @@ from symscope.analysis.columns import (
     share,
     text,
 )
+from symscope.analysis.record_schemas import EXAMPLES, FAILURES, LENGTH_ERRORS
 
 CONTROLS: Mapping[str, str] = MappingProxyType(
     {
@@ -420,6 +421,9 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             LOCATIONS,
             GRADIENCE,
             VALUES,
+            LENGTH_ERRORS,
+            FAILURES,
+            EXAMPLES,
             ALIGNED_STATES,
             STATE_SPACE,
             ATTENTION,

@@ -20,6 +20,7 @@ from symscope.figures.panels import (
     with_panels,
     with_task_panels,
 )
+from symscope.figures.parts import Tooltip
 from symscope.figures.theme import SHARES, WIDTH, inline_data, themed
 
 ITSELF = "itself"
@@ -132,13 +133,13 @@ def _matrices(frame: pl.DataFrame, kinds: Sequence[str], panels: Sequence[str], 
     cell = base.mark_rect().encode(
         color=alt.Color("value:Q", scale=alt.Scale(domain=[0, 1], clamp=True), legend=bar),
         tooltip=[
-            alt.Tooltip("panel:N", title="measure"),
-            alt.Tooltip("kind:N", title="into"),
-            alt.Tooltip("partner:N", title="from"),
-            alt.Tooltip("value:Q", title="mean", format=".3f"),
-            alt.Tooltip("low:Q", title="lowest pair", format=".3f"),
-            alt.Tooltip("high:Q", title="highest pair", format=".3f"),
-            alt.Tooltip("pairs:Q", title="values"),
+            Tooltip("panel:N", title="measure"),
+            Tooltip("kind:N", title="into"),
+            Tooltip("partner:N", title="from"),
+            Tooltip("value:Q", title="mean", format=".3f"),
+            Tooltip("low:Q", title="lowest pair", format=".3f"),
+            Tooltip("high:Q", title="highest pair", format=".3f"),
+            Tooltip("pairs:Q", title="values"),
         ],
     )
     text = alt.Text("text:Q", format=".2f")
@@ -183,7 +184,7 @@ def dimensions(dimensions_table: pl.DataFrame, *, width: int = WIDTH) -> ChartTy
     scale, axis = size_scale(frame.get_column("k").unique().to_list())
     x = alt.X("k:Q", title="dimensions that are swapped, k", scale=scale, axis=axis)
     colours = in_order(frame.get_column("series").unique(maintain_order=True).to_list())
-    lines = share_lines(frame, x, colours, inner=inner, width=width, tooltip=[alt.Tooltip("k:Q")])
+    lines = share_lines(frame, x, colours, inner=inner, width=width, tooltip=[Tooltip("k:Q")])
     (variables,) = dimensions_table.get_column("variable").unique(maintain_order=True)[:1]
     searches = dimensions_table.with_columns(restarts=pl.lit(None, dtype=pl.Int64))
     spoken = frame.filter(pl.col("kind") == "pooled").select("series", "panel", "k", "iia")

@@ -102,6 +102,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         every_variable = draw_interventions(algorithm, every, n_test, draws, protocol)
     return CounterfactualData(
         hypothesis=algorithm.name,
+        algorithm=algorithm,
         train={name: draw(name, "train") for name in names},
         validation={name: with_informative(algorithm, draw(name, "validation")) for name in names},
         test={name: with_informative(algorithm, draw(name, "test")) for name in names},
@@ -115,6 +116,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         every_variable=every_variable,
         held_out=held_out,
         end=algorithm.task.vocabulary.eos,
+        token_name=algorithm.task.vocabulary.names.__getitem__,
     )
 
 

@@ -116,7 +116,9 @@ how many each row has."""
 def _blocks(
     cached: CachedInterventions, index: Int[Tensor, " rows"], states: Float[Tensor, "rows state"], rows_at_once: int
 ) -> Iterator[Block]:
-    """Rows of similar length, ready to run."""
+    """Rows of similar length, ready to run; no block where there are no rows."""
+    if not len(index):
+        return
     device, dtype = states.device, cached.base.states.dtype
     for block_rows in torch.argsort(cached.lengths[index], descending=True, stable=True).split(rows_at_once):
         rows = index[block_rows]
