@@ -54,8 +54,8 @@ def comparison(
         title="Do networks compute with the same variables?",
         subtitle="MAS (model alignment search): IIA when values of a variable are taken from the network of a column "
         f"and written into that of a row; {ITSELF}: taken from the same network. CKA and RSA: similarity of their "
-        "states, without an intervention. Means over pairs of networks, two of one kind differ in their seed, "
-        f"{seeds_text(cells)}. {settings}.",
+        "states, without an intervention. Means over pairs of networks; two of one kind differ in their seed. "
+        f"{seeds_text(cells).capitalize()}. {settings}.",
         description="Matrices of kinds of network. " + _spoken(frame),
         width=width,
     )
