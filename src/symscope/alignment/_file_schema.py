@@ -122,7 +122,7 @@ def read_entry(kind: type[Read], value: Any) -> Read:
 
 def check_options(kind: type[AlignmentFunction], options: Mapping[str, Any]) -> None:
     """Checks names and types of the options of an alignment function; raises `CheckpointError`."""
-    defaults = {entry.name: entry.default for entry in fields(kind)}  # type: ignore[arg-type]
+    defaults = {entry.name: entry.default for entry in fields(kind)}
     for name, value in options.items():
         if name not in defaults:
             raise CheckpointError(f"the alignment function {kind.__name__} has no option {name!r}")
