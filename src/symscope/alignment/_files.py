@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from symscope.alignment._diagnostics import Naturalness
-from symscope.alignment._records import InterventionRecord
+from symscope.alignment._file_schema import (
+    AlignmentEntry,
+    ResultEntry,
+    ScoreEntry,
+    check_alignment,
+    check_options,
+    read_entry,
+)
 from symscope.alignment.functions import KINDS, Alignment, AlignmentFunction, Preprocessed
-from symscope.alignment.natural import Divergence
 from symscope.alignment.result import AlignmentResult
 from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestMetrics
 from symscope.arguments import FilePath
 from symscope.errors import CheckpointError, SymscopeError
-from symscope.interchange import Excluded
 from symscope.networks import Network, NetworkIdentity
 from symscope.training.checkpoints import load_tensors, read_facts, save_tensors
 
@@ -68,10 +71,13 @@ def read_alignments(path: FilePath, classes: Classes = ()) -> dict[str, Alignmen
     """What `save_alignments` wrote; arguments and errors as in `read_results`."""
     tensors, header = load_tensors(Path(path))
     try:
-        return dict(zip(header["names"], _unpack(tensors, header["alignments"], classes), strict=True))
+        names = [str(name) for name in header["names"]]
+        if len(set(names)) < len(names):
+            raise CheckpointError("two alignments have one name")
+        return dict(zip(names, _unpack(tensors, header["alignments"], classes), strict=True))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, SymscopeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, SymscopeError) as error:
         raise CheckpointError(f"{path} does not hold alignments that can be read ({error!r})") from error
 
 
@@ -88,11 +94,13 @@ def read_results(path: FilePath, classes: Classes = ()) -> list[AlignmentResult]
     tensors, header = load_tensors(Path(path))
     try:
         alignments = iter(_unpack(tensors, header["alignments"], classes))
-        return [_read(entry, {variable: next(alignments) for variable in entry["variables"]})
-                for entry in header["results"]]  # fmt: skip
+        entries = [read_entry(ResultEntry, entry) for entry in header["results"]]
+        if sum(len(entry.variables) for entry in entries) != len(header["alignments"]):
+            raise CheckpointError("the numbers of alignments and of results differ")
+        return [_read(entry, {variable: next(alignments) for variable in entry.variables}) for entry in entries]
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, SymscopeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, SymscopeError) as error:
         raise CheckpointError(f"{path} does not hold results that can be read ({error!r})") from error
 
 
@@ -106,8 +114,8 @@ def check_network_of(path: FilePath, network: Network) -> None:
     header = read_facts(path)
     try:
         entries = [header] if header.get("kind") == ALIGNMENTS else header["results"]
-        found = {(entry["site"], NetworkIdentity(**entry["network"])) for entry in entries}
-    except (KeyError, TypeError) as error:
+        found = {(str(entry["site"]), NetworkIdentity(**entry["network"])) for entry in entries}
+    except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} does not say which network its alignments were found in; load it without `network`"
         ) from error
@@ -147,15 +155,17 @@ def _describe_function(function: AlignmentFunction) -> dict[str, Any]:
 def _unpack(tensors: Mapping[str, Tensor], described: Sequence[Mapping[str, Any]], classes: Classes) -> list[Alignment]:
     kinds = {**KINDS, **{kind.__name__: kind for kind in classes}}
     return [
-        Alignment(
-            _read_function(entry["function"], kinds),
-            tuple(tensors[key] for key in entry["tensors"]),
-            entry["d"],
-            entry["function_k"],
-            slice(*entry["dimensions"]),
-            entry["name"],
+        check_alignment(
+            Alignment(
+                _read_function(entry.function, kinds),
+                tuple(tensors[key] for key in entry.tensors),
+                entry.d,
+                entry.function_k,
+                slice(*entry.dimensions),
+                entry.name,
+            )
         )
-        for entry in described
+        for entry in (read_entry(AlignmentEntry, part) for part in described)
     ]
 
 
@@ -168,6 +178,7 @@ def _read_function(entry: Mapping[str, Any], kinds: Mapping[str, type[AlignmentF
     options = dict(entry["options"])
     if entry["kind"] == Preprocessed.__name__:
         options["function"] = _read_function(options["function"], kinds)
+    check_options(kinds[entry["kind"]], options)
     return kinds[entry["kind"]](**options)
 
 
@@ -200,46 +211,36 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
     }
 
 
-def _read(entry: Mapping[str, Any], alignments: Mapping[str, Alignment]) -> AlignmentResult:
+def _read(entry: ResultEntry, alignments: Mapping[str, Alignment]) -> AlignmentResult:
     metrics = TestMetrics(
-        score=_score(entry["score"]),
-        **{name: _score_or_none(entry[name]) for name in _PARTS},
-        by_value={int(value): _score(part) for value, part in entry["by_value"]},
-        divergence=Divergence(**entry["divergence"]),
-        held_out=_score_or_none(entry.get("held_out")),  # files of before have none of the last five
-        probe=entry.get("probe"),
-        length_errors={error: int(count) for error, count in entry.get("length_errors", [])},
-        failures=tuple(_record(record) for record in entry.get("failures", [])),
-        example=None if entry.get("example") is None else _record(entry["example"]),
+        score=entry.score.score(),
+        **{name: _score_or_none(getattr(entry, name)) for name in (*_PARTS, "held_out")},
+        by_value={value: part.score() for value, part in entry.by_value},
+        divergence=entry.divergence,
+        probe=entry.probe,
+        length_errors=dict(entry.length_errors),
+        failures=entry.failures,
+        example=entry.example,
     )
     return AlignmentResult(
-        **{name: entry[name] for name in _PLAIN},
+        **{name: getattr(entry, name) for name in _PLAIN},
         alignments=alignments,
         metrics=metrics,
-        controls={name: _score(part) for name, part in entry["controls"]},
-        null_controls=tuple(entry["null_controls"]),
-        naturalness=None if entry["naturalness"] is None else Naturalness(**entry["naturalness"]),
-        paired_controls=tuple(entry["paired_controls"]),
-        complement=_score_or_none(entry.get("complement")),
-        excluded=None if entry.get("excluded") is None else Excluded(*entry["excluded"]),  # older files: no entry
-        network=None if entry.get("network") is None else NetworkIdentity(**entry["network"]),
+        controls={name: part.score() for name, part in entry.controls},
+        null_controls=entry.null_controls,
+        paired_controls=entry.paired_controls,
+        naturalness=entry.naturalness,
+        complement=_score_or_none(entry.complement),
+        excluded=entry.excluded,
+        network=entry.network,
     )
 
 
-def _record(entry: Mapping[str, Any]) -> InterventionRecord:
-    lists = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
-    return InterventionRecord(**{**entry, **lists})
-
-
-def _score_or_none(entry: Mapping[str, Any] | None) -> Score | None:
-    return None if entry is None else _score(entry)
+def _score_or_none(entry: ScoreEntry | None) -> Score | None:
+    return None if entry is None else entry.score()
 
 
 def _bits(score: Score) -> dict[str, Any]:
-    """Which trials succeeded, eight to a byte; everything else of a score follows from it."""
-    return {"n": score.n, "correct": np.packbits(score.correct.numpy()).tobytes().hex()}
-
-
-def _score(entry: Mapping[str, Any]) -> Score:
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["correct"]), dtype=np.uint8), count=entry["n"])
-    return Score.of(torch.from_numpy(bits.astype(bool)))
+    """Which trials succeeded, eight to a byte, and the interval, which may depend on clusters of trials."""
+    packed = np.packbits(score.correct.numpy()).tobytes().hex()
+    return {"n": score.n, "correct": packed, "low": score.low, "high": score.high}

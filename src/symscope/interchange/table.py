@@ -15,6 +15,8 @@ Frame = Any
 
 NAMES = {"input": "base", "counterfactual_inputs": "source", "counterfactual_input": "source"}
 """Other names of columns, after pyvene."""
+MAX_NUMBER = 2**62
+"""No value, token or entry of a vector is as large."""
 MAX_FAULTS = 20
 """Faults that an error lists; it counts all."""
 
@@ -71,7 +73,7 @@ def _file(path: Path) -> Any:
             return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
         if kind == ".csv":
             return pl.read_csv(path, glob=False)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"{path} cannot be read: {error}") from error
     raise InvalidArgumentError(f"{path.name}: a table is a file .parquet, .jsonl or .csv")
 
@@ -112,7 +114,7 @@ class _Reader:
         if any(known != names[0] for known in names):
             fault(f"base_values name {names[0]}, source_values {names[-1]}")
         split = row.get("split")
-        if not _is_missing(split) and split not in SHARES:
+        if not _is_missing(split) and (not isinstance(split, str) or split not in SHARES):
             fault(f"split {split!r} is none of {', '.join(SHARES)}")
         if base is None or label is None or len(self.faults) > before:
             return None
@@ -130,7 +132,12 @@ class _Reader:
 
         def column(name: str, default: Any = None) -> Any:
             entry = row.get(f"{kind}_{name}", default)
-            return entry if number is None or not isinstance(entry, (list, tuple)) else entry[number]
+            if number is None or not isinstance(entry, (list, tuple)):
+                return entry
+            if number < len(entry):
+                return entry[number]
+            fault(f"{kind}_{name} has {len(entry)} entries, and there is no entry for source {number}")
+            return default
 
         inputs = self._input(value, kind, fault)
         if inputs is None:
@@ -139,7 +146,19 @@ class _Reader:
         label = None if _is_missing(own) else self._label(own, f"{kind}_label", value, fault)
         vector = any(isinstance(entry, float) for entry in inputs)
         at = 0 if vector else self._position(column("position", row.get("position")), value, inputs, fault)
-        return Run(inputs, at, label, column("values") or {})
+        return Run(inputs, at, label, self._values(column("values"), kind, fault))
+
+    def _values(self, values: Any, kind: str, fault: Callable[[str], None]) -> Mapping[str, Any]:
+        """The value of each variable."""
+        if _is_missing(values):
+            return {}
+        if isinstance(values, Mapping) and all(
+            isinstance(name, str) and isinstance(value, (str, int, float)) and not _is_too_large(value)
+            for name, value in values.items()
+        ):
+            return values
+        fault(f"{kind}_values must be a dictionary from variable to number or text, got {values!r}")
+        return {}
 
     def _input(self, value: Any, column: str, fault: Callable[[str], None]) -> list[int] | list[float] | None:
         """Token ids or the entries of a vector."""
@@ -153,7 +172,7 @@ class _Reader:
                 return None
             return ids
         entries = value.tolist() if hasattr(value, "tolist") else list(value) if isinstance(value, Sequence) else []
-        if not entries or not all(_is_number(entry) for entry in entries):
+        if not entries or not all(_is_number(entry) and not _is_too_large(entry) for entry in entries):
             fault(f"{column} must be text, a list of token ids or a list of numbers, got {value!r}")
             return None
         if any(isinstance(entry, float) for entry in entries):
@@ -166,7 +185,7 @@ class _Reader:
         return self._encoded[text]
 
     def _in_vocabulary(self, ids: Sequence[int], column: str, fault: Callable[[str], None]) -> bool:
-        wrong = [i for i in ids if i < 0 or (self._vocabulary is not None and i >= self._vocabulary)]
+        wrong = [i for i in ids if not 0 <= i < (MAX_NUMBER if self._vocabulary is None else self._vocabulary)]
         if wrong:
             end = "" if self._vocabulary is None else f"..{self._vocabulary - 1}"
             fault(f"{column} has the token {wrong[0]}, which is outside the vocabulary 0{end}")
@@ -187,8 +206,12 @@ class _Reader:
                 return None
             ids = after[len(before) :]
         else:
-            ids = [value] if _is_number(value) else list(value)
-            if not all(isinstance(i, int) for i in ids) or not self._in_vocabulary(ids, column, fault):
+            ids: list[Any] = [value] if _is_number(value) else list(value) if isinstance(value, Sequence) else [None]
+            if (
+                not ids
+                or not all(isinstance(i, int) and not isinstance(i, bool) for i in ids)
+                or not self._in_vocabulary(ids, column, fault)
+            ):
                 fault(f"{column} must be text or token ids, got {value!r}") if ids != [value] else None
                 return None
         if len(ids) > 1 and not self._multi:
@@ -212,6 +235,9 @@ class _Reader:
             return len(ids) - 1
         if isinstance(value, str):
             return self._span_end(value, prompt, fault)
+        if not isinstance(value, int) or isinstance(value, bool):
+            fault(f"position must be an integer or a part of the prompt, got {value!r}")
+            return 0
         position = value + len(ids) if value < 0 else value
         if not 0 <= position < len(ids):
             fault(f"position {value} does not exist: the prompt has {len(ids)} tokens")
@@ -233,6 +259,11 @@ def _is_missing(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_too_large(value: Any) -> bool:
+    """Whether a number does not fit into 64 bits, or is not finite."""
+    return _is_number(value) and not abs(value) < MAX_NUMBER
 
 
 def _is_list_of_inputs(value: Any) -> bool:

@@ -73,13 +73,15 @@ def _read(path: FilePath, *, with_tensors: bool) -> tuple[dict[str, Any], dict[s
         with safe_open(Path(path), "pt") as file:
             header = file.metadata() or {}
             facts, tied = json.loads(header["facts"]), json.loads(header.get("tied", "{}"))
+            if not isinstance(facts, dict) or not isinstance(tied, dict):
+                raise CheckpointError(f"{path} is damaged: its header is not a dictionary")
             if not with_tensors:
                 return facts, {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
             return facts, tensors | {name: tensors[first] for name, first in tied.items()}
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError, MemoryError) as error:
         raise CheckpointError(
             f"{path} is damaged, or is not a checkpoint of symscope ({error}); if a run of symscope wrote "
             "it, delete it to start over"
