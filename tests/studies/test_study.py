@@ -57,6 +57,7 @@ def test_a_study_writes_tables_figures_and_a_report(finished) -> None:
     assert ended.returncode == 0, ended.stderr
     assert str(folder / "report.html") in ended.stdout
     assert f"Explorer: {folder / 'explorer.html'}" in ended.stdout
+    assert 'href="explorer.html"' in (folder / "report.html").read_text()
     scores = pl.read_parquet(folder / "tables" / "scores.parquet")
     named = ["task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "control"]
     assert set(named) | {"iia", "low", "high", "n"} <= set(scores.columns)
