@@ -25,6 +25,7 @@ SECTIONS = {
     "drawing": "drawing 12,000 interventions",
     "training": "an update of training, batch 128",
     "memory": "peak memory of a fresh process",
+    "explorer": "swaps in the page of the explorer, and its size",
     "runner": "the runner, with jobs that do no work",
 }
 """Section and its title; the function `rows(setting)` of module `benchmarks.SECTION` yields its rows."""

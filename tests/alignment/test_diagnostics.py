@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from tests.alignment.examples import ALGORITHM, BRIEF, TASK, TINY, hidden
 
 import symscope as sc
-from symscope.alignment._length_errors import EXTRA_TOKENS, length_errors
+from symscope.alignment._answers import EXTRA_TOKENS, answers_to
 from symscope.alignment.baseline_directions import probe_score
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.interchange import cache_states, draw_interventions
@@ -27,9 +27,11 @@ def test_a_shifted_count_gives_answers_that_are_as_much_too_long(shift):
     cached = cache_states(known.network, drawn, "h")
     states = cached.base_states.clone()
     states[:, 0] = cached.source_states[0][:, 0] + shift
-    errors = length_errors(known.network, drawn, "h", cached, states, torch.arange(200), EOS)
+    answers_given = answers_to(known.network, drawn, "h", cached, states, torch.arange(200), EOS)
     answers = (drawn.targets == TASK.roles["response"]).sum(1)  # an answer cannot be shorter than nothing
-    assert errors == Counter(None if shift > EXTRA_TOKENS else max(shift, -int(length)) for length in answers)
+    assert answers_given.counts() == Counter(
+        None if shift > EXTRA_TOKENS else max(shift, -int(length)) for length in answers
+    )
 
 
 @pytest.mark.parametrize("kind", ["gru", "transformer-rope"])
@@ -65,8 +67,65 @@ def test_lengths_are_those_of_a_network_that_runs_on_its_own_answers(kind):
             elif repeated:
                 error = length - len(wanted)
         expected[error] += 1
-    assert length_errors(network, drawn, site, cached, states, torch.arange(rows), EOS) == expected
+    assert answers_to(network, drawn, site, cached, states, torch.arange(rows), EOS).counts() == expected
     assert len(expected) > 1
+
+
+def test_an_answer_is_written_up_to_its_first_mistake():
+    known = magnitude_network(**TASK.roles)
+    drawn = draw_interventions(ALGORITHM, ["count"], 60, generator(0, "drawn"))
+    cached = cache_states(known.network, drawn, "h")
+    response, rows = TASK.roles["response"], torch.arange(60)
+    for shift in (0, 2, -1, EXTRA_TOKENS + 5):
+        states = cached.base_states.clone()
+        states[:, 0] = cached.source_states[0][:, 0] + shift
+        given = answers_to(known.network, drawn, "h", cached, states, rows, EOS)
+        for row in range(60):
+            target = drawn.targets[row, : int(drawn.lengths[row])].tolist()
+            answer, error = given.tokens(row), given.errors[row]
+            if error is None:
+                assert shift > EXTRA_TOKENS
+                assert answer == [*target[:-1], response, None]
+            else:
+                body = target[: len(target) - 1 + min(error, 0)]
+                assert answer == [*body, *[response] * max(error, 0), EOS]
+
+
+def test_failing_interventions_are_reported_with_their_tokens(tmp_path):
+    data = sc.counterfactuals(ALGORITHM, ["count", "phase"], **TINY)
+    random = sc.fit(hidden().network, data, 1, controls=[], options=replace(BRIEF, init="random", steps=1))
+    results = sc.evaluate(random)
+    result, drawn = results["count"], data.test["count"]
+    frame = result.failures()
+    assert frame.height == min(result.failure_count, 64) > 0
+    assert frame["row"].to_list() == (~result.score.correct).nonzero()[:64, 0].tolist()
+    names = TASK.vocabulary.names
+    for record in frame.head(5).iter_rows(named=True):
+        row = record["row"]
+        stop = int(drawn.base.position[row])
+        assert record["base"] == [names[token] for token in drawn.base.inputs[row, : stop + 1]]
+        assert record["base_position"] == stop
+        assert record["source_value"] == str(int(drawn.sources[0].values["count"][row]))
+        assert f"phase = {['demo', 'resp'][int(drawn.base.values['phase'][row])]}" in record["base_values"]
+        assert record["predicted"] == [names[t] for t in drawn.targets[row, : int(drawn.lengths[row])]]
+        assert record["produced"] != record["predicted"]
+        if record["error"] is not None:
+            assert len(record["produced"]) - len(record["predicted"]) == record["error"]
+    assert set(frame["error"].drop_nulls()) <= set(result.metrics.length_errors) - {0}
+    results.save(tmp_path / "results.safetensors")
+    loaded = sc.load(tmp_path / "results.safetensors")["count"]
+    assert loaded.failures().equals(frame)
+    assert loaded.metrics.example == result.metrics.example
+
+
+def test_the_worked_example_succeeds_and_is_informative():
+    data = sc.counterfactuals(ALGORITHM, "count", **TINY)
+    result = sc.evaluate(sc.fit(hidden().network, data, 1, controls=[], options=START))["count"]
+    example = result.metrics.example
+    assert result.failures().is_empty()
+    assert data.test["count"].informative[example.row]
+    assert example.produced == example.predicted != example.unswapped
+    assert example.error == 0
 
 
 def test_probe_scores_agree_with_scikit_learn():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import polars as pl
+from tests.analysis import comparisons
 
 from symscope.analysis import make_table
 from symscope.statistics import wilson
@@ -429,6 +431,61 @@ def values(seeds=(0, 1)) -> pl.DataFrame:
     return make_table("values", pl.concat([named.drop("hits"), intervals], how="horizontal").iter_rows(named=True))
 
 
+def alignments(seeds=(0, 1), variables=("Count", "Phase")):
+    """The identifying columns of the alignments of `scores`."""
+    for variable in variables:
+        for seed in seeds:
+            where = {"task": "multi-object", "network": "gru", "d": 48, "seed": seed, "algorithm": "up-down"}
+            yield {**where, "variable": variable, "site": "state", "function": "orthogonal", "k": 24}
+
+
+def length_errors(**which) -> pl.DataFrame:
+    counts = {-2: 20, -1: 90, 0: 9_700, 1: 150, 3: 10, None: 30}
+    rows = [
+        {**where, "error": error, "count": count, "n": 10_000}
+        for where in alignments(**which)
+        for error, count in counts.items()
+    ]
+    return make_table("length_errors", rows)
+
+
+def record(where, row, base, source, error):
+    """One intervention on the count: `base` and `source` demo tokens were read, and the answer is `error` too long."""
+    answer = ["R"] * source + ["EOS"]
+    return {
+        **where,
+        "row": row,
+        "base_value": str(base),
+        "source_value": str(source),
+        "error": error,
+        "base": json.dumps(["BOS", *"D" * base, "T"]),
+        "source": json.dumps(["BOS", *"D" * source]),
+        "predicted": json.dumps(answer),
+        "determined": json.dumps([1] * len(answer)),
+        "produced": json.dumps(["R"] * (source + error) + ["EOS"]),
+        "unswapped": json.dumps(["R"] * base + ["EOS"]),
+        "base_position": base + 1,
+        "source_position": source,
+        "base_values": f"Count = {base}, Phase = resp",
+        "source_values": f"Count = {source}, Phase = demo",
+        "failing": 300,
+        "n": 10_000,
+    }
+
+
+def failures(rows=20, **which) -> pl.DataFrame:
+    made = [
+        record(where, 7 * row, 1 + row % 9, 2 + row % 7, (-1) ** row)
+        for where in alignments(**which)
+        for row in range(rows)
+    ]
+    return make_table("failures", made)
+
+
+def examples(**which) -> pl.DataFrame:
+    return make_table("examples", [record(where, 3, 3, 5, 0) for where in alignments(**which)])
+
+
 def tables() -> dict[str, pl.DataFrame]:
     return {
         "claims": claims(),
@@ -438,12 +495,19 @@ def tables() -> dict[str, pl.DataFrame]:
         "locations": locations(),
         "gradience": gradience(),
         "values": values(),
+        "length_errors": length_errors(),
+        "failures": failures(),
+        "examples": examples(),
         "aligned_states": aligned_states(),
         "state_space": state_space(),
         "attention": attention(),
         "training": training(),
         "development": development(),
         "frontier": frontier(),
+        "comparison": comparisons.comparison(),
+        "similarity": comparisons.similarity(),
+        "stitching": comparisons.stitching(),
+        "dimensions": comparisons.dimensions(),
         "strength": strength(),
         "theory": theory(),
         "reach": reach(),

@@ -8,26 +8,29 @@ import vl_convert
 from symscope.analysis.schemas import CONTROLS
 from symscope.errors import StoreError
 from symscope.figures import aligned_states, draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
-from symscope.figures._iia_bars import SERIES_COLOURS
 from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
+from symscope.figures.series import SERIES_COLOURS
 from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
 
 NAMES = [
-    "trial_accuracy",
     "iia_bars",
+    "length_errors",
     "gradience",
     "gradience_by_value",
     "iia_by_value",
+    "development",
+    "trial_accuracy",
+    "training",
+    "frontier",
     "whole_state",
     "locations",
     "calibration",
+    "comparison",
     "aligned_states-count",
     "aligned_states-phase",
     "state_space",
     "attention",
-    "training",
-    "development",
-    "frontier",
+    "dimensions",
     "strength",
     "theory",
     "reach",
@@ -174,7 +177,7 @@ def test_an_axis_of_values_fits_the_values_of_each_variable(synthetic):
     assert chart_spec(chart)["resolve"]["scale"]["x"] == "independent"
     labels = [text.text for text in ET.fromstring(scene).iter("{http://www.w3.org/2000/svg}text")]
     assert labels.count("20") == 1
-    assert labels.count("1") >= 2
+    assert labels.count("1") == 2 + labels.count("0.25") // 2, "one for the value, and one for each axis of shares"
 
 
 def test_intervals_and_seeds_are_on_the_centre_of_their_bar(synthetic):
@@ -379,9 +382,49 @@ def test_panels_leave_no_gap_where_a_column_less_fills_the_rows(synthetic):
     assert in_panels(chart, ["one"], 1) is chart
 
 
-def test_states_of_many_networks_are_the_first_and_the_figure_says_so(synthetic):
-    one = synthetic.aligned_states(variables=("Count",)).with_columns(seed=pl.lit(0))
-    many = pl.concat([one.with_columns(seed=pl.lit(seed)) for seed in range(13)])
+def test_states_of_many_networks_are_panels_of_one_seed_each_and_the_figure_says_so(synthetic):
+    one = synthetic.aligned_states(variables=("Count",))
+    many = pl.concat([one.with_columns(network=pl.lit(f"n{number}")) for number in range(7)])
     spec = chart_spec(draw_figures({"aligned_states": many})["aligned_states-count"])
-    assert len(spec["vconcat"]) == 12
-    assert "first 12 of" in " ".join(spec["title"]["subtitle"])
+    assert len(spec["vconcat"]) == 2
+    (rows,) = spec["datasets"].values()
+    assert {row["panel"] for row in rows} == {f"n{number}" for number in range(7)}
+    assert sum(row["step"] is not None for row in rows) == 7 * one.filter(pl.col("seed") == 0).height
+    assert "the lowest seed" in " ".join(spec["title"]["subtitle"])
+
+
+def test_arrows_point_along_the_trajectory_on_the_page(synthetic):
+    states = synthetic.aligned_states(seeds=(0,), variables=("Count",))
+    turn = pl.col("step").cast(pl.Float64)
+    line = states.with_columns(c1=10 * turn, c2=-turn)  # to the right and down, over the whole of both axes
+    spec = chart_spec(aligned_states(line))
+    heads = [row for rows in spec["datasets"].values() for row in rows if "angle" in row]
+    assert heads
+    assert {row["angle"] for row in heads} == {135.0}, "clockwise from upwards"
+    domains = {n["x"]["field"]: n["x"]["scale"]["domain"] for n in walk(spec) if isinstance(n.get("x"), dict)}
+    assert domains["c1"][0] < 0 < line["c1"].max() < domains["c1"][1]
+
+
+def test_errors_of_answers_are_bars_by_size(synthetic):
+    spec = chart_spec(draw_figures({"length_errors": synthetic.length_errors()})["length_errors"])
+    (rows,) = spec["datasets"].values()
+    shares = {row["label"]: row["share"] for row in rows if row["panel"] == "Count"}
+    assert shares == {"\u22122": 0.002, "\u22121": 0.009, "+1": 0.015, "+3": 0.001, "other": 0.003}
+    (axis,) = {tuple(n["x"]["sort"]) for n in walk(spec) if isinstance(n.get("x"), dict)}
+    assert axis == ("\u22122", "\u22121", "+1", "+2", "+3", "other")
+    assert "97.0% of the answers are correct" in " ".join(spec["title"]["subtitle"])
+    right = synthetic.length_errors().filter(pl.col("error") == 0).with_columns(count=pl.lit(10_000))
+    spec = chart_spec(draw_figures({"length_errors": right})["length_errors"])
+    assert "no answer is wrong" in spec["description"]
+
+
+def test_captions_say_how_long_the_search_was(synthetic):
+    charts = draw_figures({**synthetic.tables(), "scores": synthetic.scores()})
+    for name in ("iia_bars", "length_errors", "gradience", "gradience_by_value", "iia_by_value"):
+        assert "Each search: 2 restarts, 1,2" in " ".join(chart_spec(charts[name])["title"]["subtitle"]), name
+    assert "Each search: 2 restarts" in " ".join(chart_spec(charts["aligned_states-count"])["title"]["subtitle"])
+
+
+def test_every_figure_fits_the_schema(drawn):
+    for chart in drawn.values():
+        chart.to_dict(validate=True)

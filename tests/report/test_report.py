@@ -1,6 +1,8 @@
 import base64
 import gzip
+import json
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,9 +11,11 @@ from polars.testing import assert_frame_equal
 from symscope.analysis import make_table
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 from symscope.figures import draw_figures
-from symscope.report import ReportInputs, load_inputs, save_inputs, write_report
-from symscope.report.answers import overview, questions
+from symscope.report import ReportInputs, combine_inputs, load_inputs, save_inputs, write_report
+from symscope.report.answers import kind_text, overview, questions
 from symscope.report.learning import learning_of
+from symscope.report.next_step import next_step
+from symscope.report.page import DrawnFigures
 from symscope.report.sentences import whole_state_sentences
 from symscope.report.tables import diagnostics_table, score_table
 
@@ -80,7 +84,7 @@ def test_texts_of_the_user_are_escaped(inputs, written):
     html = written[1].page.read_text()
     assert "A &lt;b&gt;study&lt;/b&gt; &amp; its title" in html
     assert "<script>alert(1)" not in html
-    assert html.count("<script") == html.count("</script>") == 3 + len(inputs.tables)
+    assert html.count("<script") == html.count("</script>") == 5 + len(inputs.tables)
 
 
 def test_every_figure_has_an_image_with_alt_text(inputs, written):
@@ -98,10 +102,17 @@ def test_the_first_screen_has_question_answer_and_uncertainty(synthetic):
     assert count.measures[0].main
     assert [m.label for m in count.measures][-1] == "whole-state swap"
     assert [(check.name, check.state) for check in count.checks] == [
-        ("At least 0.9", "yes"),
-        ("Above all controls", "yes"),
-        ("In the span of natural states", "yes"),
+        ("at least 0.9", "yes"),
+        ("above controls", "yes"),
+        ("natural states", "some"),
+        ("cause, isolation", "open"),
     ]
+    assert count.checks[0].value == f"{count.measures[0].iia:.3f}"
+    assert count.checks[2].value == "in the span"
+    assert count.sentence[1] == f"{count.measures[0].iia:.1%}"
+    assert count.sentence[0].startswith("Overwriting Count changes behaviour")
+    assert [m.label for m in count.measures] == [name for name, _ in question.series]
+    assert [m.label for m in count.measures if m.best_null] == ["principal components"]
     assert re.match(r"95% interval 0\.9\d\d to 0\.9\d\d over 20,000 interventions and 2 seeds", count.checks[0].text)
     assert count.checks[1].text.startswith("The best is principal components, 0.3")
     assert count.checks[2].text.startswith("4% of the rewritten states' norm outside")
@@ -116,7 +127,8 @@ def test_a_high_iia_off_the_manifold_is_steering_only(synthetic):
     )
     count, phase = question.answers
     assert (count.short, phase.short) == ("Steerable only", "Yes, in the span")
-    assert [check.state for check in count.checks] == ["yes", "yes", "no"]
+    assert [check.state for check in count.checks] == ["yes", "yes", "no", "open"]
+    assert count.checks[2].value == "off-manifold, 43% off"
     assert (
         "43% of the rewritten states' norm outside the natural span, 32% of the effect dormant" in count.checks[2].text
     )
@@ -129,6 +141,7 @@ def test_the_answer_has_three_numbers_and_all_parts_of_naturalness(synthetic):
     (question,) = questions(scores, None)
     (count,) = question.answers
     assert count.short == "Yes"
+    assert count.checks[2].value == "natural"
     assert count.best == "IIA of the best alignment: natural 0.930; in the span 0.950; unrestricted 0.970."
     assert (
         "3% of them farther out than natural states (limit 8%), 1.5 times the natural distance" in count.checks[2].text
@@ -154,7 +167,7 @@ def test_variables_that_are_not_found_have_an_answer(synthetic):
     )
     (question,) = questions(scores, None)
     assert question.summary == "Count and Phase: not found."
-    assert [check.state for check in question.answers[0].checks] == ["no", "no", "open"]
+    assert [check.state for check in question.answers[0].checks] == ["no", "no", "open", "open"]
     assert "none of 2 seeds above all" in question.answers[0].checks[1].text
     (question,) = questions(synthetic.scores().filter(pl.col("control") == "none"), None)
     assert question.summary == "Count and Phase: undecided."
@@ -165,7 +178,7 @@ def claim(name, verdict, **figures):
     return {"claim": name, **texts, "rule": f"Rule of {name}.", "verdict": verdict, **figures}
 
 
-def test_measured_claims_are_in_a_table_and_the_rest_in_a_list(synthetic, tmp_path):
+def test_claims_that_a_run_does_not_decide_are_listed_when_asked_for(synthetic, tmp_path):
     rows = [
         claim("one", "holds", value=0.61, low=0.5, high=0.7, seeds=3, p=0.0001, p_holm=0.0002),
         claim("two", "does not hold", value=-0.02, low=-0.1, high=0.004, seeds=3, p=0.7, p_holm=0.7),
@@ -174,15 +187,18 @@ def test_measured_claims_are_in_a_table_and_the_rest_in_a_list(synthetic, tmp_pa
     ]
     tables = {"scores": synthetic.scores(), "claims": make_table("claims", rows)}
     html = write_report(ReportInputs("Claims", tables), tmp_path).page.read_text()
-    assert "Of 4 claims 1 holds, 1 does not hold, 2 are not decided by this run." in html
+    assert "Of 4 claims 1 holds, 1 does not hold." in html
     table = html[html.index('<table class="claims"') :].split("</table>")[0]
-    assert table.count("<tr ") == 1 + 3
+    assert table.count("<tr ") == 1 + 2
     assert "&lt;i&gt;one&lt;/i&gt; is so." in table
     assert "95% interval 0.500 to 0.700, 3 seeds, p &lt; 0.001 after correction" in table
     assert '<span class="verdict v-does-not-hold">Does not hold</span>' in table
-    assert "1 claim without a measurement in this run" in html
-    assert html.index("</table>", html.index('<table class="claims"')) < html.index("What four measures.")
-    assert html.index('id="answer"') < html.index('id="claims"') < html.index("<figure ")
+    assert html.index('id="answer"') < html.index("<figure ") < html.index('id="claims"')
+    html = write_report(ReportInputs("Claims", tables), tmp_path, undecided_claims=True).page.read_text()
+    assert "Of 4 claims 1 holds, 1 does not hold, 2 are not decided by this run." in html
+    assert html[html.index('<table class="claims"') :].split("</table>")[0].count("<tr ") == 1 + 4
+    undecided = {**tables, "claims": make_table("claims", rows[2:])}
+    assert 'id="claims"' not in write_report(ReportInputs("Claims", undecided), tmp_path).page.read_text()
 
 
 def test_many_questions_have_an_overview_first(synthetic, tmp_path):
@@ -191,16 +207,13 @@ def test_many_questions_have_an_overview_first(synthetic, tmp_path):
     scores = pl.concat(parts).with_columns(off_span_share=pl.when(pl.col("task") == "a").then(0.1).otherwise(0.5))
     seen = overview(questions(scores, None))
     assert seen.summary == "Of 7 questions: 4 “yes, in the span”, 3 “steerable only”."
-    assert seen.columns == (("up-down", "Count"), ("up-down", "Phase"))
-    assert next(name for name, _ in seen.rows) == "a, gru, d\u00a0=\u00a048"
-    assert [[answer and answer.verdict for answer in row] for _, row in seen.rows] == [
-        *[["holds, in the span", "holds, in the span"]] * 2,
-        ["off-manifold", "off-manifold"],
-        ["off-manifold", None],
-    ]
+    assert seen.columns == ("gru, d\u00a0=\u00a048", "lstm, d\u00a0=\u00a048")
+    assert [task for task, _ in seen.rows] == ["a", "b"]
+    verdicts = [[[a.verdict for _, given in cell.answers for a in given] for cell in cells] for _, cells in seen.rows]
+    assert verdicts == [[["holds, in the span"] * 2] * 2, [["off-manifold"] * 2, ["off-manifold"]]]
     html = write_report(ReportInputs("Many", {"scores": scores}), tmp_path).page.read_text()
-    assert html.index("Overview of all answers") < html.index('<details class="question">')
-    assert html.count('<details class="question">') == 4
+    assert html.index("Overview of all answers") < html.index('<details class="question"')
+    assert html.count('<details class="question"') == 4
 
 
 def test_the_diagnostics_of_alignments_have_a_table(synthetic):
@@ -320,7 +333,7 @@ def test_networks_that_all_failed_still_make_a_report(synthetic, tmp_path):
 def test_with_scores_the_table_of_learning_is_in_the_section_on_trial_accuracy(synthetic, written, tmp_path):
     html = written[1].page.read_text()
     assert "Which networks learned" not in html
-    assert html.index('id="trial_accuracy"') < html.index("Table of trial accuracies") < html.index('id="iia_bars"')
+    assert html.index('id="iia_bars"') < html.index('id="trial_accuracy"') < html.index("Table of trial accuracies")
     one = {"scores": synthetic.scores(seeds=(0,)), "trial_accuracy": synthetic.trial_accuracy(seeds=(0,))}
     assert "Table of trial accuracies" not in write_report(ReportInputs("One", one), tmp_path).page.read_text()
 
@@ -331,3 +344,115 @@ def test_a_missing_or_damaged_folder_is_an_error(tmp_path):
     (tmp_path / "facts.json").write_text("{")
     with pytest.raises(CheckpointError, match="run the study again"):
         load_inputs(tmp_path)
+
+
+def test_the_first_screen_has_a_worked_intervention_and_a_command(inputs, written):
+    html = written[1].page.read_text()
+    screen = html[html.index('<section id="answer"') : html.index("</section>")]
+    example = screen[screen.index('<div class="example">') :]
+    strips = re.findall(r'<span class="label">([^<]*)</span><span class="tokens">(.*?)</div>', example)
+    assert [label for label, _ in strips] == [
+        "base: Count 3, Phase resp",
+        "source: Count 5, Phase demo",
+        "predicted",
+        "produced",
+        "without the swap",
+    ]
+    assert re.findall(r'class="t t-([a-z]+)">([^<]+)<', strips[0][1])[-1] == ("stop", "T")
+    assert "as an example and not as evidence" in example
+    scores = questions(inputs.tables["scores"], None)[0].answers[0].measures[0].iia
+    assert f"{1 - scores:.1%} of all test interventions on it fail." in example
+    assert "<strong>Next:</strong>" in screen
+    assert screen.index('<table class="answers"') < screen.index("Next:")
+
+
+def commands(synthetic, seeds, **columns):
+    scores = synthetic.scores(seeds=seeds).with_columns(**columns)
+    facts = {"Study": {"seeds": ", ".join(map(str, seeds))}}
+    made = ReportInputs("T", {"scores": scores}, command="symscope study run quick --out 'a b'", facts=facts)
+    return next_step(made, questions(scores, None), Path("a b")).command
+
+
+def test_the_next_command_asks_for_more_seeds_or_for_natural_states(synthetic):
+    more = "symscope study run quick --seed 2 --seed 3 --seed 4 --out 'a b-seeds-2-4'"
+    assert commands(synthetic, (0, 1)) == more
+    assert commands(synthetic, (0, 1), off_span_share=0.5) == "symscope study show quick"
+    assert commands(synthetic, (0, 1, 2, 3, 4)) == "symscope figures 'a b'"
+    assert next_step(ReportInputs("T", {"training": synthetic.training()}), [], Path()) is None
+
+
+def test_failing_interventions_are_strips_and_columns_of_the_page(inputs, written):
+    html = written[1].page.read_text()
+    section = html[html.index('<section id="failures"') :].split("</section>")[0]
+    assert "Count: 600 of 20,000 test interventions fail (3.0%)" in section
+    assert section.count('<div class="record">') == 4
+    assert 't-wrong">EOS<' in section
+    packed = re.search(r'id="failing-interventions">([^<]*)<', html)[1]
+    columns = json.loads(gzip.decompress(base64.b64decode(packed)))
+    rows = inputs.tables["failures"]
+    assert len(columns["base"]["rows"]) == rows.height
+    levels, index = columns["produced"]["levels"], columns["produced"]["rows"]
+    assert [levels[i] for i in index] == rows["produced"].to_list()
+    assert f"{rows.height} of 1,200 failing" in section
+
+
+def test_names_are_escaped_in_markup_and_in_scripts(synthetic, tmp_path):
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    tables = {}
+    for name in ("scores", "failures", "examples", "length_errors", "gradience", "values"):
+        frame = synthetic.tables()[name].with_columns(network=pl.lit(evil), task=pl.lit(evil))
+        variable = pl.when(pl.col("variable") == "Count").then(pl.lit(evil)).otherwise(pl.col("variable"))
+        tables[name] = frame.with_columns(variable.alias("variable"))
+    tables["failures"] = tables["failures"].with_columns(produced=pl.lit(json.dumps([evil, "EOS"])))
+    facts = {evil: {evil: evil}}
+    inputs = ReportInputs(evil, tables, command=evil, notes=(evil,), facts=facts)
+    html = write_report(inputs, tmp_path).page.read_text()
+    assert "<script>alert(1)" not in html
+    assert "<img src=x" not in html
+    assert "&lt;img src=x onerror" in html
+
+
+def test_an_explorer_beside_the_page_has_a_link(synthetic, tmp_path):
+    inputs = ReportInputs("T", {"scores": synthetic.scores()})
+    assert "explorer.html" not in write_report(inputs, tmp_path).page.read_text()
+    (tmp_path / "explorer.html").write_text("")
+    html = write_report(inputs, tmp_path).page.read_text()
+    assert '<link rel="related" href="explorer.html">' in html
+    assert '<a href="explorer.html">' in html
+
+
+def test_studies_on_one_page_keep_networks_of_one_name_apart(synthetic):
+    first = ReportInputs("A", {"scores": synthetic.scores(), "training": synthetic.training()}, notes=("slow",))
+    second = ReportInputs("B", {"scores": synthetic.scores(ks=(8,))}, facts={"Study": {"name": "b"}})
+    other = ReportInputs("C", {"scores": synthetic.scores(network="lstm")})
+    both = combine_inputs([("one", first), ("two", second), ("three", other)])
+    assert both.tables["scores"]["network"].unique(maintain_order=True).to_list() == ["gru (one)", "gru (two)", "lstm"]
+    assert both.tables["scores"].height == sum(part.tables["scores"].height for part in (first, second, other))
+    assert both.tables["training"]["network"].unique().to_list() == ["gru (one)"]
+    assert both.notes == ("one: slow",)
+    assert both.facts == {"two: Study": {"name": "b"}}
+    assert len(questions(both.tables["scores"], None)) == 3
+    with pytest.raises(InvalidArgumentError, match="different names"):
+        combine_inputs([("one", first), ("one", second)])
+
+
+def test_the_page_of_many_networks_is_compact_and_shows_one_kind(synthetic, tmp_path):
+    kinds = [(task, network) for task in ("a", "b") for network in ("gru", "lstm", "rnn", "nope")]
+    tables = {}
+    for name in ("scores", "gradience", "values", "aligned_states", "length_errors", "failures"):
+        frame = synthetic.tables()[name]
+        parts = [frame.with_columns(task=pl.lit(task), network=pl.lit(network)) for task, network in kinds]
+        tables[name] = pl.concat(parts)
+    inputs = ReportInputs("Many", tables)
+    drawn = DrawnFigures.of(inputs)
+    rows = [row for name in drawn.still["gradience"]["datasets"].values() for row in name]
+    assert {row["panel"] for row in rows} == {"Count, a, gru", "Phase, a, gru"}
+    assert set(drawn.panels["iia_by_value"].values()) == {kind_text(*kind, 48) for kind in kinds}
+    files = write_report(inputs, tmp_path)
+    html = files.page.read_text()
+    assert 'data-kind="b, nope, d\u00a0=\u00a048"' in html
+    assert len(html) < 4_000_000
+    packed = re.search(r'id="drawing-data">([^<]*)<', html)[1]
+    data = json.loads(gzip.decompress(base64.b64decode(packed)))
+    for figure in data["figures"].values():
+        assert figure["wide"]["datasets"] == figure["narrow"]["datasets"], "data is stored once"

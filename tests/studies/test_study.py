@@ -9,8 +9,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from symscope.analysis import CONTROLS
+from symscope.cli import app
+from symscope.explorer import load_explorer
 from symscope.runner import Progress
 from symscope.studies.progress import show_search
 
@@ -53,6 +56,7 @@ def test_a_study_writes_tables_figures_and_a_report(finished) -> None:
     folder, ended = finished
     assert ended.returncode == 0, ended.stderr
     assert str(folder / "report.html") in ended.stdout
+    assert f"Explorer: {folder / 'explorer.html'}" in ended.stdout
     scores = pl.read_parquet(folder / "tables" / "scores.parquet")
     named = ["task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "control"]
     assert set(named) | {"iia", "low", "high", "n"} <= set(scores.columns)
@@ -78,12 +82,37 @@ def test_a_study_writes_tables_figures_and_a_report(finished) -> None:
     assert {path.suffix for path in (folder / "figures").iterdir()} >= {".svg", ".png"}
 
 
+def test_the_networks_of_a_study_are_explored(finished, tmp_path) -> None:
+    folder, _ = finished
+    both = load_explorer(folder / "explorer.html")
+    assert both.subjects == ("gru, d = 12, seed 0", "gru, d = 12, seed 1")
+    assert both.document["title"] == "Does a tiny network count to four?"
+    assert both.swap(["BOS", "D1", "T"], ["BOS", "D1", "D1"]).predicted == ("R", "R", "EOS")
+    one = tmp_path / "one.html"
+
+    def explore(*options: str) -> tuple[int, str]:
+        ended = CliRunner().invoke(app, ["explore", str(folder), "--out", str(one), *options])
+        return ended.exit_code, ended.output
+
+    code, output = explore("--network", "seed 1")
+    assert code == 0, output
+    assert f"Explorer: {one} (1 network, " in output
+    assert load_explorer(one).subjects == ("gru, d = 12, seed 1",)
+    code, output = explore("--megabytes", "0.1")
+    assert "(1 of 2 networks, " in output
+    assert "Not in the explorer: gru, d = 12, seed 1: the page would be larger than 0.1 MB" in output
+    code, output = explore("--network", "lstm")
+    assert code == 2
+    assert "unknown network of the study 'lstm'" in output
+
+
 def test_a_finished_study_runs_no_job_and_its_report_can_be_written_again(declaration, finished) -> None:
     folder, _ = finished
     again = symscope("study", "run", str(declaration), "--out", str(folder))
     assert again.returncode == 0, again.stderr
     assert "6 cached" in again.stderr
     assert "Nothing to do" in again.stdout
+    assert f"Explorer: {folder / 'explorer.html'}" in again.stdout
     (folder / "report.html").unlink()
     assert symscope("report", str(folder)).returncode == 0
     assert (folder / "report.html").is_file()

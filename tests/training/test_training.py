@@ -94,6 +94,17 @@ def test_training_stops_at_the_target_accuracy() -> None:
     assert beyond.held_out
 
 
+def test_training_goes_on_to_its_smallest_number_of_epochs() -> None:
+    task = multi_object(quantities=range(1, 3), held_out=())
+    options = TrainingOptions(learning_rate=1e-2, batch=32, epochs=60, consecutive=1, validate_every=2, validate_each=3)
+    short = train(small_gru(), task, 0, options)
+    solved = short.history[-1].epoch
+    longer = train(small_gru(), task, 0, replace(options, min_epochs=solved + 2))
+    assert short.solved
+    assert longer.history[-1].epoch >= solved + 2
+    assert [row.loss for row in longer.history[: len(short.history)]] == [row.loss for row in short.history]
+
+
 def test_a_task_may_have_no_held_out_quantities() -> None:
     task = multi_object(quantities=range(1, 3), held_out=())
     trained = train(small_gru(), task, 0, replace(SHORT, epochs=2))
@@ -264,6 +275,7 @@ def test_wrapped_networks_are_trained_and_other_modules_are_refused() -> None:
         ({"epochs": 2.5}, "epochs must be an integer, got 2.5"),
         ({"epochs": True}, "epochs must be an integer, got True"),
         ({"consecutive": 0}, "consecutive must be between 1"),
+        ({"epochs": 5, "min_epochs": 6}, "min_epochs must be at most epochs"),
         ({"validate_every": 0}, "validate_every must be between 1"),
         ({"validate_each": 0}, "validate_each must be between 1"),
         ({"checkpoint_every": -5}, "checkpoint_every must be between 0"),

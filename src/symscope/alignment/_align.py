@@ -19,7 +19,7 @@ from symscope.interchange import (
     counterfactuals,
     stop_at,
 )
-from symscope.networks import Network
+from symscope.networks import Network, require_network
 from symscope.progress import progress_bar
 from symscope.tracking import OnStep, call_each, with_prefix
 
@@ -111,4 +111,4 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
                 **fit_options,
             )
             results += evaluate(fitted).all
-    return Results(results)
+    return Results(results, network=require_network(network), algorithm=data.algorithm)

@@ -64,7 +64,7 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 network=identity,
             )
         )
-    return Results(results)
+    return Results(results, network=fitted.network, algorithm=data.algorithm)
 
 
 def _complements(fitted: FittedAlignments, data: CounterfactualData) -> dict[int, Score]:

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from symscope.alignment._diagnostics import Naturalness
+from symscope.alignment._records import InterventionRecord
 from symscope.alignment.functions import Alignment, AlignmentFunction
 from symscope.alignment.natural import Divergence
 from symscope.alignment.score import Score
@@ -88,6 +89,8 @@ class ResultEntry(Entry):
     held_out: ScoreEntry | None = None  # files of before 0.2 have none of the last fields
     probe: Number | None = None
     length_errors: tuple[tuple[int | None, Count], ...] = ()
+    failures: tuple[InterventionRecord, ...] = ()
+    example: InterventionRecord | None = None
     complement: ScoreEntry | None = None
     naturalness: Naturalness | None
     controls: tuple[tuple[str, ScoreEntry], ...]

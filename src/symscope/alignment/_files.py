@@ -199,6 +199,8 @@ def _describe(result: AlignmentResult) -> dict[str, Any]:
         "held_out": None if metrics.held_out is None else _bits(metrics.held_out),
         "probe": metrics.probe,
         "length_errors": [[error, count] for error, count in metrics.length_errors.items()],
+        "failures": [asdict(record) for record in metrics.failures],
+        "example": None if metrics.example is None else asdict(metrics.example),
         "complement": None if result.complement is None else _bits(result.complement),
         "naturalness": None if result.naturalness is None else asdict(result.naturalness),
         "controls": [[name, _bits(control)] for name, control in result.controls.items()],
@@ -217,6 +219,8 @@ def _read(entry: ResultEntry, alignments: Mapping[str, Alignment]) -> AlignmentR
         divergence=entry.divergence,
         probe=entry.probe,
         length_errors=dict(entry.length_errors),
+        failures=entry.failures,
+        example=entry.example,
     )
     return AlignmentResult(
         **{name: getattr(entry, name) for name in _PLAIN},

@@ -12,11 +12,11 @@ from symscope.alignment._batched_fits import BatchedFits
 from symscope.alignment._problem import AlignmentProblem
 from symscope.alignment.natural import NaturalStates
 from symscope.interchange import CachedInterventions, counterfactual_losses, intervene, join_cached, rows_within
-from symscope.networks import Network
+from symscope.networks import Resumable
 from symscope.networks.packing import to_device
 
 LatentLoss = Callable[[Tensor, Tensor], Tensor]
-"""From rewritten states and their latents (fits x batch x state) the loss of each fit; NaN where there is no latent."""
+"""From rewritten states and their latents (fits x batch x state) the loss of each fit; NaN where no latent is known."""
 
 
 class TrainingPool:
@@ -32,7 +32,7 @@ class TrainingPool:
 
     def __init__(
         self,
-        network: Network,
+        network: Resumable,
         train: Mapping[str, CachedInterventions],
         latents: Mapping[str, Float[Tensor, "rows state"]],
         memory: int | None,
@@ -133,9 +133,9 @@ def latent_loss_of(natural: Sequence[NaturalStates], weight: float) -> LatentLos
     def loss(
         states: Float[Tensor, "fits batch state"], latents: Float[Tensor, "fits batch state"]
     ) -> Float[Tensor, " fits"]:
-        known = latents.isfinite().all(-1)
-        difference = torch.where(known[..., None], states - latents, 0.0)
+        known = latents.isfinite()
+        difference = torch.where(known, states - latents, 0.0)
         losses = 0.5 * (difference @ stacked).square().sum(-1)
-        return weight * losses.sum(1) / known.sum(1).clamp(min=1)
+        return weight * losses.sum(1) / known.any(-1).sum(1).clamp(min=1)
 
     return loss

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from symscope.alignment.functions import Alignment, AlignmentFunction, Factors
 from symscope.alignment.least_squares import LeastSquaresFit
@@ -75,6 +76,7 @@ class AlignmentProblem:
         restarts: number of fits; `None`: as the options say.
         max_steps: the fits stop at the first validation at or after so many steps; `None`: as the options say.
         stops_with: index of another problem of the same search; when that stops, so does this one.
+        validated_by: the validation IIA of a fit is the lowest IIA over its sets, or their mean.
     """
 
     sets: tuple[str, ...]
@@ -85,6 +87,7 @@ class AlignmentProblem:
     restarts: int | None = None
     max_steps: int | None = None
     stops_with: int | None = None
+    validated_by: Literal["lowest", "mean"] = "lowest"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class SearchResult:
     Attributes:
         alignments: the alignment of each variable.
         restart: the fit that it comes from, counted from 0.
-        validation_iia: the minimum over variables.
+        validation_iia: the minimum over the sets of the problem, such as its variables, or their mean.
         best_step: the step at which the fit was best.
         restarts: number of fits.
         total_steps: steps of all fits of the problem together.

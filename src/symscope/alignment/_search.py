@@ -4,9 +4,9 @@ The states at the stops are cached, so a step runs continuations only. All fits 
 function, size and restart, train as one batch. Each fit has its own draws, early stop and best alignment.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import torch
 from torch import Generator, Tensor
@@ -26,7 +26,7 @@ from symscope.alignment.natural import NaturalStates
 from symscope.alignment.score import validation_iias
 from symscope.errors import InvalidArgumentError, NonFiniteError
 from symscope.interchange import CachedInterventions
-from symscope.networks import Network, evaluation_mode
+from symscope.networks import Resumable, evaluation_mode, frozen_weights
 from symscope.seeds import generator
 
 OnValidation = Callable[[int, list[float]], None]
@@ -60,7 +60,7 @@ def _dimensions(alignments: Mapping[str, Alignment]) -> int:
 
 @torch.enable_grad()
 def search(
-    network: Network,
+    network: Resumable,
     problems: Sequence[AlignmentProblem],
     pool: TrainingPool,
     validation: Mapping[str, CachedInterventions],
@@ -73,7 +73,7 @@ def search(
         network: the network; its weights are not changed.
         problems: what to fit.
         pool: the interventions to fit to.
-        validation: for each set of the pool, the interventions to choose by.
+        validation: for sets of the pool, the interventions to choose by; each problem needs one.
         options: how to search.
         on_validation: called after each validation.
 
@@ -87,7 +87,7 @@ def search(
     """
     if not problems:
         raise InvalidArgumentError("nothing to search: no problems")
-    with _frozen(network), evaluation_mode(network):
+    with frozen_weights(network), evaluation_mode(network):
         groups, fits = _start(problems, pool, options)
         running, step = list(fits), 0
         while True:
@@ -106,19 +106,6 @@ def search(
     results = [_result(fits, number, options) for number in range(len(problems))]
     _check_finite(fits, results)
     return results
-
-
-@contextmanager
-def _frozen(network: Network) -> Iterator[None]:
-    """No gradients for the weights: only the alignments learn."""
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in trainable:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
 
 
 def _start(
@@ -234,7 +221,7 @@ def _train(
 
 
 def _validate(
-    network: Network,
+    network: Resumable,
     problems: Sequence[AlignmentProblem],
     validation: Mapping[str, CachedInterventions],
     fits: Sequence[_Fit],
@@ -300,23 +287,24 @@ def _stop(
 
 
 def _validation_iias(
-    network: Network,
+    network: Resumable,
     problems: Sequence[AlignmentProblem],
     validation: Mapping[str, CachedInterventions],
     fits: Sequence[_Fit],
     current: Mapping[int, Mapping[str, Alignment]],
 ) -> dict[int, float]:
-    """For each fit the minimum of the IIA over its sets; one pass of the network for each set."""
+    """For each fit the lowest or mean IIA over its sets that have validation interventions; one pass for each set."""
     by_set: dict[str, list[int]] = {}
     for number in current:
-        for name in problems[fits[number].problem].sets:
+        for name in (name for name in problems[fits[number].problem].sets if name in validation):
             by_set.setdefault(name, []).append(number)
     iias: dict[int, list[float]] = {number: [] for number in current}
     for name, members in by_set.items():
         alignments = [current[number] for number in members]
         for number, share in zip(members, validation_iias(network, validation[name], alignments), strict=True):
             iias[number].append(share)
-    return {number: min(shares) for number, shares in iias.items()}
+    chosen = {number: problems[fits[number].problem].validated_by for number in iias}
+    return {n: min(shares) if chosen[n] == "lowest" else fmean(shares) for n, shares in iias.items()}
 
 
 def _rank(iia: float, dimensions: int, options: SearchOptions) -> tuple[float, int, float]:

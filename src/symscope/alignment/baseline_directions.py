@@ -125,6 +125,61 @@ def linear_probe(
     return _white_projector(axes, axes.spreads[:, None] * weights.T, k)
 
 
+class Probe(NamedTuple):
+    """A fitted linear probe: outputs = states @ weights^T + bias.
+
+    Attributes:
+        weights: a single output for numbers and for two classes (a logit), otherwise a logit for each class.
+        bias: the intercepts.
+        classes: the values of a category, ascending; `None`: the output is the number itself.
+    """
+
+    weights: Float[Tensor, "outputs state"]
+    bias: Float[Tensor, " outputs"]
+    classes: Shaped[Tensor, " values"] | None
+
+    def score(
+        self, outputs: Float[Tensor, "*batch samples outputs"], labels: Shaped[Tensor, " samples"]
+    ) -> Float[Tensor, "*batch"]:
+        """R² of the numbers, or accuracy of the classes, that the outputs say."""
+        if self.classes is None:
+            expected = labels.to(outputs)
+            errors = (outputs[..., 0] - expected).square().sum(-1)
+            return 1 - errors / (expected - expected.mean()).square().sum()
+        guesses = (outputs[..., 0] > 0).long() if len(self.classes) == 2 else outputs.argmax(-1)
+        return (self.classes[guesses] == labels).to(outputs).mean(-1)
+
+
+def fit_probe(
+    states: Float[Tensor, "samples state"],
+    labels: Shaped[Tensor, " samples"],
+    *,
+    numeric: bool = False,
+    classes: Shaped[Tensor, " values"] | None = None,
+) -> Probe:
+    """A linear probe of a variable, within the natural span of the states.
+
+    Args:
+        states: natural states.
+        labels: the value of the variable at each.
+        numeric: ridge regression of the value; default: logistic regression, each different value a category.
+        classes: all values of a category, ascending; default: those of the labels.
+
+    Raises:
+        InvalidArgumentError: the labels have one value only.
+    """
+    axes, coordinates, _ = _labelled(states, labels, 1)
+    if numeric:
+        classes, values = None, labels.double()
+        weights, bias = _ridge_weights(coordinates, values, RIDGE)[None], values.mean()[None]
+    else:
+        classes = labels.unique() if classes is None else classes
+        ids = (labels[:, None] == classes).int().argmax(1)  # values can be of any type, bool too
+        weights, bias = logistic_regression(coordinates, ids, RIDGE, len(classes))
+    weights = weights @ axes.directions.T
+    return Probe(weights, bias - weights @ axes.mean, classes)
+
+
 def probe_score(
     states: Float[Tensor, "samples state"], labels: Shaped[Tensor, " samples"], *, numeric: bool = False
 ) -> float:
@@ -142,17 +197,8 @@ def probe_score(
     half = len(states) // 2
     if len(labels[half:].unique()) < 2:
         raise InvalidArgumentError("the labels of the second half have one value only: there is nothing to score")
-    axes, coordinates, _ = _labelled(states[:half], labels[:half], 1)
-    test = (states[half:].double() - axes.mean) @ axes.directions
-    if numeric:
-        values, expected = labels[:half].double(), labels[half:].double()
-        errors = test @ _ridge_weights(coordinates, values, RIDGE) + values.mean() - expected
-        return 1 - float(errors.square().sum() / (expected - expected.mean()).square().sum())
-    values, classes = labels.unique(return_inverse=True)
-    weights, bias = logistic_regression(coordinates, classes[:half], RIDGE, len(values))
-    scores = test @ weights.T + bias
-    guesses = (scores[:, 0] > 0).long() if len(values) == 2 else scores.argmax(1)
-    return float((guesses == classes[half:]).double().mean())
+    probe = fit_probe(states[:half], labels[:half], numeric=numeric, classes=labels.unique())
+    return float(probe.score(states[half:].double() @ probe.weights.T + probe.bias, labels[half:]))
 
 
 def _ridge_weights(

@@ -1,10 +1,13 @@
 """The result of an alignment search for one variable: test IIA, controls and diagnostics."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symscope.alignment._diagnostics import Naturalness
+from symscope.alignment._records import records_frame
 from symscope.alignment._text import result_card, result_text
 from symscope.alignment.functions import Alignment
 from symscope.alignment.score import Score
@@ -13,6 +16,9 @@ from symscope.interchange import Excluded
 from symscope.networks import NetworkIdentity
 from symscope.statistics import Difference, above_all, difference, paired_difference
 from symscope.verdict import Measurement, Verdict, verdict
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MIN_ACCURACY = 0.99
 """A network with a lower trial accuracy does not do the task well enough to be interpreted."""
@@ -146,6 +152,23 @@ class AlignmentResult:
         if selectivity is not None and selectivity[1].low <= 0:
             warnings.append(f"not above the control {selectivity[0]}")
         return warnings
+
+    @property
+    def failure_count(self) -> int:
+        """Number of test interventions after which the network does not follow the counterfactual."""
+        return self.score.n - int(self.score.correct.sum())
+
+    def failures(self) -> pl.DataFrame:
+        """Test interventions that fail, in the order of the test set, at most 64; `failure_count` is their number.
+
+        Columns: row (number of the test intervention); base_value and source_value (of the overwritten variable; null
+        where unknown); error (by how many tokens the answer is longer than predicted; null: wrong in another way);
+        base, source, predicted, produced and unswapped (lists of tokens: what the runs had read at the stop, the
+        continuation of the counterfactual, that of the network up to its first mistake, and that without the
+        intervention); base_position and source_position (last position read, from 0; -1 for vectors); base_values and
+        source_values (of all variables, in words). A token `…` stands for a rest that was not followed.
+        """
+        return records_frame(self.metrics.failures, list(self.alignments))
 
     def __repr__(self) -> str:
         return result_text(self)

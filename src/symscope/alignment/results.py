@@ -15,6 +15,10 @@ from symscope.verdict import Candidate, Verdict, choose, naturalness
 if TYPE_CHECKING:
     import polars as pl
 
+    import symscope
+    from symscope.algorithms import Algorithm
+    from symscope.networks import Network
+
 
 @final
 class Results(Mapping[str, AlignmentResult]):
@@ -24,12 +28,25 @@ class Results(Mapping[str, AlignmentResult]):
 
     Args:
         results: the results.
+        network: the network that was searched.
+        algorithm: the algorithm whose variables were searched.
+
+    Attributes:
+        all: every result.
+        network: the network; `None` in results that were read from a file, which holds none.
+        algorithm: the algorithm; `None` in results that were read from a file, and of a table or causal graph.
     """
 
-    def __init__(self, results: Sequence[AlignmentResult]) -> None:
+    def __init__(
+        self,
+        results: Sequence[AlignmentResult],
+        *,
+        network: Network | None = None,
+        algorithm: Algorithm | None = None,
+    ) -> None:
         if not results:
             raise InvalidArgumentError("there are no results")
-        self.all = tuple(results)
+        self.all, self.network, self.algorithm = tuple(results), network, algorithm
 
     def __getitem__(self, key: str | tuple[str, SupportsIndex]) -> AlignmentResult:
         """The result of a variable that answers the question (see `best`), or the one of a variable and k.
@@ -87,6 +104,18 @@ class Results(Mapping[str, AlignmentResult]):
     def save(self, path: str | Path) -> None:
         """Writes everything to one safetensors file, which `symscope.load` reads without loss."""
         save_results(Path(path), self.all)
+
+    def explore(self) -> symscope.Explorer:
+        """A page in which the network runs and its variables can be swapped by hand; a notebook displays it.
+
+        `symscope.explore(results, path)` writes it to a file.
+
+        Raises:
+            InvalidArgumentError: the results hold no network or no algorithm, or the page cannot run them.
+        """
+        import symscope  # noqa: PLC0415  (the function is above this package, and is reached by its public name)
+
+        return symscope.explore(self)
 
     def __repr__(self) -> str:
         lines = []

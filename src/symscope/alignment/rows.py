@@ -1,9 +1,11 @@
 """Results as rows of the table `scores`."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from symscope.alignment._records import InterventionRecord, assignments, value_text
 from symscope.alignment.controls import control_kind
 from symscope.alignment.result import AlignmentResult
 from symscope.alignment.score import Score
@@ -61,6 +63,41 @@ def value_rows(result: AlignmentResult) -> Iterator[Row]:
     """IIA by source value, as rows of the table `values`."""
     for value, score in result.metrics.by_value.items():
         yield {**_names(result), "value": value, **figures(score)}
+
+
+def length_error_rows(result: AlignmentResult) -> Iterator[Row]:
+    """Test interventions by error of the answer's length, as rows of the table `length_errors`."""
+    for error, count in result.metrics.length_errors.items():
+        yield {**_names(result), "error": error, "count": count, "n": result.score.n}
+
+
+def failure_rows(result: AlignmentResult) -> Iterator[Row]:
+    """Failing test interventions, as rows of the table `failures`."""
+    return _record_rows(result, result.metrics.failures)
+
+
+def example_rows(result: AlignmentResult) -> Iterator[Row]:
+    """The worked example, as a row of the table `examples`; none where no informative intervention succeeds."""
+    example = result.metrics.example
+    return _record_rows(result, () if example is None else (example,))
+
+
+def _record_rows(result: AlignmentResult, records: Sequence[InterventionRecord]) -> Iterator[Row]:
+    variables = list(result.alignments)
+    for record in records:
+        tokens = ("base", "source", "predicted", "produced", "unswapped")
+        yield {
+            **_names(result),
+            **{name: getattr(record, name) for name in ("row", "error", "base_position", "source_position")},
+            **{name: json.dumps(getattr(record, name), ensure_ascii=False) for name in tokens},
+            "determined": json.dumps([int(known) for known in record.determined]),
+            "base_value": value_text(record.base_values, variables),
+            "source_value": value_text(record.source_values, variables),
+            "base_values": assignments(record.base_values),
+            "source_values": assignments(record.source_values),
+            "failing": result.failure_count,
+            "n": result.score.n,
+        }
 
 
 def _names(result: AlignmentResult) -> Row:

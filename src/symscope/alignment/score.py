@@ -21,7 +21,7 @@ from symscope.interchange import (
     intervene,
     matches_counterfactual,
 )
-from symscope.networks import Network
+from symscope.networks import Network, Resumable
 from symscope.seeds import generator
 from symscope.statistics import clustered_wilson, wilson
 
@@ -68,7 +68,7 @@ def swap_of(alignments: Mapping[str, Alignment], cached: CachedInterventions) ->
 
 @torch.no_grad()
 def validation_iias(
-    network: Network,
+    network: Resumable,
     cached: CachedInterventions,
     alignments: Sequence[Mapping[str, Alignment]],
     rows: Int[Tensor, " rows"] | None = None,
@@ -95,7 +95,7 @@ def validation_iias(
 
 @torch.no_grad()
 def follows_swap(
-    network: Network, alignments: Mapping[str, Alignment], cached: CachedInterventions
+    network: Resumable, alignments: Mapping[str, Alignment], cached: CachedInterventions
 ) -> Bool[Tensor, " rows"]:
     """Where the network predicts every target after the swap; on the CPU.
 

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from symscope.alignment._length_errors import length_errors
+from symscope.alignment._answers import Answers, answers_to
+from symscope.alignment._records import MAX_FAILURES, InterventionRecord, example_row, intervention_records
 from symscope.alignment.baseline_directions import probe_score
 from symscope.alignment.functions import Alignment
 from symscope.alignment.natural import Divergence, NaturalStates, divergence
@@ -46,7 +47,9 @@ class TestMetrics:
         probe: how well a linear probe reads the variable from natural states: R² for numbers, accuracy for categories.
             A variable that is readable need not be used. `None`: no values are known, or several variables.
         length_errors: by how many tokens the network's answers are longer than predicted, and the number of
-            interventions of each (see `length_errors`); empty where answers have no length.
+            interventions of each (see `Answers.errors`); empty where answers have no length.
+        failures: the failing interventions, at most `MAX_FAILURES` of them, the first of the test set.
+        example: a successful informative intervention, chosen by its length alone; `None`: there is none.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
@@ -60,6 +63,8 @@ class TestMetrics:
     held_out: Score | None = None
     probe: float | None = None
     length_errors: Mapping[int | None, int] = field(default_factory=dict)
+    failures: tuple[InterventionRecord, ...] = ()
+    example: InterventionRecord | None = None
 
     @property
     def mean_length_error(self) -> float | None:
@@ -107,6 +112,8 @@ class TestSet:
         self._take(metric)
         swapped = intervene(self._cached, swap_of(alignments, self._cached))
         correct = matches_counterfactual(self._network, self._cached, swapped).cpu()
+        answers = self._wrong_answers(correct, swapped)
+        failures, example = self._records(correct, swapped, answers)
         informative, held_out = self._test.informative, self._test.has_values(self._data.held_out)
         return TestMetrics(
             score=Score.of(correct, self._test.cluster),
@@ -117,7 +124,9 @@ class TestSet:
             divergence=divergence(self._natural, swapped, generator(0, "divergence")),
             held_out=self._score_of(correct, held_out) if held_out.any() else None,
             probe=self._probe,
-            length_errors=self._length_errors(correct, swapped),
+            length_errors={} if self._data.end is None else {0: int(correct.sum()), **answers.counts()},
+            failures=failures,
+            example=example,
         )
 
     @cached_property
@@ -133,15 +142,31 @@ class TestSet:
         except InvalidArgumentError:  # a single value, or states that do not vary
             return None
 
-    def _length_errors(self, correct: Bool[Tensor, " rows"], swapped: Tensor) -> dict[int | None, int]:
-        if self._data.end is None:
-            return {}
+    def _wrong_answers(self, correct: Bool[Tensor, " rows"], swapped: Tensor) -> Answers:
+        """The answers to the failing interventions; where answers have no length, to those that are recorded."""
         wrong = (~correct).nonzero()[:, 0]
-        states = swapped[wrong.to(swapped.device)]
-        if not len(wrong):
-            return {0: len(correct)}
-        errors = length_errors(self._network, self._test, self._site, self._cached, states, wrong, self._data.end)
-        return {0: int(correct.sum()), **errors}
+        return self._answers(swapped, wrong if self._data.end is not None else wrong[:MAX_FAILURES])
+
+    def _answers(self, states: Tensor, rows: Tensor) -> Answers:
+        """The answers to some of the interventions, when the network resumes from these states of all of them."""
+        states = states[rows.to(states.device)]
+        return answers_to(self._network, self._test, self._site, self._cached, states, rows, self._data.end)
+
+    def _records(
+        self, correct: Bool[Tensor, " rows"], swapped: Tensor, wrong: Answers
+    ) -> tuple[tuple[InterventionRecord, ...], InterventionRecord | None]:
+        """The first failing interventions, and the worked example."""
+        informative = self._test.informative
+        candidates = correct if informative is None else correct & informative
+        example = example_row(self._test, candidates.nonzero()[:, 0].tolist())
+        failing = (~correct).nonzero()[:MAX_FAILURES, 0]
+        unswapped = self._answers(self._cached.base_states, failing)
+        failures = intervention_records(self._data, failing.tolist(), wrong, unswapped)
+        if example is None:
+            return failures, None
+        row = torch.tensor([example])
+        answers = (self._answers(states, row) for states in (swapped, self._cached.base_states))
+        return failures, intervention_records(self._data, [example], *answers)[0]
 
     def _by_value(self, correct: Bool[Tensor, " rows"]) -> dict[int, Score]:
         variable, source = self._test.variables[0], self._test.sources[self._test.source_of[0]]

@@ -61,6 +61,18 @@ def chosen_alignments(scores: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([{name: row[name] for name in ALIGNMENT} for row in rows], schema=schema)
 
 
+def of_chosen_alignments(frame: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table that belong to the alignments that `scores` reports, in their order."""
+    return of_alignments(frame, chosen_alignments(scores))
+
+
+def of_alignments(frame: pl.DataFrame, alignments: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table that belong to some alignments, rows of `chosen_alignments`, in their order."""
+    alignment = [column for column in ALIGNMENT if column in frame.columns]
+    order = alignments.select(alignment)
+    return order.join(frame, on=alignment, maintain_order="left_right").select(frame.columns)
+
+
 def answers(scores: pl.DataFrame) -> pl.DataFrame:
     """One row a question: the chosen alignment with its IIA, interval, best null control, ceiling, and the verdict.
 

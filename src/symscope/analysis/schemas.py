@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import polars as pl
 
+from symscope.analysis._comparison_schemas import COMPARISON, DIMENSIONS, SIMILARITY, STITCHING
 from symscope.analysis.columns import (
     ALGORITHM,
     ALIGNED,
@@ -29,6 +30,7 @@ from symscope.analysis.columns import (
     share,
     text,
 )
+from symscope.analysis.record_schemas import EXAMPLES, FAILURES, LENGTH_ERRORS
 
 CONTROLS: Mapping[str, str] = MappingProxyType(
     {
@@ -419,12 +421,19 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             LOCATIONS,
             GRADIENCE,
             VALUES,
+            LENGTH_ERRORS,
+            FAILURES,
+            EXAMPLES,
             ALIGNED_STATES,
             STATE_SPACE,
             ATTENTION,
             TRAINING,
             DEVELOPMENT,
             FRONTIER,
+            COMPARISON,
+            SIMILARITY,
+            STITCHING,
+            DIMENSIONS,
             STRENGTH,
             THEORY,
             REACH,

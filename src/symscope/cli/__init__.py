@@ -16,6 +16,7 @@ import typer
 from symscope import __version__
 from symscope.cli.align import align_table
 from symscope.cli.console import out, print_result, report_errors
+from symscope.cli.explore import explore
 from symscope.cli.listing import list_names
 from symscope.cli.store import store_app
 from symscope.cli.study import study_app
@@ -33,6 +34,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(store_app, name="store")
 app.command("list")(list_names)
 app.command("align")(align_table)
+app.command("explore")(explore)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -53,13 +55,24 @@ def _top(
 
 
 @app.command("report")
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished study.")]) -> None:
-    """Write the report of a study again, from the tables in its folder."""
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of finished studies.")],
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="PAGE", help="Folder for the page of several studies.")
+    ] = None,
+    all_claims: Annotated[
+        bool, typer.Option("--all-claims", help="List also claims of the paper that the study does not decide.")
+    ] = False,
+) -> None:
+    """Write the report of a study again, from the tables in its folder, or one page of several studies."""
     with report_errors():
-        from symscope.cli.results import rewrite_report
+        from symscope.cli.results import rewrite_report, write_combined_report
         from symscope.report import load_inputs
 
-        rewrite_report(load_inputs(folder), folder)
+        if len(folders) > 1 or to is not None:
+            write_combined_report(folders, to, undecided_claims=all_claims)
+        else:
+            rewrite_report(load_inputs(folders[0]), folders[0], undecided_claims=all_claims)
 
 
 @app.command("figures")

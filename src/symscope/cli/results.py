@@ -5,7 +5,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -14,9 +16,10 @@ from rich.table import Table
 from symscope.analysis.summary import learning
 from symscope.analysis.tables import replace_file
 from symscope.cli.console import out, print_result, unwrapped
-from symscope.errors import CheckpointError
-from symscope.report import ReportInputs, save_inputs, write_report
+from symscope.errors import CheckpointError, InvalidArgumentError
+from symscope.report import ReportInputs, combine_inputs, load_inputs, save_inputs, write_report
 from symscope.report.inputs import FACTS_FILE
+from symscope.runner.store import STORE_FILE
 
 OUTPUTS_FILE = "outputs.json"
 DECLARATION_FILE = "study.yaml"
@@ -34,11 +37,17 @@ MAX_ROWS = 200
 """Maximum number of rows on the screen; the files have all rows."""
 
 
-def write_outputs(inputs: ReportInputs, folder: Path, declaration: str) -> None:
-    """Writes tables, report, figures and declaration of a study; removes derived files of an earlier declaration."""
+def write_outputs(inputs: ReportInputs, folder: Path, declaration: str, explorer: Path | None = None) -> None:
+    """Writes tables, report, figures and declaration of a study; removes derived files of an earlier declaration.
+
+    `explorer` is the page of the networks, which was written before, so that the report links it.
+    """
     earlier = _recorded(folder)
     written = save_inputs(inputs, folder)
     written += _print_and_write_report(inputs, folder)
+    if explorer is not None:
+        print_result(f"Explorer: {explorer}")
+        written.append(explorer)
     path = folder / DECLARATION_FILE
     written.append(replace_file(path, lambda temporary: temporary.write_text(declaration, encoding="utf-8")))
     _record(folder, written)
@@ -52,13 +61,48 @@ def write_report_files(inputs: ReportInputs, folder: Path) -> None:
     _record(folder, [*written, *_print_and_write_report(inputs, folder)])
 
 
-def rewrite_report(inputs: ReportInputs, folder: Path) -> None:
-    """Writes the report and figures again, from tables that are as the study wrote them."""
-    earlier = _recorded(folder)
-    for name, digest in earlier.items():
+def write_combined_report(folders: Sequence[Path], to: Path | None, *, undecided_claims: bool = False) -> None:
+    """Writes one page of several studies, with their tables, to a folder of its own."""
+    if len(folders) < 2 or to is None:
+        raise InvalidArgumentError(
+            "one page of several studies needs two or more folders and --out PAGE, such as "
+            "`symscope report out/quick out/iclr --out out/both`"
+        )
+    if (to / STORE_FILE).exists() or to.resolve() in {folder.resolve() for folder in folders}:
+        raise InvalidArgumentError(f"{to} holds a study, whose report would be lost; choose another folder for --out")
+    for folder in folders:
+        _check_tables(folder)
+    names = _names_of(folders)
+    inputs = combine_inputs([(name, load_inputs(folder)) for name, folder in zip(names, folders, strict=True)])
+    command = shlex.join(["symscope", "report", *map(str, folders), "--out", str(to)])
+    inputs = replace(inputs, command=f"{inputs.command}\n{command}".lstrip())
+    written = save_inputs(inputs, to)
+    _record(to, [*written, *_print_and_write_report(inputs, to, undecided_claims=undecided_claims)])
+
+
+def _names_of(folders: Sequence[Path]) -> list[str]:
+    """Names of the folders, with so many parent folders that they differ."""
+    resolved = [folder.resolve() for folder in folders]
+    for depth in range(1, max(len(path.parts) for path in resolved)):
+        names = ["/".join(path.parts[-depth:]) for path in resolved]
+        if len(set(names)) == len(names):
+            return names
+    raise InvalidArgumentError(f"a folder is given twice: {', '.join(map(str, folders))}")
+
+
+def _check_tables(folder: Path) -> dict[str, str]:
+    """The recorded files of a study; `CheckpointError` where a table is not as the study wrote it."""
+    recorded = _recorded(folder)
+    for name, digest in recorded.items():
         if name.endswith((".parquet", FACTS_FILE)) and _sha256(folder / name) != digest:
             raise CheckpointError(f"{folder / name} has changed since the study wrote it; run the study again")
-    written = _print_and_write_report(inputs, folder)
+    return recorded
+
+
+def rewrite_report(inputs: ReportInputs, folder: Path, *, undecided_claims: bool = False) -> None:
+    """Writes the report and figures again, from tables that are as the study wrote them."""
+    earlier = _check_tables(folder)
+    written = _print_and_write_report(inputs, folder, undecided_claims=undecided_claims)
     if earlier:
         _record(folder, written, keep=earlier)
 
@@ -95,7 +139,7 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _print_and_write_report(inputs: ReportInputs, folder: Path) -> list[Path]:
+def _print_and_write_report(inputs: ReportInputs, folder: Path, *, undecided_claims: bool = False) -> list[Path]:
     """Prints the main tables and writes the report; returns the paths of the page and the figures."""
     tables = inputs.tables
     if "trial_accuracy" in tables or "training" in tables:
@@ -104,7 +148,7 @@ def _print_and_write_report(inputs: ReportInputs, folder: Path) -> list[Path]:
         _print_rows(tables["scores"].select(SCORE_COLUMNS), "interchange intervention accuracy (IIA), 95% interval")
     if "whole_state" in tables:
         _print_rows(tables["whole_state"], "whole-state swaps: share that continues as the source, and as the base")
-    files = write_report(inputs, folder)
+    files = write_report(inputs, folder, undecided_claims=undecided_claims)
     print_result(f"Report: {files.page}")
     return [files.page, *files.figures]
 

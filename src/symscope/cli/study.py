@@ -14,7 +14,9 @@ from rich.table import Table
 
 from symscope.cli.console import FAILED, err, log, out, print_result, report_errors, unwrapped
 from symscope.cli.display import Display
+from symscope.cli.explore import write_study_explorer
 from symscope.errors import ClusterError, InvalidArgumentError, SymscopeError
+from symscope.files import EXPLORER_FILE
 from symscope.runner import Event, Executor, Outcome, Plan, Store, local, open_store, run
 
 if TYPE_CHECKING:  # imports torch
@@ -172,11 +174,19 @@ def _report(study: "Study", plan: Plan, store: Store, outcome: Outcome, folder: 
 
     if outcome.ok and not outcome.done and outputs_are_current(folder, declaration):
         print_result(f"Nothing to do: all results, tables and figures are valid.\nReport: {folder / 'report.html'}")
+        if (folder / EXPLORER_FILE).is_file():
+            print_result(f"Explorer: {folder / EXPLORER_FILE}")
         return
     from symscope.studies import collect
 
     inputs = collect(study, plan, store, outcome, shlex.join(["symscope", *sys.argv[1:]]))
-    write_outputs(inputs, folder, declaration)
+    finished = {*outcome.done, *outcome.cached}
+    explorer = None
+    (folder / EXPLORER_FILE).unlink(missing_ok=True)  # the report links the page if there is one
+    if study.alignments:
+        locations = [plan.location(job.name) for job in plan if job.name in finished]
+        explorer = write_study_explorer(store, study.title, locations, folder)
+    write_outputs(inputs, folder, declaration, explorer)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.figures.panels import block_title
+from symscope.figures.parts import Axis, Scale, Tooltip
 from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
 
 PARTS = {
@@ -46,13 +47,13 @@ def _color(width: int) -> alt.Color:
     return alt.Color("function:N", legend=top_legend(width))
 
 
-def _tooltip() -> list[alt.Tooltip]:
+def _tooltip() -> list[Tooltip]:
     return [
-        alt.Tooltip("question:N", title="question"),
-        alt.Tooltip("function:N"),
-        alt.Tooltip("iia:Q", title="IIA", format=".3f"),
-        alt.Tooltip("off_span_share:Q", title="off span", format=".0%"),
-        alt.Tooltip("dormant_share:Q", title="dormant", format=".0%"),
+        Tooltip("question:N", title="question"),
+        Tooltip("function:N"),
+        Tooltip("iia:Q", title="IIA", format=".3f"),
+        Tooltip("off_span_share:Q", title="off span", format=".0%"),
+        Tooltip("dormant_share:Q", title="dormant", format=".0%"),
     ]
 
 
@@ -63,8 +64,8 @@ def _known(frame: pl.DataFrame, width: int) -> ChartType:
     x = alt.X(
         "iia:Q",
         title="IIA (share of interventions)",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(values=SHARES, format=".2~f"),
+        scale=Scale(domain=[0, 1]),
+        axis=Axis(values=SHARES, format=".2~f"),
     )
     y = alt.Y("answer:N", title=None, sort=["held", "not held"])
     offset = alt.YOffset("band:N")
@@ -81,8 +82,8 @@ def _null(frame: pl.DataFrame, width: int) -> ChartType:
         function=pl.lit("neurons"), iia=pl.col("neurons_iia"), low=pl.col("neurons_iia"), high=pl.col("neurons_iia")
     )
     base = alt.Chart(inline_data(pl.concat([frame, neurons]).select(columns)))
-    axis = alt.Axis(values=sorted(frame.get_column("d").unique()), format="d")
-    x = alt.X("d:Q", title="state size d", scale=alt.Scale(type="log", base=2), axis=axis)
+    axis = Axis(values=sorted(frame.get_column("d").unique()), format="d")
+    x = alt.X("d:Q", title="state size d", scale=Scale(type="log", base=2), axis=axis)
     encoded = base.encode(
         x=x,
         y=share_axis("iia:Q", "IIA"),
@@ -110,14 +111,14 @@ def _curve(frame: pl.DataFrame, width: int) -> ChartType:
     x = alt.X(
         "off_span_share:Q",
         title="off-span share",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(values=SHARES, format=".0%"),
+        scale=Scale(domain=[0, 1]),
+        axis=Axis(values=SHARES, format=".0%"),
     )
     encoded = base.encode(x=x, y=share_axis("iia:Q", "IIA"), color=_color(width))
     search = [
-        alt.Tooltip("k:Q"),
-        alt.Tooltip("latent_weight:Q", title="weight of the latent loss"),
-        alt.Tooltip("coordinates:N"),
+        Tooltip("k:Q"),
+        Tooltip("latent_weight:Q", title="weight of the latent loss"),
+        Tooltip("coordinates:N"),
     ]
     points = encoded.mark_point(filled=True, size=60).encode(
         shape=alt.Shape("coordinates:N", legend=top_legend(width, title="coordinates")),

@@ -10,6 +10,7 @@ from symscope.analysis.gradience import AXES, gradience_along, iia_by_source_val
 from symscope.analysis.summary import pooled_gradience
 from symscope.figures.lines import CHOSEN, in_order, share_lines
 from symscope.figures.panels import block_title, fact, in_panels, panel_names, panel_width, seeds_text, with_panels
+from symscope.figures.parts import Axis, Legend, Scale, Tooltip
 from symscope.figures.theme import SHARES, WIDTH, inline_data, themed
 
 _MAP = ("variable", "task", "network", "d", "algorithm", "site", "function", "k")
@@ -19,10 +20,11 @@ _FULL = 20
 """Interventions from which on a cell has its full colour; an IIA of 0.9 then has an interval of about 0.7 to 0.97."""
 
 
-def gradience(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+def gradience(gradience_table: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
     """Heat map from the table of gradience, pooled over seeds, one panel for each alignment.
 
-    Cells of few interventions fade; a pair of counts without interventions has a dot. `width` is in px.
+    Cells of few interventions fade; a pair of counts without interventions has a dot. `search` is a sentence on the
+    search, for the caption; `width` is in px.
     """
     frame, constant = with_panels(pooled_gradience(gradience_table), _MAP)
     panels = panel_names(frame)
@@ -34,7 +36,7 @@ def gradience(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType
         in_panels(_cells(frame, inner), panels, columns),
         title="IIA by base count and source count",
         subtitle=f"{constant}; {seeds_text(gradience_table)} pooled. Counts where base and source are stopped, before "
-        f"the swap. Cells of fewer than {_FULL} interventions fade; a cell with a dot has none.",
+        f"the swap. Cells of fewer than {_FULL} interventions fade; a cell with a dot has none.{search}",
         description=f"Heat map of interchange intervention accuracy by base count and source count. Over all cells: "
         f"{share:.3f}; lowest: {lowest['iia']:.3f} at base {lowest['base_value']}, source {lowest['source_value']} "
         f"({lowest['n']} interventions).",
@@ -46,30 +48,28 @@ def _cells(frame: pl.DataFrame, inner: int) -> ChartType:
     cells = _with_empty_cells(frame)
     values = sorted({*cells.get_column("base_value"), *cells.get_column("source_value")})
     every = 5 if len(values) > 12 else 1
-    labels = alt.Axis(
-        labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False
-    )
-    x = alt.X("source_value:O", title="count in the source", scale=alt.Scale(domain=values, padding=0.06), axis=labels)
+    labels = Axis(labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False)
+    x = alt.X("source_value:O", title="count in the source", scale=Scale(domain=values, padding=0.06), axis=labels)
     y = alt.Y(
         "base_value:O",
         title="count in the base",
-        scale=alt.Scale(domain=values[::-1], padding=0.06),
+        scale=Scale(domain=values[::-1], padding=0.06),
         axis=labels,
     )
     base = alt.Chart(inline_data(cells)).encode(x=x, y=y)
-    bar = alt.Legend(title="IIA", orient="top", gradientLength=180, gradientThickness=10, values=SHARES, format=".2~f")
-    fade = alt.Scale(type="sqrt", domain=[0, _FULL], range=[0.1, 1], clamp=True)
+    bar = Legend(title="IIA", orient="top", gradientLength=180, gradientThickness=10, values=SHARES, format=".2~f")
+    fade = Scale(type="sqrt", domain=[0, _FULL], range=[0.1, 1], clamp=True)
     filled = (
         base.transform_filter("isValid(datum.iia)")
         .mark_rect()
         .encode(
-            color=alt.Color("iia:Q", scale=alt.Scale(domain=[0, 1]), legend=bar),
+            color=alt.Color("iia:Q", scale=Scale(domain=[0, 1]), legend=bar),
             opacity=alt.Opacity("n:Q", scale=fade, legend=None),
             tooltip=[
-                alt.Tooltip("base_value:O", title="base count"),
-                alt.Tooltip("source_value:O", title="source count"),
-                alt.Tooltip("iia:Q", title="IIA", format=".3f"),
-                alt.Tooltip("n:Q", title="interventions", format=","),
+                Tooltip("base_value:O", title="base count"),
+                Tooltip("source_value:O", title="source count"),
+                Tooltip("iia:Q", title="IIA", format=".3f"),
+                Tooltip("n:Q", title="interventions", format=","),
             ],
         )
     )
@@ -92,10 +92,10 @@ def _with_empty_cells(frame: pl.DataFrame) -> pl.DataFrame:
     return grid.join(known, on=["panel", "base_value", "source_value"], how="left")
 
 
-def gradience_by_value(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
+def gradience_by_value(gradience_table: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
     """Two blocks of line charts from the table of gradience, one line a state size, one panel a variable.
 
-    `width` is in px.
+    `search` is a sentence on the search, for the caption; `width` is in px.
     """
     frame, constant = with_panels(gradience_along(gradience_table), _LINES)
     frame = frame.sort("d", maintain_order=True)
@@ -108,8 +108,8 @@ def gradience_by_value(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> 
         rows = frame.filter(pl.col("axis") == axis).select(
             "panel", "series", "kind", "seed", "at", "iia", "low", "high", "n"
         )
-        x = alt.X("at:Q", title=title, axis=alt.Axis(format="d", tickCount=6))
-        lines = share_lines(rows, x, colours, inner=inner, width=width, tooltip=[alt.Tooltip("at:Q", title=axis)])
+        x = alt.X("at:Q", title=title, axis=Axis(format="d", tickCount=6))
+        lines = share_lines(rows, x, colours, inner=inner, width=width, tooltip=[Tooltip("at:Q", title=axis)])
         drawn = in_panels(lines, panels, columns)
         blocks.append(drawn.properties(title=block_title(f"By {axis}")))
     blocks[0] = blocks[0].add_params(CHOSEN)
@@ -121,7 +121,7 @@ def gradience_by_value(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> 
         alt.vconcat(*blocks, spacing=28),
         title="IIA by difference and by quantity",
         subtitle=f"{constant + ', ' if constant else ''}{seeds_text(gradience_table)}. Line: IIA, "
-        "with its 95% interval over seeds and interventions; small point: one seed.",
+        f"with its 95% interval over seeds and interventions; small point: one seed.{search}",
         description="Line charts of interchange intervention accuracy by the difference between the values in base and "
         "source, and by their mean. "
         + "; ".join(
@@ -133,8 +133,11 @@ def gradience_by_value(gradience_table: pl.DataFrame, *, width: int = WIDTH) -> 
     )
 
 
-def iia_by_value(values: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
-    """Line charts from the table of values, one line a network and size, one panel a variable; `width` is in px."""
+def iia_by_value(values: pl.DataFrame, *, search: str = "", width: int = WIDTH) -> ChartType:
+    """Line charts from the table of values, one line a network and size, one panel a variable.
+
+    `search` is a sentence on the search, for the caption; `width` is in px.
+    """
     frame, constant = with_panels(iia_by_source_value(values), _VALUES)
     frame = frame.sort("network", "d", maintain_order=True).with_columns(
         series=pl.struct("network", "d").map_elements(
@@ -148,10 +151,10 @@ def iia_by_value(values: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     axis = alt.X(
         "value:Q",
         title="source value",
-        axis=alt.Axis(format="d", tickMinStep=1),
-        scale=alt.Scale(zero=False, nice=False),
+        axis=Axis(labelExpr="datum.value % 1 == 0 ? datum.label : ''", ticks=False),
+        scale=Scale(zero=False, nice=False),
     )
-    lines = share_lines(rows, axis, colours, inner=inner, width=width, tooltip=[alt.Tooltip("value:Q")])
+    lines = share_lines(rows, axis, colours, inner=inner, width=width, tooltip=[Tooltip("value:Q")])
     constant = ", ".join(part for part in (constant, *(colours if len(colours) == 1 else ())) if part)
     pooled = frame.filter(pl.col("kind") == "pooled").sort("iia", maintain_order=True)
     worst = pooled.unique(["series", "panel"], keep="first", maintain_order=True)
@@ -160,7 +163,8 @@ def iia_by_value(values: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
         in_panels(lines, panels, columns).resolve_scale(x="independent").add_params(CHOSEN),
         title="IIA by source value",
         subtitle=f"{constant}, {seeds_text(values)}. The source value is the value of the variable after the "
-        "intervention. Line: IIA, with its 95% interval over seeds and interventions; small point: one seed.",
+        "intervention; of a variable with labels, the number of the label. Line: IIA, with its 95% interval over "
+        f"seeds and interventions; small point: one seed.{search}",
         description="Line charts of interchange intervention accuracy by source value. Worst value: "
         + "; ".join(
             f"{series}{panel and f' ({panel})'}: {value} with {iia:.3f}"

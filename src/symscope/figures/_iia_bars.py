@@ -6,64 +6,21 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, SCORE_LABELS
+from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import pooled_scores
 from symscope.figures.panels import block_title, panel_names, search_text, seeds_text, variable_label, with_panels
-from symscope.figures.theme import (
-    BLUE,
-    CYAN,
-    GREEN,
-    GREY,
-    NARROW,
-    OCHRE,
-    PURPLE,
-    SAGE,
-    SHARES,
-    STEEL,
-    VERMILLION,
-    WIDTH,
-    inline_data,
-    themed,
-    top_legend,
-)
-
-WHOLE_LABEL = "whole-state swap"
-_COLOURS = {
-    "none": BLUE,
-    "untrained": VERMILLION,
-    "shuffled_labels": OCHRE,
-    "random_subspace": GREY,
-    "principal_components": PURPLE,
-    "neurons": STEEL,
-    "whole_state": SAGE,
-}
-SERIES_COLOURS = {label: _COLOURS[control] for control, label in CONTROLS.items()} | {WHOLE_LABEL: GREEN}
-"""Colour of the alignment and of each control by label, in the order of `CONTROLS`; the whole-state swap is last."""
+from symscope.figures.parts import Axis, Scale, Tooltip
+from symscope.figures.series import series_label, series_scale
+from symscope.figures.theme import NARROW, SHARES, WIDTH, inline_data, themed, top_legend
 
 _NETWORK = ("task", "network", "d", "algorithm", "site")
 _ALIGNED = ("function", "k")
 _LABELS_WIDTH = 150  # px for the names of the bars on the left
-_SHORT_LABELS_WIDTH = 132
+_SHORT_LABELS_WIDTH = 148
 _LABEL_IN_TWO_LINES = (
     "[join(slice(split(datum.label, ', '), 0, 2), ', '), join(slice(split(datum.label, ', '), 2), ', ')]"
 )
 _NUMBERS_WIDTH = 48  # px for the value at the right end of each bar
-
-
-def series_label() -> pl.Expr:
-    """The label of a score, from its columns `variable` and `control`."""
-    whole = (pl.col("variable") == ALL_VARIABLES) & (pl.col("control") == "none")
-    return pl.when(whole).then(pl.lit(WHOLE_LABEL)).otherwise(pl.col("control").replace(SCORE_LABELS)).alias("series")
-
-
-def series_scale(series: pl.Series) -> alt.Scale:
-    """Colours of the series that occur, in the order of `SERIES_COLOURS`, then further controls."""
-    present = series.unique(maintain_order=True).to_list()
-    known = [name for name in SERIES_COLOURS if name in present]
-    further = [name for name in present if name not in SERIES_COLOURS]
-    return alt.Scale(
-        domain=[*known, *further], range=[*(SERIES_COLOURS[name] for name in known), *([CYAN] * len(further))]
-    )
 
 
 def iia_bars(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
@@ -136,28 +93,28 @@ def _bars(frame: pl.DataFrame, width: int, labels: int, color: alt.Color, *, sev
     base = alt.Chart(inline_data(frame.select(columns)))
     if several:
         lines = min(2, 1 + frame.get_column("panel")[0].count(", "))
-        axis = alt.Axis(
+        axis = Axis(
             labelExpr=_LABEL_IN_TWO_LINES, labelLineHeight=13, labelOffset=-6.5 * (lines - 1), labelLimit=labels - 8
         )
         base = base.encode(
-            y=alt.Y("panel:N", sort=panel_names(frame), title=None, axis=axis, scale=alt.Scale(paddingInner=0.25)),
+            y=alt.Y("panel:N", sort=panel_names(frame), title=None, axis=axis, scale=Scale(paddingInner=0.25)),
             yOffset=alt.YOffset("series:N", sort=order),
         )
     else:
-        padding = alt.Scale(paddingInner=0.28, paddingOuter=0.2)
-        axis = alt.Axis(labelLimit=labels - 8)
+        padding = Scale(paddingInner=0.28, paddingOuter=0.2)
+        axis = Axis(labelLimit=labels - 8)
         base = base.encode(y=alt.Y("series:N", sort=order, title=None, axis=axis, scale=padding))
     pooled, seeds = base.transform_filter("datum.kind == 'pooled'"), base.transform_filter("datum.kind == 'seed'")
-    ticks = alt.Axis(grid=True, values=SHARES, format=".2~f", labels=last, ticks=last, domain=last, labelFlush=False)
+    ticks = Axis(grid=True, values=SHARES, format=".2~f", labels=last, ticks=last, domain=last, labelFlush=False)
     title = "IIA (share of interventions)" if last else None
-    x = alt.X("iia:Q", scale=alt.Scale(domain=[0, 1], range=[0, length]), title=title, axis=ticks)
+    x = alt.X("iia:Q", scale=Scale(domain=[0, 1], range=[0, length]), title=title, axis=ticks)
     bars = pooled.mark_bar(cornerRadiusEnd=2).encode(
         x=x,
         color=color,
-        tooltip=[*_tooltip(), alt.Tooltip("seeds:Q", title="seeds")],
+        tooltip=[*_tooltip(), Tooltip("seeds:Q", title="seeds")],
     )
     rules = pooled.mark_rule(strokeWidth=2.5).encode(x="low:Q", x2="high:Q")
-    dots = seeds.mark_circle().encode(x="iia:Q", tooltip=[alt.Tooltip("seed:Q"), *_tooltip()])
+    dots = seeds.mark_circle().encode(x="iia:Q", tooltip=[Tooltip("seed:Q"), *_tooltip()])
     numbers = pooled.mark_text(align="right", fontSize=12).encode(
         x=alt.value(inner - 4), text=alt.Text("iia:Q", format=".3f")
     )
@@ -168,15 +125,15 @@ def _bars(frame: pl.DataFrame, width: int, labels: int, color: alt.Color, *, sev
     )
 
 
-def _tooltip() -> list[alt.Tooltip]:
+def _tooltip() -> list[Tooltip]:
     return [
-        alt.Tooltip("name:N", title="variable"),
-        alt.Tooltip("series:N", title="score of"),
-        alt.Tooltip("panel:N", title="network"),
-        alt.Tooltip("iia:Q", title="IIA", format=".4f"),
-        alt.Tooltip("low:Q", title="95% from", format=".4f"),
-        alt.Tooltip("high:Q", title="95% to", format=".4f"),
-        alt.Tooltip("n:Q", title="interventions", format=","),
+        Tooltip("name:N", title="variable"),
+        Tooltip("series:N", title="score of"),
+        Tooltip("panel:N", title="network"),
+        Tooltip("iia:Q", title="IIA", format=".4f"),
+        Tooltip("low:Q", title="95% from", format=".4f"),
+        Tooltip("high:Q", title="95% to", format=".4f"),
+        Tooltip("n:Q", title="interventions", format=","),
     ]
 
 

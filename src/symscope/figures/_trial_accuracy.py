@@ -16,6 +16,7 @@ from symscope.figures.panels import (
     with_panels,
     with_task_panels,
 )
+from symscope.figures.parts import Axis, Legend, Scale, Tooltip
 from symscope.figures.theme import (
     INDIGO,
     NARROW,
@@ -64,11 +65,12 @@ def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
     ).with_columns(right=pl.col("left") + 1)
     base = alt.Chart(inline_data(points))
     lowest, highest = points.get_column("quantity").min(), points.get_column("quantity").max()
-    span = alt.Scale(domain=[float(str(lowest)) - 0.5, float(str(highest)) + 0.5], nice=False)
-    x = alt.X("quantity:Q", title="quantity (demo tokens)", scale=span, axis=alt.Axis(tickMinStep=1, tickCount=10))
-    y = share_axis("accuracy:Q", "trial accuracy", format="%")
-    colours = alt.Scale(domain=present, range=[KINDS[kind][0] for kind in present])
-    shapes = alt.Scale(domain=present, range=[KINDS[kind][1] for kind in present])
+    span = Scale(domain=[float(str(lowest)) - 0.5, float(str(highest)) + 0.5], nice=False)
+    x = alt.X("quantity:Q", title="quantity (demo tokens)", scale=span, axis=Axis(tickMinStep=1, tickCount=10))
+    least = float(str(points.get_column("accuracy").min()))
+    y = share_axis("accuracy:Q", "trial accuracy", format="%", least=least)
+    colours = Scale(domain=present, range=[KINDS[kind][0] for kind in present])
+    shapes = Scale(domain=present, range=[KINDS[kind][1] for kind in present])
     legend = top_legend(width, per_row=110, symbolOpacity=1)
     band = base.transform_filter("datum.kind != 'trained'").mark_rect()
     points = base.mark_point(filled=True, size=52, opacity=0.85).encode(
@@ -77,11 +79,11 @@ def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
         color=alt.Color("kind:N", scale=colours, legend=legend),
         shape=alt.Shape("kind:N", scale=shapes, legend=legend),
         tooltip=[
-            alt.Tooltip("quantity:Q"),
-            alt.Tooltip("kind:N", title="kind of quantity"),
-            alt.Tooltip("seed:Q"),
-            alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
-            alt.Tooltip("n:Q", title="trials"),
+            Tooltip("quantity:Q"),
+            Tooltip("kind:N", title="kind of quantity"),
+            Tooltip("seed:Q"),
+            Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
+            Tooltip("n:Q", title="trials"),
         ],
     )
     return alt.layer(
@@ -117,38 +119,36 @@ def _cells(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
     cells = cells.with_columns(first=pl.struct("panel", "quantity").is_first_distinct())
     base = alt.Chart(inline_data(cells))
     quantities = cells.get_column("quantity").unique().sort().to_list()
-    labels = alt.Axis(
+    labels = Axis(
         labelExpr="datum.value % 5 == 0 ? datum.label : ''",
         labelAngle=0,
         ticks=False,
         domain=False,
         titleAnchor="start",
     )
-    x = alt.X(
-        "quantity:O", title="quantity (demo tokens)", scale=alt.Scale(domain=quantities, padding=0.05), axis=labels
-    )
-    names_axis = alt.Axis(domain=False, ticks=False, labelLimit=_NAMES_WIDTH)
-    y = alt.Y("kind_of:N", sort=names, title=None, scale=alt.Scale(padding=0.08), axis=names_axis)
-    ramp = alt.Legend(
+    x = alt.X("quantity:O", title="quantity (demo tokens)", scale=Scale(domain=quantities, padding=0.05), axis=labels)
+    names_axis = Axis(domain=False, ticks=False, labelLimit=_NAMES_WIDTH)
+    y = alt.Y("kind_of:N", sort=names, title=None, scale=Scale(padding=0.08), axis=names_axis)
+    ramp = Legend(
         title="trial accuracy", orient="top", gradientLength=150, gradientThickness=10, values=SHARES, format="%"
     )
     cells = base.mark_rect().encode(
         x=x,
         y=y,
-        color=alt.Color("accuracy:Q", scale=alt.Scale(domain=[0, 1]), legend=ramp),
+        color=alt.Color("accuracy:Q", scale=Scale(domain=[0, 1]), legend=ramp),
         tooltip=[
-            alt.Tooltip("network:N"),
-            alt.Tooltip("d:Q"),
-            alt.Tooltip("quantity:Q"),
-            alt.Tooltip("kind:N", title="kind of quantity"),
-            alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
-            alt.Tooltip("n:Q", title="trials"),
-            alt.Tooltip("seeds:Q"),
+            Tooltip("network:N"),
+            Tooltip("d:Q"),
+            Tooltip("quantity:Q"),
+            Tooltip("kind:N", title="kind of quantity"),
+            Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
+            Tooltip("n:Q", title="trials"),
+            Tooltip("seeds:Q"),
         ],
     )
-    colours = alt.Scale(domain=present, range=[KINDS[kind][0] for kind in present])
+    colours = Scale(domain=present, range=[KINDS[kind][0] for kind in present])
     # Next to the ramp on wide figures, otherwise below the panels.
-    legend = alt.Legend(title=None, symbolType="square", orient="top" if width > NARROW else "bottom")
+    legend = Legend(title=None, symbolType="square", orient="top" if width > NARROW else "bottom")
     kinds = (
         base.transform_filter("datum.first")
         .mark_rect(height=4)

@@ -10,6 +10,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.analysis.schemas import ALL_VARIABLES
+from symscope.figures.parts import Header
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
     "d": lambda value: f"d\u00a0=\u00a0{value}",
@@ -38,10 +39,15 @@ def with_panels(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFra
     varying = [column for column in columns if frame.get_column(column).n_unique() > 1]
     same = [column for column in columns if column not in varying and column != "site" and len(frame)]
     constant = dict.fromkeys(fact(column, frame.get_column(column)[0]) for column in same)  # a table names two columns
-    rows = frame.select(varying).iter_rows() if varying else [()] * frame.height
-    texts = [", ".join(fact(column, value) for column, value in zip(varying, row, strict=True)) for row in rows]
-    panel = pl.Series("panel", texts, dtype=pl.String)
-    return frame.with_columns(panel), ", ".join(constant)
+    if not varying:
+        return frame.with_columns(panel=pl.lit("")), ", ".join(constant)
+    values = frame.select(varying).unique(maintain_order=True)
+    texts = [", ".join(fact(name, value) for name, value in row.items()) for row in values.iter_rows(named=True)]
+    names = values.with_columns(panel=pl.Series(texts, dtype=pl.String))
+    known = frame.drop("panel", strict=False).join(
+        names, on=varying, how="left", nulls_equal=True, maintain_order="left"
+    )
+    return known, ", ".join(constant)
 
 
 MANY = 6
@@ -94,7 +100,7 @@ def in_panels(chart: ChartType, panels: Sequence[str], columns: int) -> ChartTyp
     """The layered chart repeated for each panel, `columns` in a row; the chart itself where there is one panel."""
     if len(panels) <= 1:
         return chart
-    header = alt.Header(title=None, labelAnchor="start", labelPadding=6)
+    header = Header(title=None, labelAnchor="start", labelPadding=6)
     facet = alt.Facet("panel:N", sort=list(panels), header=header)
     facets = chart.facet(facet=facet, columns=columns, spacing=24)
     # With a gap in the last row, a shared axis would be below an empty place.

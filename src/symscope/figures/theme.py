@@ -19,6 +19,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.parts import Axis, Legend, Scale
+
 SchemeName = Literal["light", "dark", "paper"]
 
 WIDTH = 720
@@ -33,7 +35,7 @@ FONT = 'Arial, "Liberation Sans", Helvetica, sans-serif'
 # Alignments and controls. The first four hues are from the palette of Okabe and Ito, which colour-blind readers can
 # distinguish.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-GREY, OCHRE, STEEL, SAGE = "#8A9099", "#B97F00", "#3D95CC", "#4C9F87"
+GREY, OCHRE, STEEL, SAGE, MAUVE = "#8A9099", "#B97F00", "#3D95CC", "#4C9F87", "#7D6BCB"
 # All other categories.
 CYAN, BROWN, VIOLET, OLIVE, INDIGO, ROSE = "#1A94A8", "#A06A42", "#A564C9", "#7F8A1E", "#6A74D6", "#CF4F6B"
 LIME = "#4F9A35"
@@ -147,7 +149,8 @@ Drawable: TypeAlias = ChartType | Mapping[str, Any]
 
 def chart_spec(chart: Drawable, scheme: SchemeName = "light") -> dict[str, Any]:
     """The chart as a Vega-Lite specification with its data, in the colours of `scheme`."""
-    spec = dict(chart) if isinstance(chart, Mapping) else chart.to_dict()
+    # Validation takes most of the time of a report; the tests validate every figure.
+    spec = dict(chart) if isinstance(chart, Mapping) else chart.to_dict(validate=False)
     return {**spec, "config": theme_config(scheme)}
 
 
@@ -165,13 +168,17 @@ def inline_data(frame: pl.DataFrame) -> alt.InlineData:
     return _Rows(values=frame.to_dicts())
 
 
-def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> alt.Legend:
+def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> Legend:
     """A legend above the chart, in rows of entries that are `per_row` px wide."""
-    return alt.Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
+    return Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
 
 
-def share_axis(field: str, title: str | None, *, format: str = ".2~f") -> alt.Y:  # noqa: A002 - Vega-Lite's name
-    """A vertical axis from 0 to 1, extended so that a mark at 1 is not cut."""
-    return alt.Y(
-        field, title=title, scale=alt.Scale(domain=[0, 1.03], nice=False), axis=alt.Axis(values=SHARES, format=format)
-    )
+NEAR_ONE = 0.8
+"""Shares that are all above this have an axis that starts here, so that their differences can be seen."""
+
+
+def share_axis(field: str, title: str | None, *, format: str = ".2~f", least: float = 0.0) -> alt.Y:  # noqa: A002 - Vega-Lite's name
+    """A vertical axis of shares up to 1, extended so that a mark at 1 is not cut; `least` is the smallest share."""
+    low, ticks = (NEAR_ONE, (0.8, 0.85, 0.9, 0.95, 1.0)) if least > NEAR_ONE else (0.0, SHARES)
+    scale = Scale(domain=[low, 1 + 0.03 * (1 - low)], nice=False, zero=False)
+    return alt.Y(field, title=title, scale=scale, axis=Axis(values=ticks, format=format))

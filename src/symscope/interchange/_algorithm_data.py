@@ -45,8 +45,8 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
 
     Args:
         algorithm: the algorithm, for its task; or a causal graph.
-        variables: names of the variables; each is overwritten in interventions of its own. Variables of a graph that
-            are joined by `+` are overwritten together, each from a source of its own.
+        variables: names of the variables; each is overwritten in interventions of its own. Variables that are joined
+            by `+` are overwritten together: those of an algorithm from one source, those of a graph each from its own.
         n_train: interventions to fit an alignment to.
         n_validation: interventions to choose among fits by.
         n_test: interventions to report on; half as many each show cause and isolation.
@@ -80,19 +80,20 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
     held_out = {name: tuple(values) for name, values in (held_out or {}).items()}
     if prefer_informative or network is not None:
         raise InvalidArgumentError("prefer_informative and network are for causal graphs; an algorithm has neither")
-    names = algorithm.check_variables(named)
+    sets = {"+".join(parts): parts for parts in (algorithm.check_variables(name.split("+")) for name in named)}
+    names = list(sets)
 
     def draw(name: str, split: str) -> Interventions:
         draws = generator(seed, "interventions", algorithm.name, name, split)
         return draw_interventions(
-            algorithm, [name], counts[split], draws, protocol, without={} if split == "test" else held_out
+            algorithm, sets[name], counts[split], draws, protocol, without={} if split == "test" else held_out
         )
 
     pairs: dict[str, dict[str, Interventions]] = {"cause": {}, "isolation": {}}
     for name in names:
         draws = generator(seed, "interventions", algorithm.name, name, "apart")
         for kind, draw_pairs in (("cause", draw_cause), ("isolation", draw_isolation)):
-            drawn = draw_pairs(algorithm, [name], max(n_test // 2, 1), draws, protocol)
+            drawn = draw_pairs(algorithm, sets[name], max(n_test // 2, 1), draws, protocol)
             if drawn is not None:
                 pairs[kind][name] = drawn
     every_variable, every = None, [variable.name for variable in algorithm.variables]
@@ -101,6 +102,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         every_variable = draw_interventions(algorithm, every, n_test, draws, protocol)
     return CounterfactualData(
         hypothesis=algorithm.name,
+        algorithm=algorithm,
         train={name: draw(name, "train") for name in names},
         validation={name: with_informative(algorithm, draw(name, "validation")) for name in names},
         test={name: with_informative(algorithm, draw(name, "test")) for name in names},
@@ -114,6 +116,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         every_variable=every_variable,
         held_out=held_out,
         end=algorithm.task.vocabulary.eos,
+        token_name=algorithm.task.vocabulary.names.__getitem__,
     )
 
 

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 from symscope.interchange.cache import CachedInterventions
-from symscope.networks import Network, RunState, evaluation_mode
+from symscope.networks import Resumable, RunState, evaluation_mode
 from symscope.networks.packing import sum_each, to_device
 
 ROWS_AT_ONCE = 1024
@@ -42,7 +42,7 @@ def intervene(
 
 
 def counterfactual_losses(
-    network: Network,
+    network: Resumable,
     cached: CachedInterventions,
     states: Float[Tensor, "rows state"],
     index: Int[Tensor, " rows"] | None = None,
@@ -65,7 +65,7 @@ def counterfactual_losses(
 
 @torch.no_grad()
 def matches_counterfactual(
-    network: Network,
+    network: Resumable,
     cached: CachedInterventions,
     states: Float[Tensor, "rows state"],
     index: Int[Tensor, " rows"] | None = None,
@@ -84,7 +84,7 @@ def matches_counterfactual(
 
 @torch.no_grad()
 def predictions(
-    network: Network,
+    network: Resumable,
     cached: CachedInterventions,
     states: Float[Tensor, "rows state"],
     index: Int[Tensor, " rows"] | None = None,
@@ -116,7 +116,9 @@ how many each row has."""
 def _blocks(
     cached: CachedInterventions, index: Int[Tensor, " rows"], states: Float[Tensor, "rows state"], rows_at_once: int
 ) -> Iterator[Block]:
-    """Rows of similar length, ready to run."""
+    """Rows of similar length, ready to run; no block where there are no rows."""
+    if not len(index):
+        return
     device, dtype = states.device, cached.base.states.dtype
     for block_rows in torch.argsort(cached.lengths[index], descending=True, stable=True).split(rows_at_once):
         rows = index[block_rows]
@@ -134,7 +136,7 @@ def _blocks(
 class _Losses(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, network: Network, cached: CachedInterventions, index: Tensor, rows_at_once: int, states: Tensor
+        ctx: Any, network: Resumable, cached: CachedInterventions, index: Tensor, rows_at_once: int, states: Tensor
     ) -> Tensor:
         losses, gradients = states.new_empty(len(states)), torch.zeros_like(states)
         blocks = _blocks(cached, index, states.detach(), rows_at_once)
@@ -153,7 +155,7 @@ class _Losses(torch.autograd.Function):
 
 @torch.enable_grad()
 def _with_gradient(
-    network: Network, stopped: RunState, fed: Tensor, mask: Tensor, tokens: Tensor, counts: Tensor
+    network: Resumable, stopped: RunState, fed: Tensor, mask: Tensor, tokens: Tensor, counts: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The losses of a block, and their gradient by its states."""
     states = stopped.states.requires_grad_()

@@ -1,6 +1,6 @@
 """From single pairs of inputs, each with its answer, to counterfactual data: what tables and causal graphs share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -109,6 +109,7 @@ def counterfactual_data(
     seed: int,
     vocabulary: int | None = None,
     network: Network | None = None,
+    token_name: Callable[[int], str] = str,
 ) -> CounterfactualData:
     """Counterfactual data of pairs.
 
@@ -118,6 +119,7 @@ def counterfactual_data(
         seed: fixes the splits, and the permutation of shuffled labels.
         vocabulary: number of tokens of the network; `None`: not known.
         network: leave out the pairs whose base or a source this network completes incorrectly.
+        token_name: gives the name of a token id.
 
     Raises:
         ConfigurationError: a split stays empty, or an answer of a base or source that `network` needs is missing.
@@ -149,6 +151,7 @@ def counterfactual_data(
         value_names={variable: names for variable, (names, _) in codes.items()},
         shuffle=None if _answers(pairs) is None else _Shuffle(pairs, codes),
         excluded=excluded,
+        token_name=token_name,
     )
 
 

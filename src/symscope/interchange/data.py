@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 
+from symscope.algorithms import Algorithm
 from symscope.errors import InvalidArgumentError, UnknownNameError
 from symscope.networks import Network
 
@@ -204,7 +205,9 @@ class CounterfactualData:
         every_variable: test interventions that overwrite all variables of the hypothesis together, from one source, for
             the score of the complement; `None` where there are none.
         held_out: values of variables that no training or validation intervention has.
+        algorithm: the algorithm that the data is drawn from; `None`: it is from a table or a causal graph.
         end: the token that ends an answer; `None`: answers have no length.
+        token_name: gives the name of a token id, for readers; default: the id itself.
         shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
             known.
     """
@@ -222,8 +225,10 @@ class CounterfactualData:
     shuffle: Callable[["CounterfactualData"], "CounterfactualData"] | None = None
     excluded: Mapping[str, Excluded] = field(default_factory=dict)
     every_variable: Interventions | None = None
+    algorithm: Algorithm | None = None
     held_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     end: int | None = None
+    token_name: Callable[[int], str] = str
 
     @classmethod
     def from_table(

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from symscope.errors import InvalidArgumentError
 from symscope.interchange._intervene import ROWS_AT_ONCE, counterfactual_losses
 from symscope.interchange.cache import CachedInterventions
-from symscope.networks import Network
+from symscope.networks import Resumable
 
 PROBES = 16, 64
 
@@ -27,7 +27,7 @@ class BlockMemory(NamedTuple):
     each: int
 
 
-def rows_within(network: Network, cached: CachedInterventions, limit: int | None) -> int:
+def rows_within(network: Resumable, cached: CachedInterventions, limit: int | None) -> int:
     """How many rows can run at once within a limit in bytes; without a limit, the default number.
 
     Raises:
@@ -44,7 +44,7 @@ def rows_within(network: Network, cached: CachedInterventions, limit: int | None
     return min(rows, ROWS_AT_ONCE)
 
 
-def block_memory(network: Network, cached: CachedInterventions) -> BlockMemory:
+def block_memory(network: Resumable, cached: CachedInterventions) -> BlockMemory:
     """The memory of rows of the longest continuations, from two blocks of different size."""
     longest = torch.argsort(cached.lengths, descending=True)[:1]
 

@@ -38,7 +38,9 @@ def read_table(
     if faults:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
         raise ConfigurationError(name, [*faults[:MAX_FAULTS], *more])
-    return counterfactual_data(pairs, name=name, seed=seed, vocabulary=vocabulary, network=network)
+    return counterfactual_data(
+        pairs, name=name, seed=seed, vocabulary=vocabulary, network=network, token_name=reader.token_name
+    )
 
 
 def _rows_of(table: Frame) -> list[dict[str, Any]]:
@@ -220,8 +222,12 @@ class _Reader:
             )
         return tuple(ids)
 
+    def token_name(self, token: int) -> str:
+        """The text of a token; its id where there is no tokenizer."""
+        return str(token) if self._tokenizer is None else self._tokenizer.decode([token])
+
     def _pieces(self, ids: Sequence[int]) -> list[str]:
-        return [self._tokenizer.decode([i]) for i in ids]
+        return [self.token_name(i) for i in ids]
 
     def _position(self, value: Any, prompt: Any, ids: Sequence[Any], fault: Callable[[str], None]) -> int:
         """Where a run stops, counted from 0: an integer, or text of the prompt whose last token is meant."""

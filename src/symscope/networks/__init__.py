@@ -1,6 +1,14 @@
 """Networks: they run on tokens, return their states, and resume from rewritten states."""
 
-from symscope.networks.base import Network, RunState, evaluation_mode, join_run_states, require_network
+from symscope.networks.base import (
+    Network,
+    Resumable,
+    RunState,
+    evaluation_mode,
+    frozen_weights,
+    join_run_states,
+    require_network,
+)
 from symscope.networks.catalogue import NETWORKS, count_parameters, make_network, network_from_config, network_options
 from symscope.networks.constructed import (
     CONSTRUCTED,
@@ -33,6 +41,7 @@ __all__ = [
     "Network",
     "NetworkIdentity",
     "RecurrentNetwork",
+    "Resumable",
     "RunState",
     "Transformer",
     "angle_network",
@@ -40,6 +49,7 @@ __all__ = [
     "change_basis",
     "count_parameters",
     "evaluation_mode",
+    "frozen_weights",
     "gru",
     "join_run_states",
     "lstm",

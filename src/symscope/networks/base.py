@@ -95,11 +95,47 @@ def join_run_states(states: Sequence[RunState]) -> RunState:
     return RunState(states[0].site, torch.cat([state.states for state in states]), stored)
 
 
-class Network(nn.Module, ABC):
-    """Base class of all networks.
+class Resumable(nn.Module, ABC):
+    """What a search needs of a network: it resumes stopped runs from rewritten states, and predicts.
 
-    *Features* are the input of the output layer: the network's last activations at a position. `features` and `resume`
-    return features, and `readout` turns them into logits, so that a caller computes logits only where it needs them.
+    *Features* are the input of the output layer: the network's last activations at a position. `resume` returns
+    features, and `readout` turns them into logits, so that a caller computes logits only where it needs them.
+    """
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights (parameters or buffers); the CPU if there are none."""
+        weight = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if weight is None else weight.device
+
+    @abstractmethod
+    def readout(
+        self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
+    ) -> Float[Tensor, "*batch vocabulary"]:
+        """Logits of the next token. `dropout` is given in training only; it draws which hidden units are dropped."""
+
+    @abstractmethod
+    def resume(
+        self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
+    ) -> Float[Tensor, "targets feature"]:
+        """Continues stopped runs with the tokens `fed`, and returns the features that predict the targets.
+
+        Column 0 of `target_mask` is the prediction at the stop itself, column j the prediction after `fed[:, j - 1]`.
+        No row runs further than its last target. This is the innermost step of a search: tokens are not checked, and
+        the call does not wait for the device.
+
+        Args:
+            state: the stopped runs; their states may have been rewritten. Read stored tensors through `state.context`.
+            fed: the tokens that each run reads after the stop.
+            target_mask: the predictions to return, at least one; on the CPU, where the order of work is planned.
+
+        Returns:
+            The features, in the order of `target_mask.nonzero()`.
+        """
+
+
+class Network(Resumable):
+    """Base class of all networks.
 
     Attributes:
         sites: the names of the states that can be read and rewritten, with the width of each.
@@ -122,12 +158,6 @@ class Network(nn.Module, ABC):
     config: Mapping[str, Any] | None = None
 
     @property
-    def device(self) -> torch.device:
-        """The device of the weights (parameters or buffers); the CPU if there are none."""
-        weight = next(chain(self.parameters(), self.buffers()), None)
-        return torch.device("cpu") if weight is None else weight.device
-
-    @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of the weights (parameters or buffers); torch's default type if there are none."""
         weights = (weight for weight in chain(self.parameters(), self.buffers()) if weight.is_floating_point())
@@ -145,12 +175,6 @@ class Network(nn.Module, ABC):
         """
 
     @abstractmethod
-    def readout(
-        self, features: Float[Tensor, "*batch feature"], dropout: Generator | None = None
-    ) -> Float[Tensor, "*batch vocabulary"]:
-        """Logits of the next token. `dropout` is given in training only; it draws which hidden units are dropped."""
-
-    @abstractmethod
     def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
         """The state at a site after each token.
 
@@ -166,25 +190,6 @@ class Network(nn.Module, ABC):
         Raises:
             UnknownNameError: the network has no such site.
             InvalidArgumentError: there are no tokens, a token is outside the vocabulary, or a position does not exist.
-        """
-
-    @abstractmethod
-    def resume(
-        self, state: RunState, fed: Int[Tensor, "batch steps"], target_mask: Bool[Tensor, "batch steps+1"]
-    ) -> Float[Tensor, "targets feature"]:
-        """Continues stopped runs with the tokens `fed`, and returns the features that predict the targets.
-
-        Column 0 of `target_mask` is the prediction at the stop itself, column j the prediction after `fed[:, j - 1]`.
-        No row runs further than its last target. This is the innermost step of a search: tokens are not checked, and
-        the call does not wait for the device.
-
-        Args:
-            state: the stopped runs; their states may have been rewritten. Read stored tensors through `state.context`.
-            fed: the tokens that each run reads after the stop.
-            target_mask: the predictions to return, at least one; on the CPU, where the order of work is planned.
-
-        Returns:
-            The features, in the order of `target_mask.nonzero()`.
         """
 
     def precompute(self, state: RunState, fed: Int[Tensor, "batch steps"], lengths: Int[Tensor, " batch"]) -> RunState:
@@ -276,6 +281,19 @@ def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def frozen_weights(network: nn.Module) -> Iterator[None]:
+    """The weights of a network have no gradients inside the block: only what acts on its states learns."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
 
 
 def require_network(value: object, vocabulary: int | None = None) -> Network:

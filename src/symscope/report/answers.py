@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import polars as pl
 from symscope.analysis.answers import answers
 from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS, SCORE_LABELS
 from symscope.analysis.summary import ALIGNMENT, pooled_scores, trial_accuracies
+from symscope.figures.series import BASELINE_COLOUR, SERIES_COLOURS, WHOLE_LABEL, series_colours
 from symscope.report.checks import Check, checks, number_of
-from symscope.verdict import VERDICTS, joined, percent, summarise
+from symscope.verdict import VERDICTS, joined, summarise
 
 _NETWORK = ("task", "network", "d", "algorithm")
 _QUANTITY_KINDS = {"trained": "trained", "held out": "held-out", "extrapolated": "extrapolated"}
@@ -20,26 +22,45 @@ _QUANTITY_KINDS = {"trained": "trained", "held out": "held-out", "extrapolated":
 
 @dataclass(frozen=True)
 class Measure:
-    """The IIA of an alignment or control: label, value, interval over seeds and interventions, range of the seeds."""
+    """The IIA of an alignment or control: label, value, interval over seeds and interventions, range of the seeds.
+
+    `colour` is that of the same series in every figure; `main` says whether it is the alignment, and `best_null`
+    whether it is its best null control.
+    """
 
     label: str
+    colour: str
     iia: float
     low: float
     high: float
     seed_low: float
     seed_high: float
     main: bool
+    best_null: bool
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one variable: verdict, its sentence, the checks behind it, and the controls."""
+    """The answer for one variable.
+
+    Attributes:
+        variable: the variable.
+        verdict: a key of `VERDICTS`.
+        short: the verdict in one or two words.
+        sentence: before, within and after its first number.
+        alignment: the reported alignment, in words.
+        key: its columns and values.
+        best: the best IIA under each restriction, in words.
+        checks: the parts of the rule.
+        measures: the alignment, its controls and the ceiling.
+    """
 
     variable: str
     verdict: str
     short: str
-    sentence: str
+    sentence: tuple[str, str, str]
     alignment: str
+    key: dict[str, object]
     best: str
     checks: tuple[Check, ...]
     measures: tuple[Measure, ...]
@@ -47,13 +68,27 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about one kind of network, with the answers; `subject` is task, network, size and algorithm."""
+    """A question about one kind of network, with the answers.
+
+    `subject` is task, network, size and algorithm; `series` has the colour of each series of scores, in order.
+    """
 
     subject: tuple[str, str, int, str]
     question: str
     network: str
     summary: str
     answers: tuple[Answer, ...]
+    series: tuple[tuple[str, str], ...]
+
+    @property
+    def kind(self) -> str:
+        """The kind of network as one text: task, network, size."""
+        return kind_text(*self.subject[:3])
+
+
+def kind_text(task: str, network: str, d: int) -> str:
+    """A kind of network in words."""
+    return f"{task}, {network}, d\u00a0=\u00a0{d}"
 
 
 def questions(scores: pl.DataFrame, trials: pl.DataFrame | None) -> list[Question]:
@@ -74,37 +109,56 @@ def questions(scores: pl.DataFrame, trials: pl.DataFrame | None) -> list[Questio
                 network=_network_text(where, scores, trials),
                 summary=summarise({answer.variable: answer.verdict for answer in given}),
                 answers=given,
+                series=tuple(series_colours(m.label for answer in given for m in answer.measures).items()),
             )
         )
     return made
 
 
 @dataclass(frozen=True)
+class OverviewCell:
+    """The answers to all questions about one kind of network, by algorithm."""
+
+    kind: str
+    answers: tuple[tuple[str, tuple[Answer, ...]], ...]
+
+
+@dataclass(frozen=True)
 class Overview:
-    """The answers to many questions: a row a network, a column a variable; `None` where there is no such question."""
+    """The answers to many questions as a matrix, a row a task and a column an architecture with its size.
+
+    `selects` says whether a click also selects the figures of a kind of network. `signs` are the verdicts that occur.
+    """
 
     summary: str
-    columns: tuple[tuple[str, str], ...]
-    rows: tuple[tuple[str, tuple[Answer | None, ...]], ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[OverviewCell | None, ...]], ...]
+    signs: tuple[tuple[str, str], ...]
+    selects: bool
+    several_algorithms: bool
 
 
-def overview(several: Sequence[Question]) -> Overview:
-    """The answers to several questions as one table."""
-    given = {(*question.subject, answer.variable): answer for question in several for answer in question.answers}
-    columns = tuple(dict.fromkeys(key[3:] for key in given))
-    networks = tuple(dict.fromkeys(key[:3] for key in given))
-    counts = Counter(answer.verdict for answer in given.values())
+def overview(several: Sequence[Question], *, selects: bool = False) -> Overview:
+    """The answers to several questions as a matrix; see `Overview`."""
+    counts = Counter(answer.verdict for question in several for answer in question.answers)
     parts = [f"{counts[word]} “{meaning.short.lower()}”" for word, meaning in VERDICTS.items() if counts[word]]
+    columns = tuple(dict.fromkeys(question.subject[1:3] for question in several))
+    tasks = tuple(dict.fromkeys(question.subject[0] for question in several))
+    cells: dict[tuple[str, str, int], list[tuple[str, tuple[Answer, ...]]]] = {}
+    for question in several:
+        cells.setdefault(question.subject[:3], []).append((question.subject[3], question.answers))
+
+    def cell(task: str, network: str, d: int) -> OverviewCell | None:
+        given = cells.get((task, network, d))
+        return None if given is None else OverviewCell(kind_text(task, network, d), tuple(given))
+
     return Overview(
-        summary=f"Of {len(given)} questions: {', '.join(parts)}.",
-        columns=columns,
-        rows=tuple(
-            (
-                f"{task}, {network}, d\u00a0=\u00a0{d}",
-                tuple(given.get((task, network, d, *column)) for column in columns),
-            )
-            for task, network, d in networks
-        ),
+        summary=f"Of {counts.total()} questions: {', '.join(parts)}.",
+        columns=tuple(f"{network}, d\u00a0=\u00a0{d}" for network, d in columns),
+        rows=tuple((task, tuple(cell(task, network, d) for network, d in columns)) for task in tasks),
+        signs=tuple((word, meaning.short) for word, meaning in VERDICTS.items() if counts[word]),
+        selects=selects,
+        several_algorithms=len({question.subject[3] for question in several}) > 1,
     )
 
 
@@ -121,21 +175,33 @@ def _answer(row: dict[str, object], pooled: pl.DataFrame) -> Answer:
         {name: i for i, name in enumerate(SCORE_LABELS)}, default=len(SCORE_LABELS)
     )
     measures = [
-        _measure(entry, SCORE_LABELS.get(str(entry["control"]), str(entry["control"])))
+        _measure(entry, SCORE_LABELS.get(str(entry["control"]), str(entry["control"])), row["best_null"])
         for entry in pooled.filter(same).sort(order, maintain_order=True).iter_rows(named=True)
     ]
-    measures += [_measure(entry, "whole-state swap") for entry in pooled.filter(ceiling).iter_rows(named=True)]
+    measures += [_measure(entry, WHOLE_LABEL) for entry in pooled.filter(ceiling).iter_rows(named=True)]
     word = str(row["verdict"])
     return Answer(
         variable=str(row["variable"]),
         verdict=word,
         short=VERDICTS[word].short,
-        sentence=str(row["sentence"]),
+        sentence=_parts(str(row["sentence"]), str(row["variable"])),
+        key={column: row[column] for column in ALIGNMENT},
         alignment=f"Alignment: {row['function']}, k = {row['k']} of {row['d']} dimensions.",
         best=_best(row),
         checks=checks(row),
         measures=tuple(measures),
     )
+
+
+def _parts(sentence: str, variable: str) -> tuple[str, str, str]:
+    """A sentence of a verdict about a named variable, divided at its first percentage."""
+    before, number, after = (
+        _PERCENTAGE.split(sentence, maxsplit=1) if _PERCENTAGE.search(sentence) else (sentence, "", "")
+    )
+    return before.replace("the variable", variable, 1), number, after
+
+
+_PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?%)")
 
 
 def _best(row: dict[str, object]) -> str:
@@ -147,9 +213,11 @@ def _best(row: dict[str, object]) -> str:
     return f"IIA of the best alignment: {'; '.join(f'{label} {iia:.3f}' for label, iia in iias.items())}."
 
 
-def _measure(entry: dict[str, object], label: str) -> Measure:
+def _measure(entry: dict[str, object], label: str, best_null: object = None) -> Measure:
     numbers = {name: float(str(entry[name])) for name in ("iia", "low", "high", "seed_low", "seed_high")}
-    return Measure(label, main=entry["control"] == "none" and entry["variable"] != ALL_VARIABLES, **numbers)
+    colour = SERIES_COLOURS.get(label, BASELINE_COLOUR)
+    main = entry["control"] == "none" and entry["variable"] != ALL_VARIABLES
+    return Measure(label, colour, main=main, best_null=entry["control"] == best_null, **numbers)
 
 
 def _network_text(where: dict[str, object], scores: pl.DataFrame, trials: pl.DataFrame | None) -> str:
@@ -162,19 +230,18 @@ def _network_text(where: dict[str, object], scores: pl.DataFrame, trials: pl.Dat
     else:
         text = f"{count} of type {where['network']} with state size {where['d']}, trained on {where['task']}"
     text += f" (seed{'s' if len(seeds) > 1 else ''} {joined([str(seed) for seed in seeds])})"
+    text += f"; algorithm tested: {where['algorithm']}" if where["task"] != where["algorithm"] else ""
     accuracy = accuracy_text(trials.filter(same)) if trials is not None else ""
     return f"{text}. {accuracy}" if accuracy else f"{text}."
 
 
 def accuracy_text(trials: pl.DataFrame) -> str:
-    """The share of correct trials on each kind of quantity, in a sentence; empty for an empty table."""
-    rows = (
-        trial_accuracies(trials)
-        .group_by("kind", maintain_order=True)
-        .agg((pl.col("trial_accuracy") * pl.col("n")).sum() / pl.col("n").sum(), pl.col("n").sum())
-    )
+    """The number of correct trials on each kind of quantity, in a sentence; empty for an empty table."""
+    hits = (pl.col("trial_accuracy") * pl.col("n")).sum().round().cast(pl.Int64)
+    rows = trial_accuracies(trials).group_by("kind", maintain_order=True).agg(hits, pl.col("n").sum())
     parts = [
-        f"{percent(share)} of {n:,} trials on {_QUANTITY_KINDS[kind]} quantities" for kind, share, n in rows.iter_rows()
+        f"{'all' if correct == n else f'{correct:,} of'} {n:,} trials on {_QUANTITY_KINDS[kind]} quantities"
+        for kind, correct, n in rows.iter_rows()
     ]
     return f"Correct: {joined(parts)}." if parts else ""
 

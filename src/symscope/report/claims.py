@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from symscope.analysis.schemas import CLAIM_VERDICTS
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -24,20 +26,18 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """All claims: a summary, those with a measured effect, and those without."""
+    """The claims of a page, and a summary of them."""
 
     summary: str
-    measured: tuple[Claim, ...]
-    open: tuple[Claim, ...]
+    listed: tuple[Claim, ...]
 
 
-def page_claims(claims: pl.DataFrame) -> Claims:
-    """The rows of the table `claims`, in their order."""
-    known = claims.get_column("value").is_not_null()
-    measured, unmeasured = (
-        (_claim(row) for row in part.iter_rows(named=True)) for part in map(claims.filter, (known, ~known))
-    )
-    return Claims(_summary(claims), tuple(measured), tuple(unmeasured))
+def page_claims(claims: pl.DataFrame, *, undecided: bool = False) -> Claims | None:
+    """The claims that the run decides, or all with `undecided`, in their order; `None` where there are none."""
+    listed = claims if undecided else claims.filter(pl.col("verdict") != CLAIM_VERDICTS[-1])
+    if listed.is_empty():
+        return None
+    return Claims(_summary(claims, listed), tuple(_claim(row) for row in listed.iter_rows(named=True)))
 
 
 def _claim(row: dict[str, Any]) -> Claim:
@@ -52,9 +52,9 @@ def _claim(row: dict[str, Any]) -> Claim:
     )
 
 
-def _summary(claims: pl.DataFrame) -> str:
-    """Numbers of claims by verdict, in a sentence."""
-    counts = Counter(claims.get_column("verdict").to_list())
+def _summary(claims: pl.DataFrame, listed: pl.DataFrame) -> str:
+    """Numbers of the listed claims by verdict, in a sentence."""
+    counts = Counter(listed.get_column("verdict").to_list())
     words = {
         "holds": ("holds", "hold"),
         "does not hold": ("does not hold", "do not hold"),

@@ -13,18 +13,31 @@ from markupsafe import Markup
 
 from symscope.analysis.tables import make_table, replace_file
 from symscope.figures import chart_svg, draw_figures, save_figure
-from symscope.figures.theme import NARROW, WIDTH, Drawable, chart_spec
-from symscope.report.answers import null_control_labels, overview, questions
-from symscope.report.charts import drawing_data, page_figures, scheme_variables
+from symscope.figures.panels import MANY, fact
+from symscope.figures.theme import NARROW, WIDTH, chart_spec
+from symscope.report.answers import Question, kind_text, null_control_labels, overview, questions
+from symscope.report.charts import (
+    Panels,
+    drawing_data,
+    kinds_of_panels,
+    of_kind,
+    page_figures,
+    scheme_variables,
+)
+from symscope.report.checks import COLUMNS
 from symscope.report.claims import page_claims
 from symscope.report.inputs import Fact, ReportInputs
 from symscope.report.learning import learning_of
+from symscope.report.next_step import next_step
 from symscope.report.sentences import explanations
+from symscope.report.strips import Intervention, example_of, pack, page_failures
 from symscope.report.tables import diagnostics_table, score_table, table_downloads
-from symscope.verdict import VERDICTS
+from symscope.verdict import VERDICTS, percent
 
 PAGE_FILE = "report.html"
 FIGURES_FOLDER = "figures"
+EXPLORER_FILE = "explorer.html"
+"""A page beside the report on which a reader swaps variables; the report has a link to it if it exists."""
 
 MOST_OPEN = 2
 """Largest number of questions whose answers are open on the page; more have an overview, and each opens at a click."""
@@ -41,20 +54,55 @@ class ReportFiles:
     figures: tuple[Path, ...]
 
 
-def write_report(inputs: ReportInputs, folder: Path) -> ReportFiles:
+@dataclass(frozen=True)
+class DrawnFigures:
+    """The figures of a page.
+
+    Attributes:
+        wide, narrow: their specifications for a page and for a phone.
+        still: the specifications of their images: those of `wide`, or with the panels of one kind of network alone.
+        images: the images as SVG.
+        panels: the kind of network of each panel, for a page of many networks.
+    """
+
+    wide: Mapping[str, dict[str, Any]]
+    narrow: Mapping[str, dict[str, Any]]
+    still: Mapping[str, dict[str, Any]]
+    images: Mapping[str, str]
+    panels: Panels
+
+    @classmethod
+    def of(cls, inputs: ReportInputs) -> DrawnFigures:
+        """Every figure that the tables allow, built once for each width."""
+        wide, narrow = (_specs(inputs, width) for width in (WIDTH, NARROW))
+        kinds = _kinds(inputs)
+        panels = kinds_of_panels(wide, kinds) if len(kinds) > MANY else {}
+        first = kinds[0][0] if kinds else ""
+        still = {name: of_kind(spec, panels[name], first) if name in panels else spec for name, spec in wide.items()}
+        return cls(wide, narrow, still, {name: chart_svg(spec) for name, spec in still.items()}, panels)
+
+
+def write_report(inputs: ReportInputs, folder: Path, *, undecided_claims: bool = False) -> ReportFiles:
     """Draw every figure that the tables allow into `folder/figures` and write `folder/report.html`.
 
-    The page links to the tables that `save_inputs` writes to the same folder, and is complete without them.
-    `StoreError` when the folder cannot be written.
+    The page links to the tables that `save_inputs` writes to the same folder, and is complete without them. The images
+    of a page of many networks show the first kind of network; the page shows the one that a reader selects.
+
+    Args:
+        inputs: the contents.
+        folder: where the report is written.
+        undecided_claims: list also those claims of the paper that the run does not decide.
+
+    Raises:
+        StoreError: the folder cannot be written.
     """
-    charts = _specs(inputs, WIDTH)
-    images = {name: chart_svg(chart) for name, chart in charts.items()}
+    drawn = DrawnFigures.of(inputs)
     files = [
         path
-        for name, chart in charts.items()
-        for path in save_figure(chart, folder / FIGURES_FOLDER, name, svg=images[name])
+        for name, spec in drawn.still.items()
+        for path in save_figure(spec, folder / FIGURES_FOLDER, name, svg=drawn.images[name])
     ]
-    html = render_page(inputs, charts, images)
+    html = render_page(inputs, drawn, folder, undecided_claims=undecided_claims)
     page = replace_file(folder / PAGE_FILE, lambda path: path.write_text(html, encoding="utf-8"))
     return ReportFiles(page, tuple(files))
 
@@ -64,9 +112,39 @@ def _specs(inputs: ReportInputs, width: int) -> dict[str, dict[str, Any]]:
     return {name: chart_spec(chart) for name, chart in draw_figures(inputs.tables, width=width).items()}
 
 
-def render_page(inputs: ReportInputs, charts: Mapping[str, Drawable], images: Mapping[str, str]) -> str:
-    """The page as HTML text, with `charts` (those of `draw_figures` for the same tables) and their SVG `images`."""
-    narrow = _specs(inputs, NARROW)
+def _kinds(inputs: ReportInputs) -> list[tuple[str, frozenset[str]]]:
+    """Each kind of network in words, and the words that distinguish it from others in the name of a panel."""
+    table = inputs.tables.get("scores", inputs.tables.get("trial_accuracy"))
+    if table is None:
+        return []
+    columns = ("task", "network", "d")
+    kinds = table.select(columns).unique(maintain_order=True)
+    varying = [name for name in columns if kinds.get_column(name).n_unique() > 1]
+    return [
+        (kind_text(*row), frozenset(fact(name, row[columns.index(name)]) for name in varying))
+        for row in kinds.iter_rows()
+    ]
+
+
+@dataclass(frozen=True)
+class Example:
+    """The worked intervention of a question, and how many interventions fail."""
+
+    intervention: Intervention
+    failing: str
+
+
+def _example(inputs: ReportInputs, question: Question) -> Example | None:
+    """That of the first variable that has one."""
+    for answer in question.answers:
+        shown = example_of(inputs.tables.get("examples"), answer.key)
+        if shown is not None:
+            return Example(shown, f"{percent(1 - answer.measures[0].iia)} of all test interventions on it fail.")
+    return None
+
+
+def render_page(inputs: ReportInputs, drawn: DrawnFigures, folder: Path, *, undecided_claims: bool = False) -> str:
+    """The page as HTML text; `folder` is where it will be, for the commands and links on it."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("symscope.report"),
         autoescape=True,
@@ -76,30 +154,37 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, Drawable], images: Ma
     )
     scores = inputs.tables.get("scores", make_table("scores", []))
     trials = inputs.tables.get("trial_accuracy")
-    all_questions = questions(scores, trials) if len(scores) else []
+    asked = questions(scores, trials) if len(scores) else []
     learned = learning_of(trials, inputs.tables.get("training"))
     claims = inputs.tables.get("claims")
+    failures = inputs.tables.get("failures")
     return templates.get_template("report.html").render(
         title=inputs.title,
-        questions=all_questions,
-        overview=overview(all_questions) if len(all_questions) > MOST_OPEN else None,
+        questions=asked,
+        examples=[_example(inputs, question) for question in asked],
+        check_meanings=COLUMNS,
+        overview=overview(asked, selects=bool(drawn.panels)) if len(asked) > MOST_OPEN else None,
+        next=next_step(inputs, asked, folder),
+        explorer=EXPLORER_FILE if (folder / EXPLORER_FILE).is_file() else None,
+        failures=None if failures is None or scores.is_empty() else page_failures(failures, scores),
+        most_open=MOST_OPEN,
         learned=learned,
         # The first answer where no variable was searched; otherwise part of the section on trial accuracy.
-        learned_first=not all_questions and "calibration" not in inputs.tables,
-        learned_in_section=bool(all_questions) and len(learned.table.rows) > 1,
-        claims=None if claims is None else page_claims(claims),
+        learned_first=not asked and "calibration" not in inputs.tables,
+        learned_in_section=bool(asked) and len(learned.table.rows) > 1,
+        claims=None if claims is None else page_claims(claims, undecided=undecided_claims),
         explanations=explanations(inputs.tables),
         notes=inputs.notes,
         null_controls=null_control_labels(),
         verdicts=[(meaning.short, meaning.rule) for meaning in VERDICTS.values()],
-        figures=page_figures(charts, images),
+        figures=page_figures(drawn.still, drawn.images),
         diagnostics=diagnostics_table(scores),
         scores=score_table(scores),
         command=inputs.command,
-        facts={group: {name: _text(value) for name, value in facts.items()} for group, facts in inputs.facts.items()},
+        facts=_texts(inputs.facts),
         most_facts=MOST_FACTS,
         downloads=table_downloads(inputs.tables),
-        drawing=drawing_data(charts, narrow),
+        drawing=pack(drawing_data(drawn.wide, drawn.narrow, drawn.panels)),
         vega=_vega_bundle(),
         light=Markup(scheme_variables("light")),
         dark=Markup(scheme_variables("dark")),
@@ -109,6 +194,10 @@ def render_page(inputs: ReportInputs, charts: Mapping[str, Drawable], images: Ma
 def _vega_bundle() -> Markup:
     """Vega, Vega-Lite and vega-embed as one script, without a tag that closes its element."""
     return Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"))
+
+
+def _texts(facts: Mapping[str, Mapping[str, Fact]]) -> dict[str, dict[str, str]]:
+    return {group: {name: _text(value) for name, value in values.items()} for group, values in facts.items()}
 
 
 def _text(value: Fact) -> str:

@@ -140,6 +140,10 @@ MOST_BYTES = 1_000_000
 """Largest packed table inside the page, which must open on a phone; a larger one is in the folder only."""
 
 
+MOST_PACKED_ROWS = 100_000
+"""Larger tables are not packed, because even their packed text is too large."""
+
+
 @dataclass(frozen=True)
 class Download:
     """A table to save from the page: name, rows, meaning of a row, CSV (gzip, base64; empty if too large)."""
@@ -156,5 +160,7 @@ def table_downloads(tables: Mapping[str, pl.DataFrame]) -> list[Download]:
 
 
 def _packed(frame: pl.DataFrame) -> str:
-    packed = gzip.compress(frame.write_csv().encode(), 9, mtime=0)  # the same tables give the same page
+    if frame.height > MOST_PACKED_ROWS:
+        return ""
+    packed = gzip.compress(frame.write_csv().encode(), 6, mtime=0)  # the same tables give the same page
     return base64.b64encode(packed).decode() if len(packed) <= MOST_BYTES else ""

@@ -20,7 +20,7 @@ from symscope.alignment import (
     save_alignments,
 )
 from symscope.alignment.controls import Control
-from symscope.alignment.rows import score_rows, value_rows
+from symscope.alignment.rows import example_rows, failure_rows, length_error_rows, score_rows, value_rows
 from symscope.errors import NonFiniteError
 from symscope.interchange import CounterfactualData, cache_states, counterfactuals, draw_interventions
 from symscope.networks import Network
@@ -42,8 +42,9 @@ def align_stage(
 ) -> Mapping[str, Any]:
     """Searches all variables and subspace sizes of a job in one batch, and evaluates them.
 
-    Stores the results, and parts of the tables `scores`, `values`, `gradience` and `aligned_states`. An error in one
-    of the last three does not lose the search: the facts then have a note.
+    Stores the results, and parts of the table `scores` and of further tables: `values`, `length_errors`, `failures`,
+    `examples`, `gradience`, `aligned_states`. An error in one of these does not lose the search: the facts then have a
+    note.
 
     Raises:
         NonFiniteError: a loss or state is not finite; the best alignments before it are in `folder / "scratch"`.
@@ -67,6 +68,9 @@ def align_stage(
     save_part("scores", (subject.columns | row for result in results.all for row in score_rows(result)), folder)
     further: dict[str, Callable[[], Iterable[Row]]] = {
         "values": lambda: (row for result in results.all for row in value_rows(result)),
+        "length_errors": lambda: (row for result in results.all for row in length_error_rows(result)),
+        "failures": lambda: (row for result in results.all for row in failure_rows(result)),
+        "examples": lambda: (row for result in results.all for row in example_rows(result)),
         "gradience": lambda: _gradience_rows(network, algorithm, results.all, job.interventions, subject.seed),
         "aligned_states": lambda: _state_rows(network, algorithm, results.all, subject),
     }

@@ -60,6 +60,7 @@ class TrainingSection(Section):
     learning_rate: LearningRate = TrainingOptions.learning_rate
     batch: Drawn = TrainingOptions.batch
     epochs: Count = TrainingOptions.epochs
+    min_epochs: CountOrZero = TrainingOptions.min_epochs
     target_accuracy: Share = TrainingOptions.target_accuracy
     consecutive: Count = TrainingOptions.consecutive
     validate_every: Count = TrainingOptions.validate_every

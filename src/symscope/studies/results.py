@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from symscope.analysis import TABLES
+from symscope.analysis.answers import of_chosen_alignments
 from symscope.analysis.claims import claims
 from symscope.errors import UnknownNameError
 from symscope.report import ReportInputs
@@ -38,6 +39,9 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
     tables = {name: table for name in TABLES if (table := read_parts(name, folders)) is not None}
     if "aligned_states" in tables:
         tables["aligned_states"] = _of_best_alignments(folders)
+    for name in ("failures", "examples"):
+        if name in tables and "scores" in tables:
+            tables[name] = of_chosen_alignments(tables[name], tables["scores"])
     decided = claims(tables)
     if decided.get_column("value").count():  # not every study measures what the paper claims
         tables["claims"] = decided

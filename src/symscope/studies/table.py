@@ -8,7 +8,7 @@ from typing import Any
 
 from symscope.alignment import Locations, Results, align, locate
 from symscope.alignment.functions import AlignmentFunction
-from symscope.alignment.rows import score_rows, value_rows
+from symscope.alignment.rows import example_rows, failure_rows, length_error_rows, score_rows, value_rows
 from symscope.analysis import make_table
 from symscope.errors import InvalidArgumentError
 from symscope.interchange import CounterfactualData, Position, stop_at
@@ -95,9 +95,16 @@ def collect_table(
     """
     first = answer.results.all[0]
     identity = {"task": first.hypothesis, "network": name, "d": network.sites[first.site], "seed": seed}
+    made = {
+        "scores": score_rows,
+        "values": value_rows,
+        "length_errors": length_error_rows,
+        "failures": failure_rows,
+        "examples": example_rows,
+    }
     tables = {
-        "scores": make_table("scores", (identity | row for r in answer.results.all for row in score_rows(r))),
-        "values": make_table("values", (identity | row for r in answer.results.all for row in value_rows(r))),
+        name: make_table(name, (identity | row for result in answer.results.all for row in rows(result)))
+        for name, rows in made.items()
     }
     if answer.locations is not None:
         tables["locations"] = make_table("locations", (identity | row for row in answer.locations.rows()))

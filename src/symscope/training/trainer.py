@@ -37,6 +37,7 @@ _SHOWN = {"loss": "loss", "trained_accuracy": "accuracy", "held_out_accuracy": "
 _INTEGER_BOUNDS = {
     "batch": (1, 2**20),
     "epochs": (1, 10**7),
+    "min_epochs": (0, 10**7),
     "consecutive": (1, 10**7),
     "validate_every": (1, 10**7),
     "validate_each": (1, 10**5),
@@ -52,6 +53,7 @@ class TrainingOptions:
         learning_rate: peak of the learning-rate schedule.
         batch: sequences in each update.
         epochs: the largest number of epochs, each of 8 updates.
+        min_epochs: the smallest number of epochs; a network that reaches the target accuracy earlier trains on to it.
         target_accuracy: training stops once the trial accuracy on trained and on held-out quantities has reached this
             share ...
         consecutive: ... in this many consecutive validations.
@@ -66,6 +68,7 @@ class TrainingOptions:
     learning_rate: float = 1e-4
     batch: int = 128
     epochs: int = 2500
+    min_epochs: int = 0
     target_accuracy: float = 0.9999
     consecutive: int = 3
     validate_every: int = 5
@@ -85,6 +88,8 @@ class TrainingOptions:
                 values[name] = check(name)
             except InvalidArgumentError as error:
                 faults.append(str(error))
+        if not faults and values["min_epochs"] > values["epochs"]:
+            faults.append(f"min_epochs must be at most epochs ({self.epochs}), got {self.min_epochs}")
         if not faults and values["checkpoint_every"] % values["validate_every"]:
             faults.append(
                 f"checkpoint_every must be a multiple of validate_every ({self.validate_every}), "
@@ -242,6 +247,8 @@ def _start(network: Network, seed: int) -> _Run:
 
 
 def _finished(run: _Run, options: TrainingOptions) -> bool:
+    if run.update < options.min_epochs * UPDATES_AN_EPOCH:
+        return False
     return run.reached >= options.consecutive or run.update >= options.epochs * UPDATES_AN_EPOCH
 
 

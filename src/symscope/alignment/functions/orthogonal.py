@@ -27,16 +27,27 @@ class Orthogonal(LinearFunction):
 
     def initialise(self, d: int, k: int, start: Factors | None, generator: Generator) -> tuple[Tensor, ...]:
         frame = random_frame(d, k, generator) if start is None else start[0]
-        return (nn.Parameter(torch.linalg.qr(frame.detach()).Q.contiguous()),)
+        return (nn.Parameter(orthonormal(frame.detach()).contiguous()),)
 
     def factors(
         self, tensors: Tensors, k: int
     ) -> tuple[Float[Tensor, "functions d k"], Float[Tensor, "functions k d"]]:
-        frames = torch.linalg.qr(tensors[0]).Q
+        frames = orthonormal(tensors[0])
         return frames, frames.mT
 
     def width(self, tensors: Sequence[Tensor]) -> int:
         return len(tensors[0])
+
+
+def orthonormal(matrices: Float[Tensor, "*functions d k"]) -> Float[Tensor, "*functions d k"]:
+    """Orthonormal columns with the span of those of a matrix: Q of its QR decomposition whose R has a diagonal above 0.
+
+    LAPACK leaves the signs of the columns open. They cancel from the swap of one network, but not from a swap between
+    two of them. Orthonormal columns are returned as they are.
+    """
+    frames, triangles = torch.linalg.qr(matrices)
+    signs = triangles.diagonal(dim1=-2, dim2=-1).detach().sign()
+    return frames * torch.where(signs == 0, 1.0, signs)[..., None, :]
 
 
 @final

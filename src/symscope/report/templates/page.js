@@ -1,6 +1,16 @@
-(() => {
+// The text of an element that holds gzip in base64.
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
+(async () => {
   "use strict";
-  const data = JSON.parse(document.getElementById("drawing-data").textContent);
+  const data = await (await unpacked("drawing-data")).json();
+  for (const [name, { length, columns }] of Object.entries(data.datasets)) {
+    const names = Object.keys(columns);
+    data.datasets[name] = Array.from({ length }, (_, i) => Object.fromEntries(names.map((key) => [key, columns[key][i]])));
+  }
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const phone = matchMedia("(max-width: 760px)");
   const figures = [...document.querySelectorAll("figure[data-figure]")];
@@ -11,7 +21,7 @@
   const datasetsOf = (name) => data.figures[name].wide.datasets.map((key) => data.datasets[key]);
 
   function optionsOf(name, column) {
-    const values = datasetsOf(name).flat().map((row) => row[column]);
+    const values = datasetsOf(name).flat().filter((row) => belongs(row, data.panels[name])).map((row) => row[column]);
     return [...new Set(values.filter((value) => value !== undefined && value !== null && value !== ""))];
   }
 
@@ -19,8 +29,13 @@
   const fits = (row, column, chosen) =>
     chosen === undefined || row[column] === undefined || row[column] === null || String(row[column]) === chosen;
 
-  const rowsShown = (rows, chosen) =>
-    rows.filter((row) => Object.keys(CHOICES).every((column) => fits(row, column, chosen[column])));
+  // Of many networks the page shows one kind; panels that belong to none always stay.
+  let kind = Object.values(data.panels).flatMap((panels) => Object.values(panels))[0];
+  const keyOf = (row) => `${row.panel ?? ""}|${row.series ?? ""}`;
+  const belongs = (row, panels) => panels === undefined || (panels[keyOf(row)] ?? kind) === kind;
+
+  const rowsShown = (rows, chosen, panels) =>
+    rows.filter((row) => belongs(row, panels) && Object.keys(CHOICES).every((c) => fits(row, c, chosen[c])));
 
   function namesOfData(node) {
     if (node === null || typeof node !== "object") return [];
@@ -46,7 +61,7 @@
     const layouts = data.figures[figure.dataset.figure];
     const spec = structuredClone(phone.matches ? layouts.narrow : layouts.wide);
     const chosen = figure.chosen ?? {};
-    spec.datasets = Object.fromEntries(spec.datasets.map((name) => [name, rowsShown(data.datasets[name], chosen)]));
+    spec.datasets = Object.fromEntries(spec.datasets.map((name) => [name, rowsShown(data.datasets[name], chosen, data.panels[figure.dataset.figure])]));
     spec.config = data.config[dark.matches ? "dark" : "light"];
     return withoutEmpty(spec, spec.datasets);
   }
@@ -154,10 +169,7 @@
   }
 
   async function saveTable(name) {
-    const packed = document.getElementById(`table-${name}`).textContent;
-    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    save(`${name}.csv`, await new Response(unpacked).blob(), "text/csv");
+    save(`${name}.csv`, await (await unpacked(`table-${name}`)).blob(), "text/csv");
   }
 
   figures.forEach(equip);
@@ -170,7 +182,28 @@
   // One redraw at a time: a change during a drawing is drawn after it.
   let queue = Promise.resolve();
   const redraw = () => { queue = queue.then(drawAll); };
+  function selectKind(chosen) {
+    kind = chosen;
+    for (const question of document.querySelectorAll("details.question")) {
+      question.classList.toggle("chosen", question.dataset.kind === chosen);
+      question.open = question.dataset.kind === chosen;
+    }
+    for (const cell of document.querySelectorAll("a.cell")) {
+      cell.classList.toggle("chosen", cell.dataset.kind === chosen);
+    }
+    document.documentElement.classList.add("selecting");
+    if (Object.keys(data.panels).length) redraw();
+  }
+  for (const cell of document.querySelectorAll("a.cell")) {
+    cell.addEventListener("click", (event) => {
+      event.preventDefault();
+      selectKind(cell.dataset.kind);
+      document.querySelector("details.question.chosen").scrollIntoView({ block: "nearest" });
+    });
+  }
   dark.addEventListener("change", redraw);
   phone.addEventListener("change", redraw);
-  redraw();
+  const first = document.querySelector("a.cell");
+  if (first && Object.keys(data.panels).length) selectKind(first.dataset.kind);
+  else redraw();
 })();

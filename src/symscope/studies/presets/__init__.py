@@ -6,11 +6,12 @@ from symscope.errors import UnknownNameError
 from symscope.studies.check import read_study
 from symscope.studies.declaration import Study
 
-ORDER = ("quick", "frontier", "theory", "calibration", "transformers", "zoo", "iclr", "iclr-sizes", "tmlr-gru", "tmlr")
+ORDER = ("quick", "frontier", "comparison", "theory", "calibration", "transformers", "zoo")
+"""The presets that take minutes, the quickest first; the others follow by name."""
 
 
 def preset_names() -> list[str]:
-    """Names of the presets, the quickest first."""
+    """Names of the presets, those that take minutes first."""
     there = {entry.name.removesuffix(".yaml") for entry in resources.files(__name__).iterdir() if ".yaml" in entry.name}
     return [name for name in ORDER if name in there] + sorted(there - set(ORDER))
 

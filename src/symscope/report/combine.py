@@ -1,0 +1,74 @@
+"""Several studies as the contents of one report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from symscope.analysis.claims import claims
+from symscope.analysis.schemas import TABLES
+from symscope.errors import InvalidArgumentError
+from symscope.report.inputs import Fact, ReportInputs
+
+_KIND = ("task", "network", "d")
+
+
+def combine_inputs(studies: Sequence[tuple[str, ReportInputs]]) -> ReportInputs:
+    """The contents of one report on several studies.
+
+    Rows of all studies are put together. Networks that several studies have under the same name get the name of their
+    study in brackets. Claims of the paper are decided again, on the rows of all studies.
+
+    Args:
+        studies: a short name of each study, and its contents.
+
+    Raises:
+        InvalidArgumentError: fewer than two studies, or two with one name.
+    """
+    names = [name for name, _ in studies]
+    if len(studies) < 2 or len(set(names)) < len(names):
+        raise InvalidArgumentError(f"a page of several studies needs two or more with different names, got {names}")
+    renamed = _shared_networks([inputs for _, inputs in studies])
+    tables: dict[str, pl.DataFrame] = {}
+    for table in (name for name in TABLES if name != "claims"):
+        parts = [_named(inputs.tables[table], study, renamed) for study, inputs in studies if table in inputs.tables]
+        if parts:
+            tables[table] = pl.concat(parts)
+    decided = claims(tables)
+    if decided.get_column("value").count():
+        tables["claims"] = decided
+    facts: dict[str, dict[str, Fact]] = {
+        f"{name}: {group}": dict(values) for name, inputs in studies for group, values in inputs.facts.items()
+    }
+    return ReportInputs(
+        title="Which networks compute with which variables?",
+        tables=tables,
+        command="\n".join(inputs.command for _, inputs in studies if inputs.command),
+        notes=tuple(f"{name}: {note}" for name, inputs in studies for note in inputs.notes),
+        facts=facts,
+    )
+
+
+def _shared_networks(studies: Sequence[ReportInputs]) -> set[str]:
+    """Names of networks that two studies have in the same table and, where it has them, on the same task and size."""
+    seen: dict[tuple[object, ...], int] = {}
+    shared: set[str] = set()
+    for number, inputs in enumerate(studies):
+        for table, frame in inputs.tables.items():
+            if "network" not in frame.columns:
+                continue
+            columns = [name for name in _KIND if name in frame.columns]
+            for row in frame.select(columns).unique().iter_rows(named=True):
+                if seen.setdefault((table, *row.values()), number) != number:
+                    shared.add(str(row["network"]))
+    return shared
+
+
+def _named(frame: pl.DataFrame, study: str, renamed: set[str]) -> pl.DataFrame:
+    if "network" not in frame.columns:
+        return frame
+    network = pl.col("network")
+    return frame.with_columns(
+        pl.when(network.is_in(sorted(renamed))).then(network + f" ({study})").otherwise(network).alias("network")
+    )
