@@ -10,6 +10,7 @@ import symscope as sc
 from fuzz.cases import SilentError
 from fuzz.mutate import VALUES, mutated_text
 from symscope.cli import app
+from symscope.studies import preset
 
 LINES = (
     "study plan quick --set training.epochs=40 --workers 2 --seed 3",
@@ -27,6 +28,7 @@ FORBIDDEN = {"run", "--measure", "--install-completion", "--show-completion", "-
 
 class Target:
     def __init__(self, folder: Path) -> None:
+        preset("quick")  # torch imports packages at its first use, which must not be interrupted by the time limit
         self.runner = CliRunner()
 
     def draw(self, draws: Random) -> list[str]:

@@ -17,7 +17,7 @@ KEYS = ("training.epochs", "networks.0.sizes", "seeds", "tasks.0.options.modulus
 
 class Target:
     def __init__(self, folder: Path) -> None:
-        preset("quick")  # torch imports packages at its first use, which takes seconds
+        preset("quick")  # torch imports packages at its first use, which must not be interrupted by the time limit
         self.texts = [preset_text(name) for name in preset_names()]
         self.short = [preset_text(name) for name in ("quick", "frontier", "theory", "calibration")]
 
