@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import polars as pl
+from tests.analysis import comparisons
 
 from symscope.analysis import make_table
 from symscope.statistics import wilson
@@ -503,6 +504,10 @@ def tables() -> dict[str, pl.DataFrame]:
         "training": training(),
         "development": development(),
         "frontier": frontier(),
+        "comparison": comparisons.comparison(),
+        "similarity": comparisons.similarity(),
+        "stitching": comparisons.stitching(),
+        "dimensions": comparisons.dimensions(),
         "strength": strength(),
         "theory": theory(),
         "reach": reach(),

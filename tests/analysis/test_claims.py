@@ -5,6 +5,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from tests.analysis import comparisons
 
 from symscope.analysis import TABLES, make_table
 from symscope.analysis.claims import AT_ALL, CLAIMS, FAILS, HOLDS, OPEN, claims, verdict
@@ -129,7 +130,8 @@ def theory(seeds, good):
 
 def tables(seeds=SEEDS, *, good=True, solved=True):
     made = {"scores": scores, "gradience": gradience, "whole_state": whole_state, "development": development}
-    made |= {"strength": strength, "theory": theory}
+    made |= {"strength": strength, "theory": theory, "comparison": comparisons.comparison}
+    made |= {name: getattr(comparisons, name) for name in ("similarity", "stitching", "dimensions")}
     return {"trial_accuracy": behaviour(seeds, solved=solved)} | {
         name: make(seeds, good) for name, make in made.items()
     }
@@ -165,6 +167,22 @@ def test_effects_are_the_ones_that_went_into_the_tables(decided):
     assert effects["rises-with-accuracy"] == pytest.approx(0.8)
     assert effects["recurrent-follow-swaps"] == pytest.approx(0.88)
     assert effects["linear-reaches-further"] == pytest.approx(0.2)
+    assert effects["grus-share-variables"] == pytest.approx(0.97)
+    assert effects["transformers-do-not-share-them"] == pytest.approx(0.67)
+    assert effects["similar-states-without-transfer"] == pytest.approx(0.816)  # the lower measure is RSA
+    assert effects["four-dimensions-suffice"] == pytest.approx(0.97)
+    assert effects["stitching-at-rank-two"] == pytest.approx(0.97)
+
+
+def test_a_comparison_with_a_network_that_did_not_solve_its_task_does_not_count():
+    given = tables()
+    failed = (pl.col("network") == "gru") & (pl.col("seed") > 2)
+    given["trial_accuracy"] = given["trial_accuracy"].with_columns(
+        trial_accuracy=pl.when(failed).then(0.5).otherwise("trial_accuracy")
+    )
+    rows = by_name(claims(given))
+    assert rows["grus-share-variables"]["seeds"] == 3
+    assert rows["similar-states-without-transfer"]["seeds"] == 3
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,10 @@ def test_two_dimensions_carry_a_count_and_a_phase():
     assert curve[2].score.iia == 1
     assert curve[1].score.iia < 0.9
     assert curve.smallest == 2
+    network, twin = constructed("magnitude", 0, 5.0), constructed("two-counts", 1)
+    model = ComparedModel(network, untrained=twin)
+    with_twin = minimal_dimensions(model, data, k=[2], options=options, progress=False)
+    assert "untrained" in with_twin[2].controls
 
 
 def test_measures_of_similarity_stand_beside_the_matrix():
@@ -202,6 +206,11 @@ def test_measures_of_similarity_stand_beside_the_matrix():
     table = found.similarity_table()
     assert dict(zip(table["measure"], table["value"], strict=True))["cka"] == pytest.approx(1, abs=1e-6)
     assert found.table().height == 4
+    orders = {
+        measure: [row[0] for row in rows.select("first").rows()] for (measure,), rows in table.group_by("measure")
+    }
+    assert orders["cka"] == ["a"]
+    assert orders["state_stitching_rank_2"] == ["a", "b"]  # a map has a direction
 
 
 @pytest.mark.parametrize(

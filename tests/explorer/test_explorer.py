@@ -19,6 +19,7 @@ from symscope.explorer.algorithm_table import AlgorithmTable
 from symscope.explorer.networks import network_document, read_network
 from symscope.explorer.page import json_in_html
 from symscope.explorer.replay import Table
+from symscope.networks import NetworkIdentity
 
 PAIRS = [
     ("multi-object-void", "up-down"), ("same-object", "up-up"), ("single-object", "ctx-distr"),
@@ -119,7 +120,10 @@ def test_what_the_page_cannot_run_is_refused():
     other = sc.make_algorithm("up-down", sc.make_task("single-object"))
     with pytest.raises(InvalidArgumentError, match="8 tokens"):
         sc.explore(loaded, network=subject.network, algorithm=other)
-    assert len(task.vocabulary) == 8
+    found = make_result("count", subject.results["count"].alignments, "h", network=NetworkIdentity.of(subject.network))
+    fresh = sc.make_network("gru", 16, len(task.vocabulary), sc.generator(5))
+    with pytest.raises(InvalidArgumentError, match="other weights"):
+        sc.explore(Results([found]), network=fresh, algorithm=subject.algorithm)
 
 
 def test_maps_that_are_not_linear_are_left_out_with_a_sentence():

@@ -268,8 +268,8 @@ def test_a_value_in_place_of_a_section_is_explained() -> None:
     assert faults("name: x\ntitle: q\ntasks: [multi-object]\nnetworks: [gru]\nseeds: [0]\ntraining: 3\n") == [
         "line 4, networks[0]: input should be a section with the keys kind, sizes, options, name, weights, trained, "
         "fresh; it needs 'kind' and 'sizes' (got 'gru')",
-        "line 6, training: input should be a section with the keys learning_rate, batch, epochs, target_accuracy, "
-        "consecutive, validate_every, validate_each, checkpoint_every (got 3)",
+        "line 6, training: input should be a section with the keys learning_rate, batch, epochs, min_epochs, "
+        "target_accuracy, consecutive, validate_every, validate_each, checkpoint_every (got 3)",
     ]
 
 

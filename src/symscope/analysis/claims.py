@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from symscope.analysis import effects
+from symscope.analysis import comparison_effects, effects
 from symscope.analysis.effects import LEAST_SEEDS, SOLVED, Effect, Tables
 from symscope.analysis.schemas import CLAIM_VERDICTS
 from symscope.analysis.tables import make_table
@@ -23,6 +23,7 @@ from symscope.verdict import HIGH_IIA
 HOLDS, FAILS, OPEN = CLAIM_VERDICTS
 
 SOURCE = "Grant, Goodman, McClelland, TMLR 2025"
+MAS_SOURCE = "Grant et al. 2025, model alignment search"
 
 AT_ALL, CLEARLY, FAR, MOSTLY = 0.01, 0.1, 0.25, 0.9
 """Thresholds of any difference, of a clear one, of a large one, and of a share close to 1."""
@@ -40,6 +41,7 @@ class Claim:
         threshold: value that the effect must exceed.
         needs: tables that the effect is computed from.
         effect: computes the effect from the tables; None where they have no suitable networks.
+        source: the paper.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Claim:
     threshold: float
     needs: tuple[str, ...]
     effect: Callable[[Tables], Effect | None]
+    source: str = SOURCE
 
     @property
     def rule(self) -> str:
@@ -194,6 +197,57 @@ CLAIMS = (
         ("strength", "trial_accuracy"),
         effects.sums_one_each,
     ),
+    Claim(
+        "grus-share-variables",
+        "Two GRUs compute with the same variables: values transfer from one to the other.",
+        "transfer between networks",
+        "IIA when count and phase together are taken from one GRU and written into another that differs in its seed",
+        HIGH_IIA,
+        ("comparison", "trial_accuracy"),
+        comparison_effects.between_grus,
+        MAS_SOURCE,
+    ),
+    Claim(
+        "transformers-do-not-share-them",
+        "Values transfer far worse between a GRU and a transformer than between two GRUs.",
+        "transfer between networks",
+        "IIA between GRUs minus IIA between GRUs and transformers in both directions, for count and phase together",
+        FAR,
+        ("comparison", "trial_accuracy"),
+        comparison_effects.grus_over_transformers,
+        MAS_SOURCE,
+    ),
+    Claim(
+        "similar-states-without-transfer",
+        "CKA and RSA between GRUs and transformers are high all the same.",
+        "similarity of states",
+        "the lower of CKA and RSA between a GRU and a transformer",
+        0.5,
+        ("similarity", "trial_accuracy"),
+        comparison_effects.similarity_to_transformers,
+        MAS_SOURCE,
+    ),
+    Claim(
+        "four-dimensions-suffice",
+        "About four dimensions suffice for a GRU that counts.",
+        "number of dimensions",
+        "IIA when count and phase are swapped together in four dimensions of a GRU",
+        HIGH_IIA,
+        ("dimensions", "trial_accuracy"),
+        comparison_effects.in_four_dimensions,
+        MAS_SOURCE,
+    ),
+    Claim(
+        "stitching-at-rank-two",
+        "A map of rank 2 between the states of two GRUs is enough to continue almost every sequence correctly.",
+        "stitching",
+        "share of sequences that a GRU completes from mapped states of another GRU, with a map of rank 2 trained on "
+        "behaviour",
+        MOSTLY,
+        ("stitching", "trial_accuracy"),
+        comparison_effects.stitched_grus,
+        MAS_SOURCE,
+    ),
 )
 """Every claim, in the order of a report."""
 
@@ -217,7 +271,7 @@ def _row(claim: Claim, tables: Tables) -> dict[str, Any]:
     row: dict[str, Any] = {
         "claim": claim.name,
         "statement": claim.statement,
-        "source": f"{SOURCE}: {claim.section}",
+        "source": f"{claim.source}: {claim.section}",
         "measure": f"{claim.measured}. Not measured: {_missing(claim, tables)}.",
         "rule": claim.rule,
         "verdict": OPEN,

@@ -75,7 +75,7 @@ def _chosen_scores(tables: Tables) -> pl.DataFrame | None:
     return alignments.join(chosen_alignments(scores), on=ALIGNMENT, how="semi", maintain_order="left")
 
 
-def _estimates(cells: pl.DataFrame, weight: pl.Expr) -> pl.DataFrame:
+def estimates(cells: pl.DataFrame, weight: pl.Expr) -> pl.DataFrame:
     """One row a network: the weighted sum of the shares `iia` of its cells, and its variance over their `n` trials.
 
     The variance uses shares that are moved a little away from 0 and 1 (Laplace), so that it is never 0.
@@ -91,11 +91,11 @@ def _estimates(cells: pl.DataFrame, weight: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _contrast(units: pl.DataFrame, weights: Callable[[pl.DataFrame], pl.DataFrame]) -> Effect | None:
+def contrast(units: pl.DataFrame, weights: Callable[[pl.DataFrame], pl.DataFrame]) -> Effect | None:
     """The weighted sum of the means of the kinds; None where no kind has a weight.
 
     Args:
-        units: one row a network, as `_estimates` returns it.
+        units: one row a network, as `estimates` returns it.
         weights: adds a column `weight` to the kinds (one row each) and leaves out kinds without a weight.
     """
     kinds = units.group_by(KIND, maintain_order=True).agg(pl.len().alias("seeds"))
@@ -112,7 +112,8 @@ def _contrast(units: pl.DataFrame, weights: Callable[[pl.DataFrame], pl.DataFram
     return Effect(tuple(groups), "; ".join(names))
 
 
-def _mean(kinds: pl.DataFrame) -> pl.DataFrame:
+def mean_of_kinds(kinds: pl.DataFrame) -> pl.DataFrame:
+    """Equal weights of all kinds."""
     return kinds.with_columns(weight=1 / pl.len())
 
 
@@ -143,7 +144,7 @@ def _paired(rows: pl.DataFrame, plus: pl.Expr, minus: pl.Expr) -> pl.DataFrame:
     """One row a network with rows on both sides: their mean share on the side `plus` minus that on `minus`."""
     signed = rows.with_columns(side=pl.when(plus).then(1).when(minus).then(-1)).drop_nulls("side")
     both = signed.filter(pl.col("side").n_unique().over(NETWORK) == 2)
-    return _estimates(both, pl.col("side") / pl.len().over(*NETWORK, "side"))
+    return estimates(both, pl.col("side") / pl.len().over(*NETWORK, "side"))
 
 
 def over_up_up(tables: Tables, *, counts_only: bool) -> Effect | None:
@@ -152,7 +153,7 @@ def over_up_up(tables: Tables, *, counts_only: bool) -> Effect | None:
     if chosen is None:
         return None
     rows = chosen.filter(RECURRENT, pl.col("variable").is_in(COUNTS) if counts_only else pl.lit(value=True))
-    return _contrast(_paired(rows, pl.col("algorithm") == UP_DOWN, pl.col("algorithm") == UP_UP), _mean)
+    return contrast(_paired(rows, pl.col("algorithm") == UP_DOWN, pl.col("algorithm") == UP_UP), mean_of_kinds)
 
 
 def over_same_object(tables: Tables) -> Effect | None:
@@ -161,7 +162,7 @@ def over_same_object(tables: Tables) -> Effect | None:
     if chosen is None:
         return None
     rows = chosen.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
-    return _contrast(_estimates(rows, 1 / pl.len().over(NETWORK)), _minus(MULTI_OR_SINGLE_OBJECT, SAME_OBJECT))
+    return contrast(estimates(rows, 1 / pl.len().over(NETWORK)), _minus(MULTI_OR_SINGLE_OBJECT, SAME_OBJECT))
 
 
 def _swaps(tables: Tables, outcome: str) -> pl.DataFrame | None:
@@ -181,7 +182,7 @@ def follows_whole_state(tables: Tables) -> Effect | None:
         signed = signed.filter(pl.col("side").n_unique().over("task") == 2)
         return signed.with_columns(weight=pl.col("side") / pl.len().over("task", "side") / pl.col("task").n_unique())
 
-    return _contrast(_estimates(best, pl.lit(1.0)), weights)
+    return contrast(estimates(best, pl.lit(1.0)), weights)
 
 
 def continues_as_base(tables: Tables) -> Effect | None:
@@ -191,7 +192,7 @@ def continues_as_base(tables: Tables) -> Effect | None:
         return None
     deep = (pl.col("site") == "layer2").any().over(NETWORK)  # after the last layer nothing can be recomputed
     rows = swaps.filter(TRANSFORMER & deep, pl.col("site") == "layer1")
-    return _contrast(_estimates(rows, pl.lit(1.0)), _mean)
+    return contrast(estimates(rows, pl.lit(1.0)), mean_of_kinds)
 
 
 def by_size(tables: Tables) -> Effect | None:
@@ -200,7 +201,7 @@ def by_size(tables: Tables) -> Effect | None:
     if chosen is None:
         return None
     rows = chosen.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
-    return _contrast(_estimates(rows, 1 / pl.len().over(NETWORK)), _by_size)
+    return contrast(estimates(rows, 1 / pl.len().over(NETWORK)), _by_size)
 
 
 def _cells(tables: Tables) -> pl.DataFrame | None:
@@ -225,13 +226,13 @@ def _falls(cells: pl.DataFrame, which: str) -> pl.DataFrame:
         solved = np.linalg.pinv(design.T @ (n[:, None] * design)) @ (design.T * n)
         slope = solved[1 + list(axes).index(which)]
         parts.append(of_network.with_columns(weight=pl.Series(-10 * slope)))
-    return _estimates(pl.concat(parts), pl.col("weight"))
+    return estimates(pl.concat(parts), pl.col("weight"))
 
 
 def by_value(tables: Tables, which: str) -> Effect | None:
     """Fall of the IIA when the `quantity` or the `difference` rises by ten."""
     cells = _cells(tables)
-    return None if cells is None or cells.is_empty() else _contrast(_falls(cells, which), _mean)
+    return None if cells is None or cells.is_empty() else contrast(_falls(cells, which), mean_of_kinds)
 
 
 def gradedness_by_size(tables: Tables) -> Effect | None:
@@ -240,7 +241,7 @@ def gradedness_by_size(tables: Tables) -> Effect | None:
     if cells is None or cells.is_empty():
         return None
     falls = _falls(cells, "difference").with_columns(value=-pl.col("value"))
-    return _contrast(falls, _by_size)
+    return contrast(falls, _by_size)
 
 
 def with_accuracy(tables: Tables) -> Effect | None:
@@ -253,7 +254,7 @@ def with_accuracy(tables: Tables) -> Effect | None:
     rows = rows.with_columns(x=x).filter((pl.col("x") ** 2).sum().over(NETWORK) > 0)
     if rows.is_empty():
         return None
-    return _contrast(_estimates(rows, pl.col("x") / (pl.col("x") ** 2).sum().over(NETWORK)), _mean)
+    return contrast(estimates(rows, pl.col("x") / (pl.col("x") ** 2).sum().over(NETWORK)), mean_of_kinds)
 
 
 def linear_over_orthogonal(tables: Tables) -> Effect | None:
@@ -272,7 +273,7 @@ def linear_over_orthogonal(tables: Tables) -> Effect | None:
         orthogonal.group_by(question).agg(pl.col("validation_iia").mean()).filter(pl.col("validation_iia") < HIGH_IIA)
     )
     rows = pl.concat(best).join(missed, on=question, how="semi")
-    return _contrast(_paired(rows, pl.col("function") == "linear", pl.col("function") == "orthogonal"), _mean)
+    return contrast(_paired(rows, pl.col("function") == "linear", pl.col("function") == "orthogonal"), mean_of_kinds)
 
 
 def sums_one_each(tables: Tables) -> Effect | None:
@@ -280,7 +281,7 @@ def sums_one_each(tables: Tables) -> Effect | None:
     rows = of_solved(tables, "strength")
     if rows is None:
         return None
-    return _contrast(_estimates(rows.rename({"exact": "iia"}), 1 / pl.len().over(NETWORK)), _mean)
+    return contrast(estimates(rows.rename({"exact": "iia"}), 1 / pl.len().over(NETWORK)), mean_of_kinds)
 
 
 def linear_basis_change(tables: Tables, *, function: str, coordinates: str) -> Effect | None:
@@ -289,4 +290,4 @@ def linear_basis_change(tables: Tables, *, function: str, coordinates: str) -> E
         return None
     rows = tables["theory"].filter(pl.col("spare") == 0).with_columns(task=pl.col("change_of_basis"))
     compared = (pl.col("function") == function) & (pl.col("coordinates") == coordinates)
-    return _contrast(_paired(rows, compared, pl.col("function") == "orthogonal"), _mean)
+    return contrast(_paired(rows, compared, pl.col("function") == "orthogonal"), mean_of_kinds)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import polars as pl
 
+from symscope.analysis._comparison_schemas import COMPARISON, DIMENSIONS, SIMILARITY, STITCHING
 from symscope.analysis.columns import (
     ALGORITHM,
     ALIGNED,
@@ -429,6 +430,10 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             TRAINING,
             DEVELOPMENT,
             FRONTIER,
+            COMPARISON,
+            SIMILARITY,
+            STITCHING,
+            DIMENSIONS,
             STRENGTH,
             THEORY,
             REACH,

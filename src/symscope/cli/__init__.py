@@ -16,7 +16,7 @@ import typer
 from symscope import __version__
 from symscope.cli.align import align_table
 from symscope.cli.console import out, print_result, report_errors
-from symscope.cli.explore import explore
+from symscope.cli.explore import write_explorer
 from symscope.cli.listing import list_names
 from symscope.cli.store import store_app
 from symscope.cli.study import study_app
@@ -34,7 +34,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(store_app, name="store")
 app.command("list")(list_names)
 app.command("align")(align_table)
-app.command("explore")(explore)
+app.command("explore")(write_explorer)
 
 
 def main(arguments: list[str] | None = None) -> None:

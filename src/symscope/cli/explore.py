@@ -31,7 +31,7 @@ Address = Annotated[
 ]
 
 
-def explore(
+def write_explorer(
     folder: Folder, network: NetworkNames = None, out: Out = None, megabytes: Size = 6.0, address: Address = None
 ) -> None:
     """Write a page in which the networks of a study run, to swap their variables by hand."""

@@ -65,11 +65,12 @@ def _each(times: list[Estimate]) -> str:
 
 
 def _network(job: Job) -> str:
-    """Kind and size of the network of a job, as far as its arguments give them."""
+    """Kind and size of the network of a job, as far as its arguments give them, and the kind of its partner."""
     arguments = {**job.arguments, **job.arguments.get("network", {}), **_question(job)}
     sizes = {"d": "d = {}", "layers": "{} layers"}
     parts = [str(arguments["label"])] if "label" in arguments else []
-    return ", ".join([*parts, *(text.format(arguments[name]) for name, text in sizes.items() if name in arguments)])
+    named = ", ".join([*parts, *(text.format(arguments[name]) for name, text in sizes.items() if name in arguments)])
+    return f"{named}; {arguments['partner']['label']}" if "partner" in arguments else named
 
 
 def _question(job: Job) -> dict[str, object]:

@@ -44,8 +44,6 @@ def write_outputs(inputs: ReportInputs, folder: Path, declaration: str, explorer
     `explorer` is the page of the networks, which was written before, so that the report links it.
     """
     earlier = _recorded(folder)
-    if explorer is None:
-        (folder / EXPLORER_FILE).unlink(missing_ok=True)
     written = save_inputs(inputs, folder)
     written += _print_and_write_report(inputs, folder)
     if explorer is not None:

@@ -182,6 +182,7 @@ def _report(study: "Study", plan: Plan, store: Store, outcome: Outcome, folder: 
     inputs = collect(study, plan, store, outcome, shlex.join(["symscope", *sys.argv[1:]]))
     finished = {*outcome.done, *outcome.cached}
     explorer = None
+    (folder / EXPLORER_FILE).unlink(missing_ok=True)  # the report links the page if there is one
     if study.alignments:
         locations = [plan.location(job.name) for job in plan if job.name in finished]
         explorer = write_study_explorer(store, study.title, locations, folder)

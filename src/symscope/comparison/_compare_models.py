@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import permutations
 from typing import Any, SupportsIndex
 
 import torch
@@ -225,7 +225,7 @@ def _similarities(models: Sequence[Model], data: CounterfactualData) -> tuple[Pa
     """All measures for each pair of models, on one row of each test sequence: the stop of a base or source.
 
     With all positions, sequences of one length could be exchanged only, and where the length says something about a
-    variable the null distribution would contain it.
+    variable the null distribution would contain it. Measures with a direction are computed in both directions.
     """
     test = next(iter(data.test.values()))
     runs = [run.select(torch.arange(min(len(test), SEQUENCES // 2))) for run in (test.base, test.sources[0])]
@@ -237,10 +237,13 @@ def _similarities(models: Sequence[Model], data: CounterfactualData) -> tuple[Pa
     values = {name: torch.cat([run.values[name] for run in runs]) for name in known}
     numeric = [name for name in values if data.value_names.get(name) in ((), None)]
     measures, sequences = similarity_measures(values, numeric), torch.arange(len(states[0]))
+    directed = tuple(measure for measure in measures if measure.directed)
     return tuple(
         PairSimilarity(models[i].name, models[j].name, similarity)
-        for i, j in combinations(range(len(models)), 2)
-        for similarity in compare_states(states[i], states[j], sequences, measures, untrained=twins[j], seed=data.seed)
+        for i, j in permutations(range(len(models)), 2)
+        for similarity in compare_states(
+            states[i], states[j], sequences, measures if i < j else directed, untrained=twins[j], seed=data.seed
+        )
     )
 
 

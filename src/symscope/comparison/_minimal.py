@@ -106,7 +106,7 @@ def minimal_dimensions(
         )
     function = function or Oblique(coordinates="natural-span")
     (variables,), sets = data.variables, joint_sets(check_models([network], data.vocabulary, None), data, function)
-    (width,) = sets.space.widths
+    width = min(sets.space.widths)  # of the network, and of the untrained one that is a source of values
     sizes = sorted({integer(size, "k", 1) for size in k} & set(range(1, width + 1)))
     if not sizes:
         raise InvalidArgumentError(f"no k from 1 to {width}, the dimensions in which the states vary; got {list(k)}")

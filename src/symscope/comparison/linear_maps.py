@@ -82,6 +82,7 @@ class StateStitching(SimilarityMeasure):
     """
 
     held_out: ClassVar[bool] = True
+    directed: ClassVar[bool] = True
     rank: int | None = None
 
     def __post_init__(self) -> None:
@@ -160,6 +161,7 @@ class ProbeTransfer(SimilarityMeasure):
     """
 
     held_out: ClassVar[bool] = True
+    directed: ClassVar[bool] = True
     variable: str
     values: Shaped[Tensor, " rows"]
     numeric: bool = False

@@ -36,10 +36,12 @@ class SimilarityMeasure(ABC):
 
     Attributes:
         held_out: the measure fits a map to the training rows and scores it on the other rows.
+        directed: it maps states of the second network to the first, so that the order of the networks matters.
         max_rows: most rows that are compared, as whole sequences; `None`: all.
     """
 
     held_out: ClassVar[bool] = False
+    directed: ClassVar[bool] = False
     max_rows: int | None = None
 
     @property

@@ -52,8 +52,8 @@ def explorer_document(subjects: Sequence[Subject], title: str, report: str | Non
     """The document of a page with these networks; `report` is a page that it links.
 
     Raises:
-        InvalidArgumentError: there are no networks, the page cannot run a network or an algorithm, or no alignment is
-            linear.
+        InvalidArgumentError: there are no networks, the page cannot run a network or an algorithm, no alignment is
+            linear, or results belong to another network.
     """
     if not subjects:
         raise InvalidArgumentError("an explorer needs at least one network, got none")
@@ -63,6 +63,7 @@ def explorer_document(subjects: Sequence[Subject], title: str, report: str | Non
     entries = []
     for subject in (part for given in subjects for part in _by_site(given)):
         check_runs_in_page(subject.network)
+        _check_same_network(subject)
         places = {
             "task": _place(subject.algorithm.task, tasks, _same_task),
             "algorithm": _place(subject.algorithm, algorithms, _same_algorithm),
@@ -106,6 +107,14 @@ def _by_site(subject: Subject) -> list[Subject]:
         return [subject]
     parts = {site: Results([result for result in subject.results.all if result.site == site]) for site in sites}
     return [replace(subject, name=f"{subject.name}, site {site}", results=part) for site, part in parts.items()]
+
+
+def _check_same_network(subject: Subject) -> None:
+    """Raises `InvalidArgumentError` where results belong to another network, in which swaps would mean nothing."""
+    for identity in {result.network for result in subject.results.all if result.network is not None}:
+        mismatch = identity.mismatch(subject.network)
+        if mismatch:
+            raise InvalidArgumentError(f"the results belong to {mismatch}: pass the network that was searched")
 
 
 def _place(value: Any, known: list[Any], same: Any) -> int:

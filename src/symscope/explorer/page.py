@@ -12,7 +12,7 @@ from markupsafe import Markup
 import symscope
 from symscope.report.charts import scheme_variables
 
-SCRIPTS = ("arrays", "networks", "algorithm", "swap", "state", "python", "view", "map", "main")
+SCRIPTS = ("arrays", "networks", "algorithm", "swap", "state", "python", "view", "map", "drag", "main")
 """Parts of the script, in order; each sees the names of those before it."""
 RANDOM_PAIRS = 200
 """Pairs that the button of the page tests; the script has the same number."""

@@ -15,6 +15,7 @@ from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import GROUP
 from symscope.figures._attention import attention
 from symscope.figures._calibration import calibration
+from symscope.figures._comparison import comparison, dimensions
 from symscope.figures._development import development
 from symscope.figures._frontier import frontier
 from symscope.figures._gradience import gradience, gradience_by_value, iia_by_value
@@ -49,6 +50,7 @@ _NETWORK_FIGURES: Mapping[str, Callable[..., ChartType]] = {
 _OTHER_FIGURES: Mapping[str, Callable[..., ChartType]] = {
     "state_space": state_space,
     "attention": attention,
+    "dimensions": dimensions,
     "strength": strength,
     "theory": theory,
     "reach": reach,
@@ -88,6 +90,8 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Drawn:
     if scores is not None:
         yield from _of_sizes(scores, chosen)
     yield from _of_tables(present, _NETWORK_FIGURES)
+    if "comparison" in present:
+        yield "comparison", partial(comparison, similarity=present.get("similarity")), present["comparison"]
     if "aligned_states" in present:
         states = _chosen(present["aligned_states"], chosen)
         for (variable,), part in states.group_by("variable", maintain_order=True):

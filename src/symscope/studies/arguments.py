@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from symscope.studies.choices import TaskChoice
+from symscope.studies.choices import FunctionChoice, TaskChoice
 from symscope.studies.declaration import CalibrationQuestion, Search
 from symscope.studies.options import (
     Count,
@@ -116,6 +116,30 @@ class FrontierArguments(AlignArguments):
     """Arguments of the frontier stage: a search at several weights of the counterfactual-latent loss."""
 
     latent_weights: Values[Weight]
+
+
+class CompareArguments(SubjectArguments):
+    """Arguments of the comparison stage: the network of `SubjectArguments`, and its partner on the same task."""
+
+    partner: NetworkArguments
+    partner_seed: Seed
+    algorithm: str
+    variables: Values[str]
+    k: Values[Size]
+    functions: Values[FunctionChoice]
+    stitching: Values[Size]
+    search: SearchSection
+    interventions: InterventionCounts
+
+
+class DimensionsArguments(SubjectArguments):
+    """Arguments of the stage that swaps all variables of an algorithm together, in several numbers of dimensions."""
+
+    algorithm: str
+    k: Values[Size]
+    function: FunctionChoice
+    search: SearchSection
+    interventions: InterventionCounts
 
 
 class CeilingArguments(SubjectArguments):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from symscope.algorithms import Algorithm
 from symscope.alignment import CONTROLS
+from symscope.alignment.functions import LinearFunction
 from symscope.errors import InvalidArgumentError, SymscopeError, UnknownNameError
 from symscope.imports import import_object, is_import_path
 from symscope.seeds import generator
@@ -26,6 +27,7 @@ from symscope.studies.choices import (
     build_network,
     make_control,
 )
+from symscope.studies.comparisons import ComparisonGrid, Member
 from symscope.studies.declaration import POWER_DIMENSIONS, AlignmentGrid, Calibration, subspace_size
 from symscope.studies.options import ProtocolSection
 from symscope.studies.source import Fault, Location
@@ -42,6 +44,7 @@ class _Declared:
     tasks: Mapping[int, TaskChoice]
     networks: Mapping[int, NetworkChoice]
     alignments: Mapping[int, AlignmentGrid]
+    comparisons: Mapping[int, ComparisonGrid]
 
 
 def consistency_faults(values: Mapping[Any, Any]) -> Iterator[Fault]:
@@ -51,6 +54,7 @@ def consistency_faults(values: Mapping[Any, Any]) -> Iterator[Fault]:
         _entries(values, "tasks", TaskChoice),
         _entries(values, "networks", NetworkChoice),
         _entries(values, "alignments", AlignmentGrid),
+        _entries(values, "comparisons", ComparisonGrid),
     )
     tasks: dict[int, Task] = {}
     for index, choice in declared.tasks.items():
@@ -68,11 +72,8 @@ def consistency_faults(values: Mapping[Any, Any]) -> Iterator[Fault]:
     for index, grid in declared.alignments.items():
         solved = [task for number, task in tasks.items() if grid.includes(declared.tasks[number])]
         yield from _alignment_faults(("alignments", index), grid, solved, shapes)
-        names = {name for task in declared.tasks.values() for name in (task.name, task.label)}
-        for name in grid.tasks or ():
-            if name not in names:
-                message = f"{name!r} is not a task of this study: {', '.join(sorted(names))}"
-                yield Fault(("alignments", index, "tasks"), message)
+        yield from _task_name_faults(("alignments", index), grid, declared.tasks)
+    yield from _comparison_faults(declared, tasks)
     yield from _protocol_faults(_protocol(values), tasks.values())
     yield from _algorithm_name_faults(declared, tasks)
     yield from _repetition_faults(declared)
@@ -184,6 +185,17 @@ def _trained_network_faults(location: Location, choice: NetworkChoice, d: int, v
 def _alignment_faults(
     location: Location, grid: AlignmentGrid, tasks: Sequence[Task], shapes: Sequence[NetworkShape]
 ) -> Iterator[Fault]:
+    yield from _variable_faults(location, grid, tasks)
+    for number, function in enumerate(grid.functions):
+        yield from _function_faults((*location, "functions", number), function)
+    yield from _control_faults((*location, "controls"), grid.controls)
+    yield from _site_faults(location, grid, shapes)
+
+
+def _variable_faults(
+    location: Location, grid: AlignmentGrid | ComparisonGrid, tasks: Sequence[Task]
+) -> Iterator[Fault]:
+    """An algorithm that a task does not have, and variables that the algorithm does not have or that are repeated."""
     if len(set(grid.variables)) < len(grid.variables):
         yield Fault((*location, "variables"), f"each variable once, got {list(grid.variables)}")
     for task in tasks:
@@ -192,15 +204,43 @@ def _alignment_faults(
         except SymscopeError as error:
             yield Fault((*location, "algorithm"), str(error))
             continue
-        for variable in grid.variables:
+        for declared in grid.variables:
             try:
-                algorithm.check_variables([variable])
+                algorithm.check_variables(declared.split("+") if isinstance(grid, ComparisonGrid) else [declared])
             except SymscopeError as error:
                 yield Fault((*location, "variables"), str(error))
-    for number, function in enumerate(grid.functions):
-        yield from _function_faults((*location, "functions", number), function)
-    yield from _control_faults((*location, "controls"), grid.controls)
-    yield from _site_faults(location, grid, shapes)
+
+
+def _task_name_faults(
+    location: Location, grid: AlignmentGrid | ComparisonGrid, tasks: Mapping[int, TaskChoice]
+) -> Iterator[Fault]:
+    names = {name for task in tasks.values() for name in (task.name, task.label)}
+    for name in grid.tasks or ():
+        if name not in names:
+            yield Fault((*location, "tasks"), f"{name!r} is not a task of this study: {', '.join(sorted(names))}")
+
+
+def _comparison_faults(declared: _Declared, tasks: Mapping[int, Task]) -> Iterator[Fault]:
+    """Comparisons of networks that do not exist, in more dimensions than they have, or with unsuitable functions."""
+    seeds = declared.values.get("seeds")
+    members = [
+        Member(network.label, d, seed)
+        for network in declared.networks.values()
+        for d in network.sizes
+        for seed in (seeds if isinstance(seeds, list | tuple) else ())
+    ]
+    for index, grid in declared.comparisons.items():
+        location = ("comparisons", index)
+        solved = [task for number, task in tasks.items() if grid.includes(declared.tasks[number])]
+        yield from _variable_faults(location, grid, solved)
+        yield from _task_name_faults(location, grid, declared.tasks)
+        for number, function in enumerate(grid.functions):
+            at = (*location, "functions", number)
+            faults = list(_function_faults(at, function))
+            yield from faults
+            if not faults and not isinstance(function.make(), LinearFunction):
+                yield Fault(at, f"networks are compared with linear alignment functions, got {function.label!r}")
+        yield from (Fault((*location, *within), text) for within, text in grid.pair_faults(members))
 
 
 def _function_faults(location: Location, function: FunctionChoice) -> Iterator[Fault]:
@@ -293,6 +333,12 @@ def _repetition_faults(declared: _Declared) -> Iterator[Fault]:
             for grid in declared.alignments.values()
             for site in grid.sites or ("the default site",)
             for function in grid.functions
+            for task in declared.tasks.values()
+            if grid.includes(task)
+        ],
+        "comparisons": [
+            f"{grid.algorithm} for {task.label}"
+            for grid in declared.comparisons.values()
             for task in declared.tasks.values()
             if grid.includes(task)
         ],

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from symscope.errors import InvalidArgumentError
 from symscope.studies.choices import FunctionChoice, NetworkChoice, TaskChoice
+from symscope.studies.comparisons import ComparisonGrid
 from symscope.studies.options import (
     Development,
     DrawnOrZero,
@@ -219,6 +220,7 @@ class Study(Section):
     device: str = "cpu"
     training: TrainingSection = TrainingSection()
     alignments: Values[AlignmentGrid] = ()
+    comparisons: Values[ComparisonGrid] = ()
     whole_state_swaps: DrawnOrZero = Field(default=0, description="swaps within one phase, at every site")
     development: Development | None = None
     frontier: Frontier | None = None

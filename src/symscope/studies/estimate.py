@@ -23,6 +23,8 @@ from symscope.studies.declaration import Study
 Kind = str
 """What jobs of equal duration have in common: the stage and all arguments but seed and checkpoint."""
 
+_LEFT_OUT = ("seed", "checkpoint", "partner_seed")
+
 WARM_UP = "warm up"
 LENGTHS = (1, 3)
 """The lengths of shortened jobs: numbers of validations, or of the shortest runs of steps."""
@@ -44,7 +46,7 @@ class Estimate:
 
 def kind_of(job: Job) -> Kind:
     """The kind of a job."""
-    common = {name: value for name, value in job.arguments.items() if name not in ("seed", "checkpoint")}
+    common = {name: value for name, value in job.arguments.items() if name not in _LEFT_OUT}
     return canonical_json({"stage": job.stage, **common})
 
 

@@ -14,7 +14,9 @@ from symscope.studies.arguments import (
     CalibrateArguments,
     CeilingArguments,
     ChangeOfBasisArguments,
+    CompareArguments,
     DevelopArguments,
+    DimensionsArguments,
     FrontierArguments,
     MeasureArguments,
     NetworkArguments,
@@ -26,6 +28,7 @@ from symscope.studies.arguments import (
     TrainArguments,
 )
 from symscope.studies.choices import NetworkChoice, TaskChoice
+from symscope.studies.comparisons import Member
 from symscope.studies.declaration import Search, Study
 
 RESULT_VERSION = "1"
@@ -39,6 +42,8 @@ _STAGES: Mapping[type[StageArguments], str] = {
     SwapArguments: "swap:swap_stage",
     DevelopArguments: "develop:develop_stage",
     FrontierArguments: "frontier:frontier_stage",
+    CompareArguments: "compare:compare_stage",
+    DimensionsArguments: "compare:dimensions_stage",
     StatesArguments: "observe:states_stage",
     AttentionArguments: "observe:attention_stage",
     StrengthArguments: "observe:strength_stage",
@@ -58,15 +63,21 @@ def plan_study(study: Study) -> Plan:
     """The jobs of a study, with the keys of their results.
 
     Each network has a job that trains it, and a job for each search: one algorithm, site and alignment function, with
-    all variables and subspace sizes.
+    all variables and subspace sizes. Each pair of compared networks has a job, with all variables, subspace sizes and
+    functions.
     """
     jobs: list[Job] = list(_theory_jobs(study))
-    for network in study.networks:
-        for d in network.sizes:
-            for choice in study.tasks:
-                subject = _Subject.of(study, choice, network, d)
-                for seed in study.seeds:
-                    jobs += subject.jobs(seed)
+    subjects = [
+        _Subject.of(study, choice, network, d)
+        for network in study.networks
+        for d in network.sizes
+        for choice in study.tasks
+    ]
+    for subject in subjects:
+        for seed in study.seeds:
+            jobs += subject.jobs(seed)
+    for choice in study.tasks:
+        jobs += _comparison_jobs(study, [subject for subject in subjects if subject.task == choice])
     jobs += _calibration_jobs(study)
     return Plan(jobs, result_version=RESULT_VERSION)
 
@@ -107,6 +118,45 @@ def _theory_jobs(study: Study) -> Iterator[Job]:
         yield _job(f"reach/layers{layers}", ReachArguments(seed=study.seeds[0], layers=layers))
 
 
+def _comparison_jobs(study: Study, subjects: Sequence["_Subject"]) -> Iterator[Job]:
+    """A job for each pair of compared networks of one task, and for the number of dimensions that each needs."""
+    networks = [(subject, seed) for subject in subjects for seed in study.seeds]
+    members = [Member(subject.network.label, subject.d, seed) for subject, seed in networks]
+    counts = {"interventions": study.interventions, "search": study.search}
+    for grid in study.comparisons:
+        if not (subjects and grid.includes(subjects[0].task)):
+            continue
+        options = {"algorithm": grid.algorithm, **counts}
+        used = grid.algorithm.rpartition(":")[2]
+        pairs = grid.chosen(members)
+        compared = sorted({number for pair in pairs for number in pair}) if grid.minimal_dimensions else []
+        for subject, seed in (networks[number] for number in compared):
+            function = grid.functions[0]
+            arguments = DimensionsArguments(
+                **subject.common(seed, grid.algorithm, function.name),
+                k=grid.minimal_dimensions,
+                function=function,
+                **options,
+            )
+            yield _job(f"dimensions/{subject.name(seed)}/{used}", arguments, (subject.first_name(seed),))
+        for (first, seed), (second, partner_seed) in ((networks[i], networks[j]) for i, j in pairs):
+            common = first.common(seed, grid.algorithm, *(function.name for function in grid.functions))
+            partner = second.common(partner_seed)
+            arguments = CompareArguments(
+                **{**common, "code": common["code"] | partner["code"]},
+                partner=partner["network"],
+                partner_seed=partner_seed,
+                variables=grid.variables,
+                k=grid.k,
+                functions=grid.functions,
+                stitching=grid.stitching,
+                **options,
+            )
+            needs = first.first_name(seed), second.first_name(partner_seed)
+            partner_name = f"{second.network.label}-d{second.d}-seed{partner_seed}"
+            yield _job(f"compare/{first.name(seed)}/{partner_name}/{used}", arguments, needs)
+
+
 @dataclass(frozen=True)
 class _Subject:
     """The networks of one kind and size on one task, which differ in their seeds only."""
@@ -129,15 +179,23 @@ class _Subject:
         digest = "" if network.needs_training else network.weights_digest(d, tokens)
         return cls(study, task, network, d, searches, digest)
 
+    def name(self, seed: int) -> str:
+        """The name of one network in names of jobs."""
+        return f"{self.task.label}-{self.network.label}-d{self.d}-seed{seed}"
+
+    def first_name(self, seed: int) -> str:
+        """The name of the job that stores the weights of a network."""
+        return f"{'train' if self.network.needs_training else 'measure'}/{self.name(seed)}"
+
     def jobs(self, seed: int) -> Iterator[Job]:
-        """All jobs of one network. Each has only the arguments that determine its result."""
-        name = f"{self.task.label}-{self.network.label}-d{self.d}-seed{seed}"
-        first = self._first_job(name, seed)
+        """All jobs that concern one network alone. Each has only the arguments that determine its result."""
+        name = self.name(seed)
+        first = self._first_job(seed)
         yield first
         needs, study = (first.name,), self.study
         for search in self.searches:
             arguments = AlignArguments(
-                **self._common(seed, search.algorithm, search.function.name, *search.controls),
+                **self.common(seed, search.algorithm, search.function.name, *search.controls),
                 request=search,
                 search=search.options or study.search,
                 interventions=study.interventions,
@@ -149,7 +207,7 @@ class _Subject:
                 yield _job(f"frontier/{name}/{search.label}", arguments, needs)
         for algorithm, site in dict.fromkeys((search.algorithm, search.site) for search in self.searches):
             arguments = CeilingArguments(
-                **self._common(seed, algorithm),
+                **self.common(seed, algorithm),
                 algorithm=algorithm,
                 site=site,
                 test=study.interventions.test,
@@ -158,19 +216,20 @@ class _Subject:
             yield _job(f"ceiling/{name}/{algorithm.rpartition(':')[2]}-{site}", arguments, needs)
         if study.whole_state_swaps:
             algorithm = self.searches[0].algorithm if is_import_path(self.task.name) else None
-            common = self._common(seed, algorithm or "")
+            common = self.common(seed, algorithm or "")
             arguments = SwapArguments(**common, algorithm=algorithm, swaps=study.whole_state_swaps)
             yield _job(f"swap/{name}", arguments, needs)
         if self.network.needs_training:
             yield from self._development(name, needs, seed)
         yield from self._observations(name, needs, seed)
 
-    def _first_job(self, name: str, seed: int) -> Job:
+    def _first_job(self, seed: int) -> Job:
         """The job that stores the weights of the network."""
         training, counts = self.study.training, self.study.trial_accuracy
-        common = self._common(seed)
+        common = self.common(seed)
         if self.network.needs_training:
-            return _job(f"train/{name}", TrainArguments(**common, training=training, trial_accuracy=counts))
+            arguments = TrainArguments(**common, training=training, trial_accuracy=counts)
+            return _job(self.first_name(seed), arguments)
         arguments = MeasureArguments(
             **common,
             weights=self.network.weights,
@@ -178,7 +237,7 @@ class _Subject:
             target_accuracy=training.target_accuracy,
             trial_accuracy=counts,
         )
-        return _job(f"measure/{name}", arguments)
+        return _job(self.first_name(seed), arguments)
 
     def _development(self, name: str, needs: tuple[str, ...], seed: int) -> Iterator[Job]:
         """A job for each search and checkpoint."""
@@ -190,7 +249,7 @@ class _Subject:
             options = (search.options or self.study.search).model_copy(update=shorter)
             for checkpoint in range(declared.checkpoints):
                 arguments = DevelopArguments(
-                    **self._common(seed, search.algorithm, search.function.name),
+                    **self.common(seed, search.algorithm, search.function.name),
                     request=search,
                     search=options,
                     interventions=self.study.interventions,
@@ -202,7 +261,7 @@ class _Subject:
 
     def _observations(self, name: str, needs: tuple[str, ...], seed: int) -> Iterator[Job]:
         """The measurements without a search, where this kind of network allows them."""
-        declared, common = self.study.observe, self._common(seed)
+        declared, common = self.study.observe, self.common(seed)
         counted = self.task.name.removesuffix("-void") in COUNTED_TASKS
         if declared.states and counted:
             yield _job(f"states/{name}", StatesArguments(**common, each=declared.states), needs)
@@ -211,7 +270,7 @@ class _Subject:
         if declared.strength and self._has_strength_values():
             yield _job(f"strength/{name}", StrengthArguments(**common, trials=declared.strength), needs)
 
-    def _common(self, seed: int, *names: str) -> dict[str, Any]:
+    def common(self, seed: int, *names: str) -> dict[str, Any]:
         """The arguments that identify the network, with digests of the user's modules among `names`."""
         choice = self.network
         network = NetworkArguments(

@@ -51,7 +51,8 @@
     const first = firstSetting(index);
     const now = setting();
     const known = variablesOf(subjects[index]).includes(now.variable) || ["whole", "none"].includes(now.variable);
-    const kept = subjects[index].task === subjectNow().task && subjects[index].data.algorithm === subjectNow().data.algorithm;
+    const { task, data } = subjectNow();
+    const kept = subjects[index].task === task && subjects[index].data.algorithm === data.algorithm;
     const variable = known ? now.variable : first.variable;
     const alignment = answerOf(subjects[index], variable) ?? 0;
     load(kept ? { ...now, subject: index, variable, alignment, value: null } : first);
@@ -86,7 +87,8 @@
   // ------------------------------------------------------------------------------------------------------------ draw
 
   function options(select, entries, chosen) {
-    select.replaceChildren(...entries.map(([value, text]) => new Option(text, value, false, String(value) === String(chosen))));
+    const isChosen = (value) => String(value) === String(chosen);
+    select.replaceChildren(...entries.map(([value, text]) => new Option(text, value, false, isChosen(value))));
   }
 
   function drawControls(subject) {
@@ -95,7 +97,8 @@
     $("subject").value = String(now.subject);
     $("facts").textContent = `Network: ${[...subject.data.facts, `site ${subject.site}`].join(", ")}.`;
     const variables = variablesOf(subject).map((name) => [`v${name}`, name]);
-    options($("variable"), [...variables, ["whole", "the whole state"], ["none", "nothing"]], special ? now.variable : `v${now.variable}`);
+    const everything = [...variables, ["whole", "the whole state"], ["none", "nothing"]];
+    options($("variable"), everything, special ? now.variable : `v${now.variable}`);
     $("how-field").hidden = special;
     const entries = alignmentsOf(subject, now.variable).map((i) => {
       const { kind, function: name, k, answer } = subject.data.alignments[i];
@@ -115,12 +118,13 @@
   }
 
   function aboutText(subject, now, special) {
-    if (now.variable === "whole") return "The state of the base is replaced by that of the source, with all variables.";
+    if (now.variable === "whole") return "The source's state replaces that of the base, with all variables.";
     if (now.variable === "none") return "Nothing is swapped: the network continues the base.";
     const { iia, low, high, n, verdict } = subject.data.alignments[now.alignment];
-    if (now.how === "random") return "A control: the same number of random dimensions. A variable that is not there should not arrive.";
-    if (now.how === "rest") return "A check: everything except the variable comes from the source, so the variable must stay.";
-    return `IIA ${iia.toFixed(3)} on ${n} test interventions (95% interval ${low.toFixed(3)} to ${high.toFixed(3)}). Verdict: ${verdict}.`;
+    if (now.how === "random") return "A control: as many random dimensions, with which no variable should arrive.";
+    if (now.how === "rest") return "A check: all but the variable comes from the source, so the variable must stay.";
+    const interval = `95% interval ${low.toFixed(3)} to ${high.toFixed(3)}`;
+    return `IIA ${iia.toFixed(3)} on ${n} test interventions (${interval}). Verdict: ${verdict}.`;
   }
 
   function drawSlider(subject, now) {
@@ -241,7 +245,8 @@
   function drawFailures() {
     const at = failureNow();
     const number = count(found.length, "failure");
-    $("failure-text").textContent = found.length === 0 ? "No failures here." : at >= 0 ? `Failure ${at + 1} of ${found.length}.` : `${number}.`;
+    const text = at >= 0 ? `Failure ${at + 1} of ${found.length}.` : `${number}.`;
+    $("failure-text").textContent = found.length === 0 ? "No failures here." : text;
     $("failure-back").disabled = $("failure-on").disabled = found.length === 0;
   }
 
@@ -275,48 +280,7 @@
     say("No pair with a prediction was found.");
   }
 
-  // ------------------------------------------------------------------------------------------------- drag and copy
-
-  // A token of the source is dragged onto a token of the base; a touch drags the chosen token only, so pages scroll.
-  function equipDrag() {
-    let drag = null;
-    const target = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest("#base-tokens button.token");
-    const end = () => {
-      drag?.ghost?.remove();
-      document.querySelectorAll(".over").forEach((node) => node.classList.remove("over"));
-      drag = null;
-    };
-    $("source-tokens").addEventListener("pointerdown", (event) => {
-      const token = event.target.closest("button.token");
-      if (!token || event.button !== 0) return;
-      if (event.pointerType === "touch" && token.getAttribute("aria-checked") !== "true") return;
-      drag = { token, x: event.clientX, y: event.clientY, ghost: null };
-    });
-    addEventListener("pointermove", (event) => {
-      if (!drag) return;
-      if (!drag.ghost && Math.hypot(event.clientX - drag.x, event.clientY - drag.y) < 6) return;
-      if (!drag.ghost) {
-        drag.ghost = drag.token.cloneNode(true);
-        drag.ghost.classList.add("ghost");
-        drag.ghost.setAttribute("aria-hidden", "true");
-        document.body.append(drag.ghost);
-      }
-      event.preventDefault();
-      drag.ghost.style.setProperty("transform", `translate(${event.clientX + 8}px, ${event.clientY + 8}px)`);
-      document.querySelectorAll(".over").forEach((node) => node.classList.remove("over"));
-      target(event)?.classList.add("over");
-    });
-    addEventListener("pointerup", (event) => {
-      const onto = drag?.ghost ? target(event) : null;
-      const from = drag?.token;
-      const dragged = Boolean(drag?.ghost);
-      end();
-      if (dragged) addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true });
-      setTimeout(() => dragged && document.body.click(), 0); // removes the listener where the browser sends no click
-      if (onto) change({ sourcePosition: Number(from.dataset.position), basePosition: Number(onto.dataset.position), value: null });
-    });
-    addEventListener("pointercancel", end);
-  }
+  // --------------------------------------------------------------------------------------------------------- copy
 
   async function copy(text, what) {
     try {
@@ -334,7 +298,8 @@
     options($("subject"), subjects.map((subject, i) => [i, subject.name]), 0);
     $("subject-field").hidden = subjects.length === 1;
     const leftOut = subjects.flatMap((subject) => subject.data.leftOut);
-    $("left-out").textContent = leftOut.length ? `Not in this page, because their maps are not linear: ${leftOut.join("; ")}.` : "";
+    const sentence = `Not in this page, because their maps are not linear: ${leftOut.join("; ")}.`;
+    $("left-out").textContent = leftOut.length ? sentence : "";
     for (const strip of ["base-tokens", "source-tokens", "played"]) equipChooser($(strip));
     const on = (id, event, action) => $(id).addEventListener(event, action);
     on("subject", "change", (event) => chooseSubject(Number(event.target.value)));
@@ -362,7 +327,7 @@
     on("copy-link", "click", () => copy(location.href, "The address"));
     on("copy-python", "click", () => copy(pythonOf(setting()), "Python"));
     equipMap();
-    equipDrag();
+    equipDrag(change);
     addEventListener("keydown", (event) => {
       const typing = event.target.matches("input[type=text], textarea");
       if (typing || !(event.ctrlKey || event.metaKey) || event.altKey) return;

@@ -41,7 +41,8 @@
     const best = new Map();
     for (const stop of stopsOf(subject)) {
       const values = variables.map((name) => algorithm.valueOf(stop.state, name));
-      const differing = others.filter((name) => algorithm.valueOf(stop.state, name) !== algorithm.valueOf(now, name)).length;
+      const differs = (name) => algorithm.valueOf(stop.state, name) !== algorithm.valueOf(now, name);
+      const differing = others.filter(differs).length;
       const phase = algorithm.choiceOf(stop.state) !== algorithm.choiceOf(now) ? 1 : 0;
       const kind = stop.tokens[stop.position] !== tokens[position] ? 1 : 0;
       const cost = 1e6 * differing + 1e5 * phase + 1e4 * kind + stop.position;
@@ -50,7 +51,8 @@
     }
     const sorted = [...best.values()].sort((a, b) => a.values.map((x, i) => x - b.values[i]).find((x) => x) ?? 0);
     if (sorted.length <= MOST_VALUES) return sorted;
-    return Array.from({ length: MOST_VALUES }, (_, i) => sorted[Math.round((i * (sorted.length - 1)) / (MOST_VALUES - 1))]);
+    const spacing = (sorted.length - 1) / (MOST_VALUES - 1);
+    return Array.from({ length: MOST_VALUES }, (_, i) => sorted[Math.round(i * spacing)]);
   }
 
   const settingOfPair = (setting, base, source) => ({
@@ -79,7 +81,8 @@
     return { variables, rows, columns, key: [swapKey(setting), ...stops].join("|"), cells: [], setting };
   }
 
-  const swapKey = ({ subject, variable, alignment, how, demos }) => [subject, variable, alignment, how, demos].join("|");
+  const swapKey = ({ subject, variable, alignment, how, demos }) =>
+    [subject, variable, alignment, how, demos].join("|");
   const isStop = (stop, tokens, position) => stop.position === position && stop.tokens.join() === tokens.join();
 
   // Whether a setting is one of the pairs of a map, which then stays as it is.
@@ -130,23 +133,32 @@
     const right = counted.filter((result) => result.kind === "yes").length;
     const left = results.length - counted.length;
     if (counted.length === 0) return "No pair has a prediction.";
-    return `${percent(right / counted.length)} of ${counted.length} ${what} as predicted${left ? `; ${left} have no prediction` : ""}.`;
+    const rest = left ? `; ${left} have no prediction` : "";
+    return `${percent(right / counted.length)} of ${counted.length} ${what} as predicted${rest}.`;
   }
 
   const cellClass = ({ kind, error }) =>
-    kind !== "no" ? `pair ${kind}` : `pair ${error === null || Math.abs(error) > 3 ? "wrong-more" : Math.abs(error) > 1 ? "wrong-few" : "wrong-one"}`;
-  const cellText = ({ kind, error }) => (kind === "none" ? "·" : kind === "yes" ? "" : error === null ? "∞" : error > 0 ? `+${error}` : error < 0 ? `−${-error}` : "×");
+    kind !== "no" ? `pair ${kind}` : `pair wrong-${["one", "few", "more"][errorClass(error)]}`;
+  const errorClass = (error) => (error === null || Math.abs(error) > 3 ? 2 : Math.abs(error) > 1 ? 1 : 0);
+
+  function cellText({ kind, error }) {
+    if (kind !== "no") return kind === "none" ? "·" : "";
+    if (error === null) return "∞";
+    return error > 0 ? `+${error}` : error < 0 ? `−${-error}` : "×";
+  }
 
   function drawMap(subject, map, setting, load) {
     const { algorithm } = subject;
     const name = (stop) => map.variables.map((variable, i) => algorithm.textOf(variable, stop.values[i])).join(" ");
-    const head = make("tr", {}, make("td"), ...map.columns.map((stop) => make("th", { scope: "col", textContent: name(stop) })));
+    const heads = map.columns.map((stop) => make("th", { scope: "col", textContent: name(stop) }));
+    const head = make("tr", {}, make("td"), ...heads);
     const focused = $("map").contains(document.activeElement);
     let current = null;
     const rows = map.rows.map((row, r) =>
       make("tr", {}, make("th", { scope: "row", textContent: name(row) }), ...map.columns.map((column, c) => {
         const result = map.cells[r * map.columns.length + c];
-        const cell = make("td", { tabIndex: -1, role: "gridcell", className: result ? cellClass(result) : "pair", textContent: result ? cellText(result) : "" });
+        const cell = make("td", { tabIndex: -1, role: "gridcell", className: "pair" });
+        if (result) Object.assign(cell, { className: cellClass(result), textContent: cellText(result) });
         cell.setAttribute("aria-label", `base ${name(row)}, source ${name(column)}: ${describe(result)}`);
         cell.title = cell.getAttribute("aria-label");
         if (isStop(row, setting.base, setting.basePosition) && isStop(column, setting.source, setting.sourcePosition)) {
@@ -164,7 +176,8 @@
     if (focused) $("map").querySelector('[tabindex="0"]').focus({ preventScroll: true });
     $("map").load = (r, c) => load(settingOfPair(setting, map.rows[r], map.columns[c]));
     const across = map.variables.join(" and ");
-    $("map-note").textContent = `Rows: ${across} of the base; columns: ${across} of the source. Select a cell to load its pair.`;
+    $("map-note").textContent =
+      `Rows: ${across} of the base; columns: ${across} of the source. Select a cell to load its pair.`;
   }
 
   function describe(result) {
@@ -172,7 +185,8 @@
     if (result.kind === "none") return "no prediction";
     if (result.kind === "yes") return "as predicted";
     if (result.error === null) return "differs, does not end";
-    return result.error === 0 ? "differs, same length" : `differs, ${count(Math.abs(result.error), "token")} too ${result.error > 0 ? "long" : "short"}`;
+    if (result.error === 0) return "differs, same length";
+    return `differs, ${count(Math.abs(result.error), "token")} too ${result.error > 0 ? "long" : "short"}`;
   }
 
   function equipMap() {

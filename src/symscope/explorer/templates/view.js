@@ -26,7 +26,8 @@
 
   function tokenNode(subject, token, tag, classes = "", properties = {}) {
     subject.roleOf ??= rolesOf(subject);
-    return make(tag, { className: `token ${subject.roleOf(token)} ${classes}`, textContent: subject.task.tokens[token], ...properties });
+    const className = `token ${subject.roleOf(token)} ${classes}`;
+    return make(tag, { className, textContent: subject.task.tokens[token], ...properties });
   }
 
   // A row of tokens of which one is chosen: one stop of the Tab key, arrow keys choose.
@@ -35,7 +36,8 @@
     const nodes = tokens.map((token, i) => {
       if (!possible(i)) return tokenNode(subject, token, "span", "fixed");
       const faded = fade(i) ? "faded" : "";
-      const node = tokenNode(subject, token, "button", faded, { type: "button", role: "radio", tabIndex: i === chosen ? 0 : -1 });
+      const tabIndex = i === chosen ? 0 : -1;
+      const node = tokenNode(subject, token, "button", faded, { type: "button", role: "radio", tabIndex });
       node.setAttribute("aria-checked", String(i === chosen));
       node.setAttribute("aria-label", label(i));
       node.dataset.position = i;
@@ -94,7 +96,9 @@
       const whole = task.tokens.indexOf(word);
       const id = /^#\d{1,5}$/.test(name) ? Number(name.slice(1)) : task.tokens.indexOf(name);
       const token = whole >= 0 ? whole : id;
-      if (token < 0 || token >= task.tokens.length) return `There is no token ${word}; the task has ${task.tokens.join(", ")}.`;
+      if (token < 0 || token >= task.tokens.length) {
+        return `There is no token ${word}; the task has ${task.tokens.join(", ")}.`;
+      }
       tokens.push(...Array(whole >= 0 ? 1 : Number(repeats ?? 1)).fill(token));
     }
     return tokens;
@@ -115,14 +119,16 @@
   function answerText(subject, setting, seen) {
     const produced = seen.played.steps.map((step) => step.token);
     if (seen.predicted === null) {
-      return { mark: "open", text: `No prediction: ${noPrediction(setting, seen)} The network continues with ${spoken(subject, produced)}.` };
+      const why = noPrediction(setting, seen);
+      return { mark: "open", text: `No prediction: ${why} The network continues with ${spoken(subject, produced)}.` };
     }
     if (seen.played.agrees) {
       return { mark: "yes", text: `The network continues as the algorithm predicts: ${spoken(subject, produced)}.` };
     }
     const expected = spoken(subject, seen.predicted.tokens);
     const ended = seen.played.ended ? "" : ", and does not end";
-    return { mark: "no", text: `The network differs. The algorithm predicts ${expected}; the network continues with ${spoken(subject, produced)}${ended}.` };
+    const text = `The algorithm predicts ${expected}; the network continues with ${spoken(subject, produced)}${ended}.`;
+    return { mark: "no", text: `The network differs. ${text}` };
   }
 
   function noPrediction(setting, seen) {
@@ -135,11 +141,13 @@
   function drawContinuations(subject, seen, step, revealed, choose) {
     const { predicted, played, unswapped } = seen;
     const hide = (i) => (i >= revealed ? "hidden-token" : "");
-    const plain = (tokens, isFed) => tokens.map((token, i) => tokenNode(subject, token, "span", `${hide(i)} ${isFed(i) ? "fed" : ""}`));
-    $("predicted").replaceChildren(
-      ...(predicted ? plain(predicted.tokens, (i) => !predicted.determined[i]) : [make("span", { className: "quiet", textContent: "no prediction" })]),
-    );
-    $("unswapped").replaceChildren(...plain(unswapped.steps.map((entry) => entry.token), (i) => unswapped.steps[i].fed));
+    const plain = (tokens, isFed) =>
+      tokens.map((token, i) => tokenNode(subject, token, "span", `${hide(i)} ${isFed(i) ? "fed" : ""}`));
+    const none = make("span", { className: "quiet", textContent: "no prediction" });
+    const tokensPredicted = predicted ? plain(predicted.tokens, (i) => !predicted.determined[i]) : [none];
+    const tokensUnswapped = unswapped.steps.map((entry) => entry.token);
+    $("predicted").replaceChildren(...tokensPredicted);
+    $("unswapped").replaceChildren(...plain(tokensUnswapped, (i) => unswapped.steps[i].fed));
     const wrong = (i) => predicted && !played.steps[i].fed && played.steps[i].token !== predicted.tokens[i];
     drawChooser($("played"), subject, played.steps.map((entry) => entry.token), {
       chosen: step,
@@ -166,24 +174,31 @@
     const other = seen.unswapped.steps[step];
     const shares = softmax(Array.from(now.logits));
     const without = other && softmax(Array.from(other.logits));
-    const most = Array.from(task.tokens.keys()).sort((a, b) => Math.max(shares[b], without?.[b] ?? 0) - Math.max(shares[a], without?.[a] ?? 0));
-    const bar = (share, kind) => {
+    const larger = (token) => Math.max(shares[token], without?.[token] ?? 0);
+    const most = Array.from(task.tokens.keys()).sort((a, b) => larger(b) - larger(a));
+    const shareCell = (share, kind) => {
       const fill = make("span", { className: `fill ${kind}` });
       fill.style.setProperty("width", `${100 * share}%`);
-      return make("td", { className: "track-cell" }, make("span", { className: "bar", "aria-hidden": "true" }, fill), make("span", { className: "number", textContent: percent(share) }));
+      const bar = make("span", { className: "bar", "aria-hidden": "true" }, fill);
+      return make("td", { className: "track-cell" }, bar, make("span", { className: "number", textContent: percent(share) }));
     };
-    const rows = most.slice(0, 5).map((token) =>
-      make("tr", {}, make("th", { scope: "row" }, tokenNode(subject, token, "span")), bar(shares[token], "swapped"), without ? bar(without[token], "plain") : make("td", { textContent: "–" })),
-    );
+    const rows = most.slice(0, 5).map((token) => {
+      const unswapped = without ? shareCell(without[token], "plain") : make("td", { textContent: "–" });
+      const head = make("th", { scope: "row" }, tokenNode(subject, token, "span"));
+      return make("tr", {}, head, shareCell(shares[token], "swapped"), unswapped);
+    });
     $("probabilities").replaceChildren(...rows);
     const last = seen.played.steps.length;
-    $("step-title").textContent = `Step ${step + 1} of ${last}: ${now.fed ? "a token of the task is fed" : "the network continues with"} ${task.tokens[now.token]}`;
+    const what = now.fed ? "the task feeds" : "the network continues with";
+    $("step-title").textContent = `Step ${step + 1} of ${last}: ${what} ${task.tokens[now.token]}`;
     const state = seen.predicted?.states[step];
     const facts = algorithm.variables.map((name) => {
       const part = readerOf(subject, name);
       const reads = part ? algorithm.textOf(name, decodeValue(part, now.state)) : "–";
       const has = state === undefined ? "–" : algorithm.textOf(name, algorithm.valueOf(state, name));
-      return make("tr", {}, make("th", { scope: "row", textContent: name }), make("td", { textContent: has }), make("td", { textContent: reads, className: part && state !== undefined && reads !== has ? "differs" : "" }));
+      const className = part && state !== undefined && reads !== has ? "differs" : "";
+      const cells = [make("td", { textContent: has }), make("td", { textContent: reads, className })];
+      return make("tr", {}, make("th", { scope: "row", textContent: name }), ...cells);
     });
     $("step-values").replaceChildren(...facts);
   }
@@ -201,10 +216,12 @@
     const unswapped = subject.natural(seen.before, subject.algorithm.valuesAt(seen.baseState));
     const distances = subject.natural(seen.rewritten, values);
     const within = "within the limit of natural states";
+    const times = (x) => `${x.toFixed(2)} ×`;
+    const quantile = "in units of the distance that 99% of natural states are within";
     const measures = [
-      ["Outside the span of natural states", distances.offSpan, unswapped.offSpan, percent, 0.2, "share of the state's norm"],
-      ["Distance from the centre", distances.farOut, unswapped.farOut, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
-      ["To the nearest natural state with these values", distances.nearest, unswapped.nearest, (x) => `${x.toFixed(2)} ×`, 1, "the distance that 99% of natural states are within"],
+      ["Outside the span of natural states", distances.offSpan, unswapped.offSpan, percent, 0.2, "share of the norm"],
+      ["Distance from the centre", distances.farOut, unswapped.farOut, times, 1, quantile],
+      ["To the nearest natural state with these values", distances.nearest, unswapped.nearest, times, 1, quantile],
     ];
     $("natural").replaceChildren(
       ...measures.map(([name, value, base, text, limit, unit]) => {
@@ -212,12 +229,14 @@
         fill.style.setProperty("width", `${Math.min(100, (50 * value) / limit)}%`);
         const known = Number.isFinite(value);
         const number = known ? text(value) : "not known";
-        const verdict = !known ? "no natural state has these values" : value <= limit ? within : "beyond the limit of natural states";
+        const before = Number.isFinite(base) ? text(base) : "not known";
+        const beyond = value <= limit ? within : "beyond the limit of natural states";
+        const verdict = known ? beyond : "no natural state has these values";
         return make("tr", {},
           make("th", { scope: "row", textContent: name, title: unit }),
           make("td", {}, make("span", { className: "bar limit", "aria-hidden": "true" }, ...(known ? [fill] : []))),
           make("td", { className: "number", textContent: number }),
-          make("td", { className: "quiet", textContent: `${verdict}; before the swap ${Number.isFinite(base) ? text(base) : "not known"}` }),
+          make("td", { className: "quiet", textContent: `${verdict}; before the swap ${before}` }),
         );
       }),
     );

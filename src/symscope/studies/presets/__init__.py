@@ -6,7 +6,7 @@ from symscope.errors import UnknownNameError
 from symscope.studies.check import read_study
 from symscope.studies.declaration import Study
 
-ORDER = ("quick", "frontier", "theory", "calibration", "transformers", "zoo")
+ORDER = ("quick", "frontier", "comparison", "theory", "calibration", "transformers", "zoo")
 """The presets that take minutes, the quickest first; the others follow by name."""
 
 
