@@ -107,3 +107,20 @@ def test_files_of_an_earlier_declaration_are_removed(study, synthetic):
     recorded = json.loads((study / "outputs.json").read_text("utf-8"))["sha256"]
     assert f"tables/{dropped}.csv" not in recorded
     assert set(load_inputs(study).tables) == set(kept)
+
+
+def test_several_studies_have_one_page_in_a_folder_of_its_own(original, synthetic, tmp_path):
+    other = tmp_path / "other"
+    write_outputs(ReportInputs("Other", small_tables(synthetic)), other, "name: other\n")
+    code, output = symscope("report", original, other, "--out", tmp_path / "both")
+    assert code == 0, output
+    networks = load_inputs(tmp_path / "both").tables["reach"]["network"].unique().to_list()
+    assert networks
+    assert all(name.endswith((" (study)", " (other)")) for name in networks)
+    assert f"--out {tmp_path / 'both'}" in (tmp_path / "both" / "report.html").read_text("utf-8")
+    code, output = symscope("report", original, other)
+    assert (code, "--out PAGE" in output) == (2, True)
+    code, output = symscope("report", original, other, "--out", other)
+    assert (code, "holds a study" in output) == (2, True)
+    code, output = symscope("report", original, original, "--out", tmp_path / "twice")
+    assert (code, "given twice" in output) == (2, True)

@@ -399,7 +399,7 @@ def test_arrows_point_along_the_trajectory_on_the_page(synthetic):
     turn = pl.col("step").cast(pl.Float64)
     line = states.with_columns(c1=10 * turn, c2=-turn)  # to the right and down, over the whole of both axes
     spec = chart_spec(aligned_states(line))
-    heads = [row for rows in spec["datasets"].values() for row in rows if "angle" in row]
+    heads = [row for rows in spec["datasets"].values() for row in rows if row["angle"] is not None]
     assert heads
     assert {row["angle"] for row in heads} == {135.0}, "clockwise from upwards"
     domains = {n["x"]["field"]: n["x"]["scale"]["domain"] for n in walk(spec) if isinstance(n.get("x"), dict)}

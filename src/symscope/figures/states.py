@@ -128,14 +128,14 @@ def _coloured(part: pl.DataFrame, heading: str, side: int) -> list[dict[str, Any
 
 def _plots(part: pl.DataFrame, side: int, panel: str, row: int, *, zoom: bool) -> list[ChartType]:
     """The same states in each colouring."""
-    base, axes = alt.Chart(inline_data(_with_traces(part))), _axes(part)
-    heads = alt.Chart(inline_data(_heads(part)))
+    base, axes = alt.Chart(inline_data(pl.concat([_with_traces(part), _heads(part)], how="diagonal"))), _axes(part)
     plots = []
     for number, colours in enumerate(_coloured(part, f", {panel}" if panel else "", side)):
-        plot = base.mark_point(**_POINT).encode(x=axes[0], y=axes[1], **colours)
+        plot = base.transform_filter("isValid(datum.step)").mark_point(**_POINT).encode(x=axes[0], y=axes[1], **colours)
         # Altair gives equal charts equal view names, and Vega-Lite then draws the data of one of them in all.
         lines = _trajectories(base, axes).properties(name=f"states_{row}_{number}")
-        layers = alt.layer(lines, plot, _arrows(heads, axes)).properties(width=side, height=side)
+        arrows = _arrows(base.transform_filter("isValid(datum.angle)"), axes)
+        layers = alt.layer(lines, plot, arrows).properties(width=side, height=side)
         plots.append(zoomable(layers, f"zoom_{row}_{number}") if zoom else layers)
     return plots
 
