@@ -17,7 +17,6 @@ from symscope.analysis.summary import learning
 from symscope.analysis.tables import replace_file
 from symscope.cli.console import out, print_result, unwrapped
 from symscope.errors import CheckpointError, InvalidArgumentError
-from symscope.files import EXPLORER_FILE
 from symscope.report import ReportInputs, combine_inputs, load_inputs, save_inputs, write_report
 from symscope.report.inputs import FACTS_FILE
 from symscope.runner.store import STORE_FILE
