@@ -8,6 +8,7 @@ from types import MappingProxyType
 import polars as pl
 
 from symscope.analysis._comparison_schemas import COMPARISON, DIMENSIONS, SIMILARITY, STITCHING
+from symscope.analysis._record_schemas import EXAMPLES, FAILURES, LENGTH_ERRORS
 from symscope.analysis.columns import (
     ALGORITHM,
     ALIGNED,
@@ -30,7 +31,6 @@ from symscope.analysis.columns import (
     share,
     text,
 )
-from symscope.analysis.record_schemas import EXAMPLES, FAILURES, LENGTH_ERRORS
 
 CONTROLS: Mapping[str, str] = MappingProxyType(
     {
