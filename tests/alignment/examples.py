@@ -11,8 +11,8 @@ from symscope.tasks import multi_object
 
 TASK = multi_object()
 ALGORITHM = UpDown(TASK)
-PLAIN = {"init": "principal-components", "latent_weight": 0.0}
-"""A search that starts far from the answer, and stops at the target."""
+PLAIN = {"init": "principal-components", "latent_weight": 0.0, "more_restarts": 0}
+"""A search that starts far from the answer, stops at the target, and is not repeated."""
 QUICK = SearchOptions(learning_rate=3e-2, batch=64, steps=400, validate_every=50, restarts=3, patience=4, **PLAIN)
 FEW = {"n_train": 1000, "n_validation": 200, "n_test": 400}
 TINY = {"n_train": 60, "n_validation": 20, "n_test": 30}

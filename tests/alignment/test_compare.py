@@ -12,7 +12,7 @@ from symscope.tasks import make_task, multi_object
 
 TASK = multi_object(quantities=range(1, 9), held_out=[4])
 UP_DOWN, UP_UP = UpDown(TASK), UpUp(TASK)
-QUICK = SearchOptions(learning_rate=3e-2, batch=64, steps=100, validate_every=50, patience=3)
+QUICK = SearchOptions(learning_rate=3e-2, batch=64, steps=100, validate_every=50, patience=3, more_restarts=0)
 FEW = {"n_train": 500, "n_validation": 150, "n_test": 300}
 
 

@@ -34,7 +34,7 @@ def test_a_shifted_count_gives_answers_that_are_as_much_too_long(shift):
     )
 
 
-@pytest.mark.parametrize("kind", ["gru", "transformer-rope"])
+@pytest.mark.parametrize("kind", ["gru", pytest.param("transformer-rope", marks=pytest.mark.slow)])
 def test_lengths_are_those_of_a_network_that_runs_on_its_own_answers(kind):
     """The slow route: token by token, each fed back, from a state that was rewritten at random."""
     network = make_network(kind, 16, len(TASK.vocabulary), generator(1, "network")).eval()

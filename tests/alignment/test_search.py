@@ -81,6 +81,7 @@ def test_the_search_finds_the_variables_of_a_constructed_network(constructed) ->
         assert result.iia > result.controls["random_subspace"].high
 
 
+@pytest.mark.slow
 def test_the_search_does_not_find_the_variables_of_another_algorithm() -> None:
     """The magnitude network holds one count, not two; it does hold Up-Up's phase."""
     variables = ["demo_count", "resp_count", "phase"]
@@ -223,7 +224,10 @@ def test_a_fit_that_diverges_leaves_the_remaining_fits_unchanged() -> None:
     torch.testing.assert_close(*pair, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    "function",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("linear", "reversible") else []) for name in FUNCTIONS],
+)
 def test_every_function_finds_two_variables_in_one_map(function: str) -> None:
     constructed = change_basis(magnitude_network(**TASK.roles, d=6), random_invertible(6, 3.0, generator(1)))
     network = constructed.network
@@ -236,7 +240,7 @@ def test_every_function_finds_two_variables_in_one_map(function: str) -> None:
         assert iia(network, result.alignments, cached(network, variable, 500, "test")) >= least - 0.03
 
 
-@pytest.mark.parametrize("variable", ["count", "phase"])
+@pytest.mark.parametrize("variable", ["count", pytest.param("phase", marks=pytest.mark.slow)])
 def test_a_learned_mask_takes_as_many_dimensions_as_it_needs(variable: str) -> None:
     network = hidden(16).network
     options = replace(LONG, learning_rate=1e-2, restarts=3)

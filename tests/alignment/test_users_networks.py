@@ -89,7 +89,7 @@ class NoisyReadout(nn.Module):
         return self.readout(self.dropout(features))
 
 
-@pytest.mark.parametrize("memory", [None, 10_000_000])
+@pytest.mark.parametrize("memory", [pytest.param(None, marks=pytest.mark.slow), 10_000_000])
 def test_a_network_in_train_mode_is_evaluated_and_its_mode_is_restored(memory):
     constructed = hidden().network
     network = RecurrentNetwork(constructed.cell, NoisyReadout(constructed.output, 0.5))
@@ -130,6 +130,7 @@ def test_a_network_that_does_not_do_the_task_gets_a_warning_with_its_accuracy():
     assert brief(hidden().network, controls=[])["count"].warnings == []
 
 
+@pytest.mark.slow
 def test_a_network_in_double_precision():
     network = hidden().network.double()
     results = align(network, ALGORITHM, ["count", "phase"], [1, 2], function=[Orthogonal(), Oblique()],
@@ -167,7 +168,7 @@ def test_a_constructed_network_in_half_precision_keeps_its_answer():
     assert result["count"].score.low > result["count"].controls["shuffled_labels"].high
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("context", [pytest.param(torch.no_grad, marks=pytest.mark.slow), torch.inference_mode])
 def test_gradients_may_be_switched_off_around_align(context):
     network = hidden().network
     expected = brief(network)
@@ -178,6 +179,7 @@ def test_gradients_may_be_switched_off_around_align(context):
                 brief(hidden().network)
 
 
+@pytest.mark.slow
 def test_integers_of_any_type():
     expected = brief(hidden().network)
     data = counterfactuals(ALGORITHM, ["count", "phase"], seed=np.int64(0), **TINY)

@@ -5,6 +5,7 @@ from benchmarks.structure import MIDDLE, constructed_types, types_of_one_align_c
 import symscope as sc
 
 
+@pytest.mark.slow
 def test_one_align_call_constructs_few_types():
     by_package = types_of_one_align_call()
     # Of these, closed forms are 7, coordinates of the natural span and latents 3, and naturalness 4.

@@ -65,6 +65,7 @@ def error_of(ended):
     return error
 
 
+@pytest.mark.slow
 def test_a_site_of_a_model_is_searched_and_reported(files, tmp_path):
     ended = run(files, tmp_path / "out", "--site", "resid_post.1", "--k", "2")
     assert ended.exit_code == 0, ended.output

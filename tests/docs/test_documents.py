@@ -60,7 +60,17 @@ def run(code: str) -> str:
     return ended.stdout
 
 
-@pytest.mark.parametrize(("page", "number"), EXAMPLES, ids=[f"{page} {number}" for page, number in EXAMPLES])
+SLOW_PAGES = ("docs/how-to/state-space.md", "docs/how-to/own-network.md")
+"""Their examples import transformers, or run several networks."""
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [
+        pytest.param(page, number, marks=[pytest.mark.slow] if page in SLOW_PAGES else [], id=f"{page} {number}")
+        for page, number in EXAMPLES
+    ],
+)
 def test_examples_run_and_print_what_the_page_shows(page: str, number: int) -> None:
     """Words are equal up to line breaks; a number may differ a little on a processor with other rounding."""
     code, shown, only_an_example = blocks(TEXTS[page])[number]

@@ -137,17 +137,17 @@ def check_options(kind: type[AlignmentFunction], options: Mapping[str, Any]) -> 
 def check_alignment(alignment: Alignment) -> Alignment:
     """The alignment, which has swapped and read a state of zeros without a fault; raises `CheckpointError`."""
     start, stop = alignment.dimensions.start, alignment.dimensions.stop
-    sizes = {size for tensor in alignment.tensors for size in tensor.shape}
     floats = {tensor.dtype for tensor in alignment.tensors if tensor.is_floating_point()}
-    if not 0 <= start < stop <= alignment.function_k <= alignment.d or alignment.d not in sizes or len(floats) != 1:
-        raise CheckpointError(
-            f"{alignment!r} with dimensions {start} to {stop} of {alignment.function_k} does not fit its tensors"
-        )
+    if not 0 <= start < stop <= alignment.function_k <= alignment.d or len(floats) != 1:
+        raise CheckpointError(f"{alignment!r} has the dimensions {start} to {stop} of {alignment.function_k}")
     state = torch.zeros(1, alignment.d, dtype=floats.pop())
     try:
+        width = alignment.function.width(alignment.tensors)
         shapes = alignment.swap(state, state).shape, alignment.read(state).shape
     except Exception as error:
         raise CheckpointError(f"{alignment!r} does not fit its tensors ({type(error).__name__}: {error})") from error
+    if width != alignment.d:
+        raise CheckpointError(f"{alignment!r} does not fit its tensors: they take states of {width} dimensions")
     if shapes != ((1, alignment.d), (1, stop - start)):
         raise CheckpointError(f"{alignment!r} gives states of the wrong shapes {tuple(map(tuple, shapes))}")
     return alignment
