@@ -69,7 +69,7 @@ def test_a_control_that_diverges_does_not_end_the_search(monkeypatch):
 
 def test_a_search_that_a_control_beats_has_more_restarts(monkeypatch):
     data, controls = counterfactuals(ALGORITHM, ["count", "phase"], **FEW), [RandomSubspace(), ShuffledLabels()]
-    options = replace(QUICK, steps=1, validate_every=1, restarts=1, init="random")
+    options = replace(QUICK, steps=1, validate_every=1, restarts=1, init="random", more_restarts=2)
     network = hidden().network
     plain = fit(network, data, 1, function=Orthogonal(), controls=controls, options=replace(options, more_restarts=0))
     assert {search.restarts for search in plain.searches.values()} == {1}

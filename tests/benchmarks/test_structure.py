@@ -1,5 +1,6 @@
 """The number of types between tokens and a result does not grow."""
 
+import pytest
 from benchmarks.structure import MIDDLE, constructed_types, types_of_one_align_call
 
 import symscope as sc
