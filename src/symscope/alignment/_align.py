@@ -83,16 +83,9 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
     if function is None:
         searches = [(choice, options) for choice in DEFAULT_FUNCTIONS]
         searches.append((Orthogonal(), replace(options, latent_weight=0.0)))
-    if isinstance(algorithm, CounterfactualData):
-        data = algorithm if variables is None else algorithm.select(variables)
-    else:
-        if variables is None and not isinstance(algorithm, CausalGraph):
-            names = ", ".join(variable.name for variable in algorithm.variables)
-            raise InvalidArgumentError(f"name variables of the algorithm: {names}")
-        named = algorithm.internal if variables is None and isinstance(algorithm, CausalGraph) else variables or ()
-        data = counterfactuals(
-            algorithm, named, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
-        )
+    data = data_of(
+        algorithm, variables, n_train=n_train, n_validation=n_validation, n_test=n_test, seed=seed, protocol=protocol
+    )
     if site == BEST:
         best = locate(network, data, progress=progress).best
         site, data = best.site, stop_at(data, best.position)
@@ -112,3 +105,20 @@ def align(  # noqa: PLR0913  (the whole question in one call; all but four have 
             )
             results += evaluate(fitted).all
     return Results(results, network=require_network(network), algorithm=data.algorithm)
+
+
+def data_of(
+    algorithm: Algorithm | CausalGraph | CounterfactualData, variables: str | Sequence[str] | None, **options: Any
+) -> CounterfactualData:
+    """The interventions on variables: given ones, or those that `counterfactuals` draws with these options.
+
+    Raises:
+        InvalidArgumentError: an algorithm, and no variables.
+    """
+    if isinstance(algorithm, CounterfactualData):
+        return algorithm if variables is None else algorithm.select(variables)
+    if variables is None and not isinstance(algorithm, CausalGraph):
+        names = ", ".join(variable.name for variable in algorithm.variables)
+        raise InvalidArgumentError(f"name variables of the algorithm: {names}")
+    named = algorithm.internal if variables is None and isinstance(algorithm, CausalGraph) else variables or ()
+    return counterfactuals(algorithm, named, **options)

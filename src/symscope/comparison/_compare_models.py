@@ -10,6 +10,7 @@ from torch import Tensor
 
 from symscope.algorithms import Algorithm, CausalGraph
 from symscope.alignment import SearchOptions
+from symscope.alignment._align import data_of
 from symscope.alignment.functions import AlignmentFunction, LinearFunction, Oblique
 from symscope.alignment.natural import NaturalStates, divergence
 from symscope.alignment.score import Score, swap_of
@@ -25,7 +26,6 @@ from symscope.interchange import (
     CounterfactualData,
     InterventionProtocol,
     StoppedInputs,
-    counterfactuals,
     intervene,
     matches_counterfactual,
 )
@@ -146,17 +146,12 @@ def searched(
 
 def drawn_data(data: object, variables: str | Sequence[str] | None, options: Mapping[str, Any]) -> CounterfactualData:
     """The interventions of a comparison; `options` are those of `counterfactuals`, for an algorithm or graph."""
-    if isinstance(data, CounterfactualData):
-        return data if variables is None else data.select(variables)
-    if not isinstance(data, Algorithm | CausalGraph):
+    if not isinstance(data, Algorithm | CausalGraph | CounterfactualData):
         raise InvalidArgumentError(
             "all models run on the same inputs: give one algorithm, causal graph or CounterfactualData, got "
             f"{type(data).__name__}"
         )
-    if variables is None and isinstance(data, Algorithm):
-        raise InvalidArgumentError(f"name variables of the algorithm: {', '.join(v.name for v in data.variables)}")
-    named = data.internal if variables is None and isinstance(data, CausalGraph) else variables or ()
-    return counterfactuals(data, named, **options)
+    return data_of(data, variables, **options)
 
 
 def _transfers(sets: JointSets, group: Group, fits: Sequence[JointFit]) -> list[Transfer]:

@@ -76,22 +76,25 @@ class JointSearch:
         named: list[tuple[Group, str, tuple[Direction, ...], bool]] = []
         train: dict[str, CachedInterventions] = {}
         latents: dict[str, Tensor] = {}
+        weight = self.options.latent_weight
         starts = {group: self._start(group) for group in self.groups}
         for subject in self._subjects():
             for number, group in enumerate(self.groups):
                 directions = self._directions(group, subject)
                 for direction in directions:
                     name = str(direction)
+                    if name in train:  # groups that differ in k alone share their interventions
+                        continue
                     train[name] = self.sets.cross(direction, TRAIN)
-                    latents[name] = self.sets.latents(direction)
+                    if weight:
+                        latents[name] = self.sets.latents(direction)
                     if self.sets.can_resume(direction):
                         validation[name] = self.sets.cross(direction, VALIDATION)
                 start = starts[group]
                 problem = self._problem(group, directions, start)
                 batch.append(problem if subject == MAIN else replace(problem, restarts=1, stops_with=number))
                 named.append((group, subject, directions, start is not None))
-        weight = self.options.latent_weight
-        pool = TrainingPool(self.sets.network, train, latents if weight else {}, self.options.memory)
+        pool = TrainingPool(self.sets.network, train, latents, self.options.memory)
         options = replace(self.options, batch=self.options.batch * self.sets.trained)
 
         def validated(step: int, best: list[float]) -> None:
