@@ -18,6 +18,7 @@ from typing import Any
 from symscope.errors import SymscopeError
 
 TIME_LIMIT_S = 10.0
+"""Processor time of a case. A case that waits without work is ended by `python -m fuzz` after two minutes."""
 MEMORY_LIMIT = 3 * 2**30
 """Address space that a case may add to that of the process."""
 
@@ -104,21 +105,21 @@ def run_input(target: Any, name: str, content: Any, folder: Path, case: str) -> 
 
 @contextmanager
 def _limits() -> Iterator[None]:
-    """Limits of time and address space."""
+    """Limits of processor time and address space."""
 
     def stop(*_: object) -> None:
-        raise TooSlowError(f"more than {TIME_LIMIT_S:.0f} s")
+        raise TooSlowError(f"more than {TIME_LIMIT_S:.0f} s of processor time")
 
     size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    before, (soft, hard) = signal.signal(signal.SIGALRM, stop), resource.getrlimit(resource.RLIMIT_AS)
+    before, (soft, hard) = signal.signal(signal.SIGPROF, stop), resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_LIMIT, hard))
-    signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT_S)
+    signal.setitimer(signal.ITIMER_PROF, TIME_LIMIT_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _remove(folder: Path) -> None:

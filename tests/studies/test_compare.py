@@ -5,8 +5,9 @@ import pytest
 
 from symscope.errors import ConfigurationError
 from symscope.runner import local, open_store, run
-from symscope.studies import plan_study, query, read_study
+from symscope.studies import plan_study, preset, query, read_study
 from symscope.studies.comparisons import ComparisonGrid, Member
+from symscope.studies.estimate import by_measuring, kind_of, memory_of
 
 STUDY = """\
 name: small
@@ -132,3 +133,20 @@ def test_faults_of_several_comparisons_are_reported_together():
         read_study(wrong, "small.yaml")
     assert len(caught.value.faults) == 2
     assert all(fault.startswith("line 10, comparisons[0].") for fault in caught.value.faults)
+
+
+def test_the_estimate_of_memory_counts_comparisons():
+    """Both networks' states; the preset's largest comparisons take 3.0 to 3.4 GB."""
+    larger = STUDY.replace("train: 60", "train: 60_000")
+    assert memory_of(read_study(larger, "small.yaml")).job > 1.1 * memory_of(read_study(STUDY, "small.yaml")).job
+    assert 2.5e9 < memory_of(preset("comparison")).job < 4e9
+
+
+@pytest.mark.slow
+def test_jobs_of_comparisons_can_be_timed():
+    plan = plan_study(read_study(STUDY.replace("epochs: 1,", "epochs: 6,").replace("steps: 4", "steps: 12"), "s.yaml"))
+    timed = by_measuring(plan, [job.name for job in plan], threads=1, log=lambda _: None)
+    assert {kind_of(job) for job in plan} == set(timed)
+    assert all(estimate.seconds > 0 for estimate in timed.values())
+    kinds = {job.name.split("/")[0] for job in plan if timed[kind_of(job)].at_most}
+    assert kinds == {"train", "compare", "dimensions"}

@@ -187,12 +187,18 @@ def _search_bytes(study: Study, task: TaskChoice, d: int, context: int, activati
         activations: vectors of width d that one continuation computes.
     """
     drawn = study.interventions.train + study.interventions.validation + study.interventions.test
-    largest = 0
+
+    def search(variables: int, fits: int) -> int:
+        cached, maps = 2 * variables * drawn * (context + d), fits * d * d * 4
+        return 4 * (cached + maps + fits * study.search.batch * activations * d)
+
+    searches = [0]
     for grid in study.alignments:
         if grid.includes(task):
             fits = len(grid.variables) * len(grid.k) * study.search.restarts * 2  # the control doubles them
-            cached = 2 * len(grid.variables) * drawn * (context + d)
-            maps = fits * d * d * 4
-            step = fits * study.search.batch * activations * d
-            largest = max(largest, 4 * (cached + maps + step))
-    return largest
+            searches.append(search(len(grid.variables), fits))
+    for grid in study.comparisons:
+        if grid.includes(task):  # states of two networks; of each two sets of labels, and an untrained network
+            variables = len(grid.variables)
+            searches.append(search(2 * 3 * variables, 2 * variables * len(grid.k) * study.search.restarts * 2))
+    return max(searches)
