@@ -6,9 +6,9 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import MANY, in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
-from symscope.figures.theme import WIDTH, inline_data, themed
+from symscope.figures.theme import WIDTH, themed
 
 _KIND = ("task", "network", "d")
 _LARGEST = 230
@@ -60,21 +60,23 @@ def _map(frame: pl.DataFrame, inner: int) -> ChartType:
     cells = frame.select("panel", "query", "key", pl.col("weight").round(4), "n")
     queries = sorted(cells.get_column("query").unique().to_list())
     every = max(1, len(queries) // 8)
-    labels = Axis(labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False)
-    bar = Legend(title="weight", orient="top", gradientLength=160, gradientThickness=10, format=".2~f")
-    scale = Scale(domain=queries, padding=0.04)
+    labels = alt.Axis(
+        labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False
+    )
+    bar = alt.Legend(title="weight", orient="top", gradientLength=160, gradientThickness=10, format=".2~f")
+    scale = alt.Scale(domain=queries, padding=0.04)
     return (
-        alt.Chart(inline_data(cells))
+        chart_of(cells)
         .mark_rect()
         .encode(
             x=alt.X("key:O", title="key", scale=scale, axis=labels),
             y=alt.Y("query:O", title="query", scale=scale, axis=labels),
-            color=alt.Color("weight:Q", scale=Scale(domainMin=0), legend=bar),
+            color=alt.Color("weight:Q", scale=alt.Scale(domainMin=0), legend=bar),
             tooltip=[
-                Tooltip("query:O", title="query"),
-                Tooltip("key:O", title="key"),
-                Tooltip("weight:Q", format=".3f"),
-                Tooltip("n:Q", title="sequences", format=","),
+                alt.Tooltip("query:O", title="query"),
+                alt.Tooltip("key:O", title="key"),
+                alt.Tooltip("weight:Q", format=".3f"),
+                alt.Tooltip("n:Q", title="sequences", format=","),
             ],
         )
         .properties(width=inner, height=inner)

@@ -6,9 +6,9 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import block_title
-from symscope.figures.parts import Axis, Scale, Tooltip
-from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
+from symscope.figures.theme import SHARES, WIDTH, share_axis, themed, top_legend
 
 PARTS = {
     "known": "Is the variable held by the network?",
@@ -47,25 +47,25 @@ def _color(width: int) -> alt.Color:
     return alt.Color("function:N", legend=top_legend(width))
 
 
-def _tooltip() -> list[Tooltip]:
+def _tooltip() -> list[alt.Tooltip]:
     return [
-        Tooltip("question:N", title="question"),
-        Tooltip("function:N"),
-        Tooltip("iia:Q", title="IIA", format=".3f"),
-        Tooltip("off_span_share:Q", title="off span", format=".0%"),
-        Tooltip("dormant_share:Q", title="dormant", format=".0%"),
+        alt.Tooltip("question:N", title="question"),
+        alt.Tooltip("function:N"),
+        alt.Tooltip("iia:Q", title="IIA", format=".3f"),
+        alt.Tooltip("off_span_share:Q", title="off span", format=".0%"),
+        alt.Tooltip("dormant_share:Q", title="dormant", format=".0%"),
     ]
 
 
 def _known(frame: pl.DataFrame, width: int) -> ChartType:
     columns = ["answer", "band", "question", "function", "iia", "low", "high", "off_span_share", "dormant_share"]
     placed = frame.with_columns(band=pl.concat_str("function", pl.lit(" "), "question"))
-    base = alt.Chart(inline_data(placed.select(columns)))
+    base = chart_of(placed.select(columns))
     x = alt.X(
         "iia:Q",
         title="IIA (share of interventions)",
-        scale=Scale(domain=[0, 1]),
-        axis=Axis(values=SHARES, format=".2~f"),
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(values=SHARES, format=".2~f"),
     )
     y = alt.Y("answer:N", title=None, sort=["held", "not held"])
     offset = alt.YOffset("band:N")
@@ -81,9 +81,9 @@ def _null(frame: pl.DataFrame, width: int) -> ChartType:
     neurons = frame.unique(["d", "variable"], maintain_order=True).with_columns(
         function=pl.lit("neurons"), iia=pl.col("neurons_iia"), low=pl.col("neurons_iia"), high=pl.col("neurons_iia")
     )
-    base = alt.Chart(inline_data(pl.concat([frame, neurons]).select(columns)))
-    axis = Axis(values=sorted(frame.get_column("d").unique()), format="d")
-    x = alt.X("d:Q", title="state size d", scale=Scale(type="log", base=2), axis=axis)
+    base = chart_of(pl.concat([frame, neurons]).select(columns))
+    axis = alt.Axis(values=sorted(frame.get_column("d").unique()), format="d")
+    x = alt.X("d:Q", title="state size d", scale=alt.Scale(type="log", base=2), axis=axis)
     encoded = base.encode(
         x=x,
         y=share_axis("iia:Q", "IIA"),
@@ -107,18 +107,18 @@ def _curve(frame: pl.DataFrame, width: int) -> ChartType:
         "off_span_share",
         "dormant_share",
     ]
-    base = alt.Chart(inline_data(frame.sort("latent_weight").select(columns)))
+    base = chart_of(frame.sort("latent_weight").select(columns))
     x = alt.X(
         "off_span_share:Q",
         title="off-span share",
-        scale=Scale(domain=[0, 1]),
-        axis=Axis(values=SHARES, format=".0%"),
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(values=SHARES, format=".0%"),
     )
     encoded = base.encode(x=x, y=share_axis("iia:Q", "IIA"), color=_color(width))
     search = [
-        Tooltip("k:Q"),
-        Tooltip("latent_weight:Q", title="weight of the latent loss"),
-        Tooltip("coordinates:N"),
+        alt.Tooltip("k:Q"),
+        alt.Tooltip("latent_weight:Q", title="weight of the latent loss"),
+        alt.Tooltip("coordinates:N"),
     ]
     points = encoded.mark_point(filled=True, size=60).encode(
         shape=alt.Shape("coordinates:N", legend=top_legend(width, title="coordinates")),

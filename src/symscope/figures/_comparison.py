@@ -9,6 +9,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.analysis.summary import pooled_scores
+from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, in_order, share_lines, size_scale
 from symscope.figures.panels import (
     fact,
@@ -20,8 +21,7 @@ from symscope.figures.panels import (
     with_panels,
     with_task_panels,
 )
-from symscope.figures.parts import Tooltip
-from symscope.figures.theme import SHARES, WIDTH, inline_data, themed
+from symscope.figures.theme import SHARES, WIDTH, themed
 
 ITSELF = "itself"
 _MEASURES = {"cka": "CKA", "rsa": "RSA"}
@@ -126,20 +126,20 @@ def _matrices(frame: pl.DataFrame, kinds: Sequence[str], panels: Sequence[str], 
     bar = alt.Legend(
         title="IIA, CKA or RSA", orient="top", gradientLength=160, gradientThickness=10, values=SHARES, format=".2~f"
     )
-    base = alt.Chart(inline_data(rounded)).encode(
+    base = chart_of(rounded).encode(
         x=alt.X("partner:N", title="from", sort=[ITSELF, *kinds], axis=alt.Axis(labelAngle=-30, **axis)),
         y=alt.Y("kind:N", title="into", sort=list(kinds), axis=alt.Axis(**axis)),
     )
     cell = base.mark_rect().encode(
         color=alt.Color("value:Q", scale=alt.Scale(domain=[0, 1], clamp=True), legend=bar),
         tooltip=[
-            Tooltip("panel:N", title="measure"),
-            Tooltip("kind:N", title="into"),
-            Tooltip("partner:N", title="from"),
-            Tooltip("value:Q", title="mean", format=".3f"),
-            Tooltip("low:Q", title="lowest pair", format=".3f"),
-            Tooltip("high:Q", title="highest pair", format=".3f"),
-            Tooltip("pairs:Q", title="values"),
+            alt.Tooltip("panel:N", title="measure"),
+            alt.Tooltip("kind:N", title="into"),
+            alt.Tooltip("partner:N", title="from"),
+            alt.Tooltip("value:Q", title="mean", format=".3f"),
+            alt.Tooltip("low:Q", title="lowest pair", format=".3f"),
+            alt.Tooltip("high:Q", title="highest pair", format=".3f"),
+            alt.Tooltip("pairs:Q", title="values"),
         ],
     )
     text = alt.Text("text:Q", format=".2f")
@@ -184,7 +184,7 @@ def dimensions(dimensions_table: pl.DataFrame, *, width: int = WIDTH) -> ChartTy
     scale, axis = size_scale(frame.get_column("k").unique().to_list())
     x = alt.X("k:Q", title="dimensions that are swapped, k", scale=scale, axis=axis)
     colours = in_order(frame.get_column("series").unique(maintain_order=True).to_list())
-    lines = share_lines(frame, x, colours, inner=inner, width=width, tooltip=[Tooltip("k:Q")])
+    lines = share_lines(frame, x, colours, inner=inner, width=width, tooltip=[alt.Tooltip("k:Q")])
     (variables,) = dimensions_table.get_column("variable").unique(maintain_order=True)[:1]
     searches = dimensions_table.with_columns(restarts=pl.lit(None, dtype=pl.Int64))
     spoken = frame.filter(pl.col("kind") == "pooled").select("series", "panel", "k", "iia")

@@ -6,10 +6,10 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, HEIGHT, in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, search_text, seeds_text, with_panels
-from symscope.figures.parts import Axis, Scale, Tooltip
-from symscope.figures.theme import GREY, WIDTH, inline_data, share_axis, themed, top_legend
+from symscope.figures.theme import GREY, WIDTH, share_axis, themed, top_legend
 
 _PANEL_COLUMNS = ("task", "network", "d", "algorithm", "site", "function", "k")
 TRIAL_ACCURACY = "trial accuracy"
@@ -80,22 +80,22 @@ def _accuracies(frame: pl.DataFrame) -> pl.DataFrame:
 def _lines(rows: pl.DataFrame, colours: dict[str, str], inner: int, width: int) -> ChartType:
     dashes = [[5, 3] if name == TRIAL_ACCURACY else [1, 0] for name in colours]
     legend = top_legend(width, symbolType="stroke", symbolStrokeWidth=3)
-    base = alt.Chart(inline_data(rows)).encode(
-        x=alt.X("epoch:Q", title="epochs of training", axis=Axis(tickCount=5, format=",d")),
+    base = chart_of(rows).encode(
+        x=alt.X("epoch:Q", title="epochs of training", axis=alt.Axis(tickCount=5, format=",d")),
         y=share_axis("share:Q", "IIA; trial accuracy"),
-        color=alt.Color("series:N", scale=Scale(domain=list(colours), range=list(colours.values())), legend=legend),
-        strokeDash=alt.StrokeDash("series:N", scale=Scale(domain=list(colours), range=dashes), legend=legend),
+        color=alt.Color("series:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend),
+        strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=list(colours), range=dashes), legend=legend),
         detail="seed:N",
         opacity=alt.condition(CHOSEN, alt.value(0.95), alt.value(0.1)),
     )
     tooltip = [
-        Tooltip("series:N", title="curve"),
-        Tooltip("seed:Q"),
-        Tooltip("epoch:Q", format=","),
-        Tooltip("share:Q", title="share", format=".3f"),
-        Tooltip("low:Q", title="95% from", format=".3f"),
-        Tooltip("high:Q", title="95% to", format=".3f"),
-        Tooltip("n:Q", title="interventions or trials", format=","),
+        alt.Tooltip("series:N", title="curve"),
+        alt.Tooltip("seed:Q"),
+        alt.Tooltip("epoch:Q", format=","),
+        alt.Tooltip("share:Q", title="share", format=".3f"),
+        alt.Tooltip("low:Q", title="95% from", format=".3f"),
+        alt.Tooltip("high:Q", title="95% to", format=".3f"),
+        alt.Tooltip("n:Q", title="interventions or trials", format=","),
     ]
     points = base.mark_point(filled=True, size=30).encode(tooltip=tooltip, strokeDash=alt.Undefined)
     return alt.layer(base.mark_line(strokeWidth=1.6, color=alt.Undefined), points).properties(

@@ -6,10 +6,10 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, HEIGHT, in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, search_text, seeds_text, with_panels
-from symscope.figures.parts import Scale, Tooltip
-from symscope.figures.theme import GREY, WIDTH, inline_data, themed, top_legend
+from symscope.figures.theme import GREY, WIDTH, themed, top_legend
 
 _PANEL_COLUMNS = ("task", "network", "d", "algorithm", "site", "function", "k")
 
@@ -38,29 +38,30 @@ def frontier(frontier_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
 
 def _lines(rows: pl.DataFrame, colours: dict[str, str], inner: int, width: int) -> ChartType:
     legend = top_legend(width, symbolType="stroke", symbolStrokeWidth=3)
-    scale = Scale(domain=list(colours), range=list(colours.values()))
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     names = ["panel", "series", "seed", "latent_weight", "mahalanobis", "iia", "low", "high", "far_out_share"]
-    data = inline_data(rows.sort("latent_weight", maintain_order=True).select(*names, "within_class_distance"))
-    logarithmic = Scale(type="log", nice=False)
-    base = alt.Chart(data).encode(
+    rows = rows.sort("latent_weight", maintain_order=True).select(*names, "within_class_distance")
+    plain = chart_of(rows)
+    logarithmic = alt.Scale(type="log", nice=False)
+    base = plain.encode(
         x=alt.X("mahalanobis:Q", title="Mahalanobis distance (natural states: 1)", scale=logarithmic),
-        y=alt.Y("iia:Q", title="IIA (share of interventions)", scale=Scale(zero=False)),
+        y=alt.Y("iia:Q", title="IIA (share of interventions)", scale=alt.Scale(zero=False)),
         color=alt.Color("series:N", scale=scale, legend=legend if len(colours) > 1 else None),
         detail="seed:N",
         opacity=alt.condition(CHOSEN, alt.value(0.95), alt.value(0.1)),
     )
     tooltip = [
-        Tooltip("series:N", title="variable"),
-        Tooltip("seed:Q"),
-        Tooltip("latent_weight:Q", title="weight of the latent loss"),
-        Tooltip("iia:Q", title="IIA", format=".3f"),
-        Tooltip("low:Q", title="95% from", format=".3f"),
-        Tooltip("high:Q", title="95% to", format=".3f"),
-        Tooltip("mahalanobis:Q", title="Mahalanobis distance", format=".2f"),
-        Tooltip("far_out_share:Q", title="far out", format=".0%"),
-        Tooltip("within_class_distance:Q", title="within-class distance", format=".1f"),
+        alt.Tooltip("series:N", title="variable"),
+        alt.Tooltip("seed:Q"),
+        alt.Tooltip("latent_weight:Q", title="weight of the latent loss"),
+        alt.Tooltip("iia:Q", title="IIA", format=".3f"),
+        alt.Tooltip("low:Q", title="95% from", format=".3f"),
+        alt.Tooltip("high:Q", title="95% to", format=".3f"),
+        alt.Tooltip("mahalanobis:Q", title="Mahalanobis distance", format=".2f"),
+        alt.Tooltip("far_out_share:Q", title="far out", format=".0%"),
+        alt.Tooltip("within_class_distance:Q", title="within-class distance", format=".1f"),
     ]
-    natural = alt.Chart(data).mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.datum(1))
+    natural = plain.mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.datum(1))
     line = base.mark_line(strokeWidth=1.6, color=alt.Undefined).encode(order="latent_weight:Q")
     points = base.mark_point(filled=True, size=36).encode(tooltip=tooltip)
     labelled = base.transform_filter(alt.FieldEqualPredicate(field="seed", equal=min(rows.get_column("seed"))))

@@ -8,10 +8,10 @@ from altair.typing import ChartType
 
 from symscope.analysis.gradience import AXES, gradience_along, iia_by_source_value
 from symscope.analysis.summary import pooled_gradience
+from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, in_order, share_lines
 from symscope.figures.panels import block_title, fact, in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
-from symscope.figures.theme import SHARES, WIDTH, inline_data, themed
+from symscope.figures.theme import SHARES, WIDTH, themed
 
 _MAP = ("variable", "task", "network", "d", "algorithm", "site", "function", "k")
 _LINES = ("task", "network", "algorithm", "site", "function", "variable")
@@ -48,28 +48,30 @@ def _cells(frame: pl.DataFrame, inner: int) -> ChartType:
     cells = _with_empty_cells(frame)
     values = sorted({*cells.get_column("base_value"), *cells.get_column("source_value")})
     every = 5 if len(values) > 12 else 1
-    labels = Axis(labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False)
-    x = alt.X("source_value:O", title="count in the source", scale=Scale(domain=values, padding=0.06), axis=labels)
+    labels = alt.Axis(
+        labelExpr=f"datum.value % {every} == 0 ? datum.label : ''", labelAngle=0, ticks=False, domain=False
+    )
+    x = alt.X("source_value:O", title="count in the source", scale=alt.Scale(domain=values, padding=0.06), axis=labels)
     y = alt.Y(
         "base_value:O",
         title="count in the base",
-        scale=Scale(domain=values[::-1], padding=0.06),
+        scale=alt.Scale(domain=values[::-1], padding=0.06),
         axis=labels,
     )
-    base = alt.Chart(inline_data(cells)).encode(x=x, y=y)
-    bar = Legend(title="IIA", orient="top", gradientLength=180, gradientThickness=10, values=SHARES, format=".2~f")
-    fade = Scale(type="sqrt", domain=[0, _FULL], range=[0.1, 1], clamp=True)
+    base = chart_of(cells).encode(x=x, y=y)
+    bar = alt.Legend(title="IIA", orient="top", gradientLength=180, gradientThickness=10, values=SHARES, format=".2~f")
+    fade = alt.Scale(type="sqrt", domain=[0, _FULL], range=[0.1, 1], clamp=True)
     filled = (
         base.transform_filter("isValid(datum.iia)")
         .mark_rect()
         .encode(
-            color=alt.Color("iia:Q", scale=Scale(domain=[0, 1]), legend=bar),
+            color=alt.Color("iia:Q", scale=alt.Scale(domain=[0, 1]), legend=bar),
             opacity=alt.Opacity("n:Q", scale=fade, legend=None),
             tooltip=[
-                Tooltip("base_value:O", title="base count"),
-                Tooltip("source_value:O", title="source count"),
-                Tooltip("iia:Q", title="IIA", format=".3f"),
-                Tooltip("n:Q", title="interventions", format=","),
+                alt.Tooltip("base_value:O", title="base count"),
+                alt.Tooltip("source_value:O", title="source count"),
+                alt.Tooltip("iia:Q", title="IIA", format=".3f"),
+                alt.Tooltip("n:Q", title="interventions", format=","),
             ],
         )
     )
@@ -108,8 +110,8 @@ def gradience_by_value(gradience_table: pl.DataFrame, *, search: str = "", width
         rows = frame.filter(pl.col("axis") == axis).select(
             "panel", "series", "kind", "seed", "at", "iia", "low", "high", "n"
         )
-        x = alt.X("at:Q", title=title, axis=Axis(format="d", tickCount=6))
-        lines = share_lines(rows, x, colours, inner=inner, width=width, tooltip=[Tooltip("at:Q", title=axis)])
+        x = alt.X("at:Q", title=title, axis=alt.Axis(format="d", tickCount=6))
+        lines = share_lines(rows, x, colours, inner=inner, width=width, tooltip=[alt.Tooltip("at:Q", title=axis)])
         drawn = in_panels(lines, panels, columns)
         blocks.append(drawn.properties(title=block_title(f"By {axis}")))
     blocks[0] = blocks[0].add_params(CHOSEN)
@@ -151,10 +153,10 @@ def iia_by_value(values: pl.DataFrame, *, search: str = "", width: int = WIDTH) 
     axis = alt.X(
         "value:Q",
         title="source value",
-        axis=Axis(labelExpr="datum.value % 1 == 0 ? format(datum.value, 'd') : ''", ticks=False),
-        scale=Scale(zero=False, nice=False),
+        axis=alt.Axis(labelExpr="datum.value % 1 == 0 ? format(datum.value, 'd') : ''", ticks=False),
+        scale=alt.Scale(zero=False, nice=False),
     )
-    lines = share_lines(rows, axis, colours, inner=inner, width=width, tooltip=[Tooltip("value:Q")])
+    lines = share_lines(rows, axis, colours, inner=inner, width=width, tooltip=[alt.Tooltip("value:Q")])
     constant = ", ".join(part for part in (constant, *(colours if len(colours) == 1 else ())) if part)
     pooled = frame.filter(pl.col("kind") == "pooled").sort("iia", maintain_order=True)
     worst = pooled.unique(["series", "panel"], keep="first", maintain_order=True)

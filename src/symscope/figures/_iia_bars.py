@@ -8,10 +8,10 @@ from altair.typing import ChartType
 
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import pooled_scores
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import block_title, panel_names, search_text, seeds_text, variable_label, with_panels
-from symscope.figures.parts import Axis, Scale, Tooltip
 from symscope.figures.series import series_label, series_scale
-from symscope.figures.theme import NARROW, SHARES, WIDTH, inline_data, themed, top_legend
+from symscope.figures.theme import NARROW, SHARES, WIDTH, themed, top_legend
 
 _NETWORK = ("task", "network", "d", "algorithm", "site")
 _ALIGNED = ("function", "k")
@@ -90,31 +90,31 @@ def _bars(frame: pl.DataFrame, width: int, labels: int, color: alt.Color, *, sev
     order = list(series_scale(frame.get_column("series")).domain)
     inner, length = width - labels, width - labels - _NUMBERS_WIDTH
     columns = ["panel", "name", "series", "kind", "seed", "iia", "low", "high", "seeds", "n"]
-    base = alt.Chart(inline_data(frame.select(columns)))
+    base = chart_of(frame.select(columns))
     if several:
         lines = min(2, 1 + frame.get_column("panel")[0].count(", "))
-        axis = Axis(
+        axis = alt.Axis(
             labelExpr=_LABEL_IN_TWO_LINES, labelLineHeight=13, labelOffset=-6.5 * (lines - 1), labelLimit=labels - 8
         )
         base = base.encode(
-            y=alt.Y("panel:N", sort=panel_names(frame), title=None, axis=axis, scale=Scale(paddingInner=0.25)),
+            y=alt.Y("panel:N", sort=panel_names(frame), title=None, axis=axis, scale=alt.Scale(paddingInner=0.25)),
             yOffset=alt.YOffset("series:N", sort=order),
         )
     else:
-        padding = Scale(paddingInner=0.28, paddingOuter=0.2)
-        axis = Axis(labelLimit=labels - 8)
+        padding = alt.Scale(paddingInner=0.28, paddingOuter=0.2)
+        axis = alt.Axis(labelLimit=labels - 8)
         base = base.encode(y=alt.Y("series:N", sort=order, title=None, axis=axis, scale=padding))
     pooled, seeds = base.transform_filter("datum.kind == 'pooled'"), base.transform_filter("datum.kind == 'seed'")
-    ticks = Axis(grid=True, values=SHARES, format=".2~f", labels=last, ticks=last, domain=last, labelFlush=False)
+    ticks = alt.Axis(grid=True, values=SHARES, format=".2~f", labels=last, ticks=last, domain=last, labelFlush=False)
     title = "IIA (share of interventions)" if last else None
-    x = alt.X("iia:Q", scale=Scale(domain=[0, 1], range=[0, length]), title=title, axis=ticks)
+    x = alt.X("iia:Q", scale=alt.Scale(domain=[0, 1], range=[0, length]), title=title, axis=ticks)
     bars = pooled.mark_bar(cornerRadiusEnd=2).encode(
         x=x,
         color=color,
-        tooltip=[*_tooltip(), Tooltip("seeds:Q", title="seeds")],
+        tooltip=[*_tooltip(), alt.Tooltip("seeds:Q", title="seeds")],
     )
     rules = pooled.mark_rule(strokeWidth=2.5).encode(x="low:Q", x2="high:Q")
-    dots = seeds.mark_circle().encode(x="iia:Q", tooltip=[Tooltip("seed:Q"), *_tooltip()])
+    dots = seeds.mark_circle().encode(x="iia:Q", tooltip=[alt.Tooltip("seed:Q"), *_tooltip()])
     numbers = pooled.mark_text(align="right", fontSize=12).encode(
         x=alt.value(inner - 4), text=alt.Text("iia:Q", format=".3f")
     )
@@ -125,15 +125,15 @@ def _bars(frame: pl.DataFrame, width: int, labels: int, color: alt.Color, *, sev
     )
 
 
-def _tooltip() -> list[Tooltip]:
+def _tooltip() -> list[alt.Tooltip]:
     return [
-        Tooltip("name:N", title="variable"),
-        Tooltip("series:N", title="score of"),
-        Tooltip("panel:N", title="network"),
-        Tooltip("iia:Q", title="IIA", format=".4f"),
-        Tooltip("low:Q", title="95% from", format=".4f"),
-        Tooltip("high:Q", title="95% to", format=".4f"),
-        Tooltip("n:Q", title="interventions", format=","),
+        alt.Tooltip("name:N", title="variable"),
+        alt.Tooltip("series:N", title="score of"),
+        alt.Tooltip("panel:N", title="network"),
+        alt.Tooltip("iia:Q", title="IIA", format=".4f"),
+        alt.Tooltip("low:Q", title="95% from", format=".4f"),
+        alt.Tooltip("high:Q", title="95% to", format=".4f"),
+        alt.Tooltip("n:Q", title="interventions", format=","),
     ]
 
 

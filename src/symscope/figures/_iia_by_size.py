@@ -8,11 +8,11 @@ from altair.typing import ChartType
 
 from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import pooled_scores
+from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, alignments_and_null, in_order, share_lines, size_scale
 from symscope.figures.panels import in_panels, panel_names, panel_width, search_text, seeds_text, with_panels
-from symscope.figures.parts import Axis, Scale, Tooltip
 from symscope.figures.series import series_label, series_scale
-from symscope.figures.theme import CATEGORIES, GREEN, WIDTH, inline_data, share_axis, themed, top_legend
+from symscope.figures.theme import CATEGORIES, GREEN, WIDTH, share_axis, themed, top_legend
 
 _BY_K = ("variable", "task", "network", "d", "algorithm", "site", "function")
 _BY_FUNCTION = ("variable", "task", "network", "d", "algorithm", "site")
@@ -54,33 +54,33 @@ def iia_by_k(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
 def _lines_by_k(frame: pl.DataFrame, sizes: list[int], inner: int, width: int) -> ChartType:
     scale = series_scale(frame.filter(pl.col("kind") != "ceiling").get_column("series"))
     columns = ["panel", "series", "kind", "k", "seed", "iia", "low", "high", "n"]
-    base = alt.Chart(inline_data(frame.select(columns)))
-    axis = Axis(values=sizes, format="d", labelOverlap=True, labelFlush=False)
+    base = chart_of(frame.select(columns))
+    axis = alt.Axis(values=sizes, format="d", labelOverlap=True, labelFlush=False)
     # Sizes double in the paper, so that a logarithmic axis spaces them evenly.
-    x = alt.X("k:Q", title="subspace size k (dimensions)", scale=Scale(type="log", base=2), axis=axis)
+    x = alt.X("k:Q", title="subspace size k (dimensions)", scale=alt.Scale(type="log", base=2), axis=axis)
     y = share_axis("iia:Q", "IIA (share of interventions)")
     color = alt.Color(
         "series:N", scale=scale, legend=top_legend(width, symbolOpacity=1, symbolType="stroke", symbolStrokeWidth=3)
     )
     tooltip = [
-        Tooltip("series:N", title="score of"),
-        Tooltip("k:Q"),
-        Tooltip("iia:Q", title="IIA", format=".4f"),
-        Tooltip("low:Q", title="95% from", format=".4f"),
-        Tooltip("high:Q", title="95% to", format=".4f"),
-        Tooltip("n:Q", title="interventions", format=","),
+        alt.Tooltip("series:N", title="score of"),
+        alt.Tooltip("k:Q"),
+        alt.Tooltip("iia:Q", title="IIA", format=".4f"),
+        alt.Tooltip("low:Q", title="95% from", format=".4f"),
+        alt.Tooltip("high:Q", title="95% to", format=".4f"),
+        alt.Tooltip("n:Q", title="interventions", format=","),
     ]
     pooled = base.transform_filter("datum.kind == 'pooled'").encode(x=x, y=y, color=color)
     seeds = base.transform_filter("datum.kind == 'seed'").encode(x=x, y=y, color=color)
     ceiling = base.transform_filter("datum.kind == 'ceiling'")
     return alt.layer(
         ceiling.mark_rule(strokeDash=[5, 4], color=GREEN, strokeWidth=1.5).encode(
-            y=y, tooltip=[Tooltip("iia:Q", title="whole-state IIA", format=".4f")]
+            y=y, tooltip=[alt.Tooltip("iia:Q", title="whole-state IIA", format=".4f")]
         ),
         pooled.mark_line(strokeWidth=2),
         pooled.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q"),
         pooled.mark_point(filled=True, size=260, opacity=0).encode(tooltip=tooltip),  # a large target for the pointer
-        seeds.mark_point(filled=True, size=24, opacity=0.9).encode(tooltip=[Tooltip("seed:Q"), *tooltip]),
+        seeds.mark_point(filled=True, size=24, opacity=0.9).encode(tooltip=[alt.Tooltip("seed:Q"), *tooltip]),
     ).properties(width=inner, height=240)
 
 
@@ -95,7 +95,7 @@ def iia_by_function(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     columns, inner = panel_width(width, len(panels), least=230)
     scale, axis = size_scale(frame.get_column("k").unique().to_list())
     x = alt.X("k:Q", title="subspace size k (dimensions)", scale=scale, axis=axis)
-    tooltip = [Tooltip("k:Q"), Tooltip("panel:N", title="panel")]
+    tooltip = [alt.Tooltip("k:Q"), alt.Tooltip("panel:N", title="panel")]
     lines = share_lines(frame, x, function_colours(frame), inner=inner, width=width, tooltip=tooltip)
     spoken = frame.filter(pl.col("kind") == "pooled").select("series", "panel", "k", "iia")
     return themed(
@@ -129,7 +129,7 @@ def iia_by_size(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     colours = in_order(frame.get_column("variable").unique(maintain_order=True).to_list())
     scale, axis = size_scale(frame.get_column("d").unique().to_list())
     x = alt.X("d:Q", title="state size d", scale=scale, axis=axis)
-    tooltip = [Tooltip("d:Q"), Tooltip("k:Q"), Tooltip("panel:N", title="network")]
+    tooltip = [alt.Tooltip("d:Q"), alt.Tooltip("k:Q"), alt.Tooltip("panel:N", title="network")]
     lines = share_lines(frame, x, colours, inner=inner, width=width, tooltip=tooltip)
     spoken = frame.filter(pl.col("kind") == "pooled").select("series", "d", "iia")
     return themed(

@@ -7,10 +7,10 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.analysis.summary import ALIGNMENT
+from symscope.figures.chart import chart_of
 from symscope.figures.lines import in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.parts import Axis, Scale, Tooltip
-from symscope.figures.theme import WIDTH, inline_data, themed
+from symscope.figures.theme import WIDTH, themed
 
 _OTHER = "other"
 _PANEL = ("variable", "task", "network", "d", "algorithm", "site", "function", "k")
@@ -71,22 +71,22 @@ def _bars(frame: pl.DataFrame, inner: int) -> ChartType:
     (colour,) = in_order(["errors"]).values()
     rows = frame.select("panel", "label", "share", "count", n="total")
     return (
-        alt.Chart(inline_data(rows))
+        chart_of(rows)
         .mark_bar(color=colour)
         .encode(
             x=alt.X(
                 "label:N",
                 sort=order,
-                scale=Scale(domain=order),
+                scale=alt.Scale(domain=order),
                 title="tokens beyond the prediction",
-                axis=Axis(labelAngle=0),
+                axis=alt.Axis(labelAngle=0),
             ),
-            y=alt.Y("share:Q", title="share of interventions", axis=Axis(format=".1%", tickCount=5)),
+            y=alt.Y("share:Q", title="share of interventions", axis=alt.Axis(format=".1%", tickCount=5)),
             tooltip=[
-                Tooltip("panel:N"),
-                Tooltip("label:N", title="error"),
-                Tooltip("count:Q", title="interventions", format=","),
-                Tooltip("n:Q", title="of", format=","),
+                alt.Tooltip("panel:N"),
+                alt.Tooltip("label:N", title="error"),
+                alt.Tooltip("count:Q", title="interventions", format=","),
+                alt.Tooltip("n:Q", title="of", format=","),
             ],
         )
         .properties(width=inner, height=170)

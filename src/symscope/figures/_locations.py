@@ -8,9 +8,9 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import MANY, in_panels, panel_names, panel_width, with_panels
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
-from symscope.figures.theme import SHARES, VERMILLION, WIDTH, inline_data, themed
+from symscope.figures.theme import SHARES, VERMILLION, WIDTH, themed
 
 _ROW = 15  # px for each site
 _LARGEST = 260
@@ -54,24 +54,24 @@ def _map(frame: pl.DataFrame, sites: list[str], inner: int) -> ChartType:
         "best",
     )
     positions = cells.get_column("position").unique(maintain_order=True).to_list()
-    bar = Legend(title="IIA", orient="top", gradientLength=160, gradientThickness=10, values=SHARES, format=".2~f")
+    bar = alt.Legend(title="IIA", orient="top", gradientLength=160, gradientThickness=10, values=SHARES, format=".2~f")
     axis: dict[str, Any] = {"ticks": False, "domain": False, "labelOverlap": True}
-    base = alt.Chart(inline_data(cells)).encode(
-        x=alt.X("position:O", title="position", sort=positions, axis=Axis(labelAngle=0, **axis)),
-        y=alt.Y("site:O", title=None, sort=sites[::-1], axis=Axis(labelLimit=160, **axis)),
+    base = chart_of(cells).encode(
+        x=alt.X("position:O", title="position", sort=positions, axis=alt.Axis(labelAngle=0, **axis)),
+        y=alt.Y("site:O", title=None, sort=sites[::-1], axis=alt.Axis(labelLimit=160, **axis)),
     )
     heat = base.mark_rect().encode(
-        color=alt.Color("iia:Q", scale=Scale(domain=[0, 1]), legend=bar),
+        color=alt.Color("iia:Q", scale=alt.Scale(domain=[0, 1]), legend=bar),
         tooltip=[
-            Tooltip("site:N"),
-            Tooltip("position:N"),
-            Tooltip("iia:Q", title="IIA", format=".3f"),
-            Tooltip("low:Q", title="95% from", format=".3f"),
-            Tooltip("high:Q", title="95% to", format=".3f"),
-            Tooltip("n:Q", title="swaps", format=","),
-            Tooltip("input_share:Q", title="state from its token alone", format=".2f"),
-            Tooltip("output_share:Q", title="answer from the state alone", format=".2f"),
-            Tooltip("trivial:N"),
+            alt.Tooltip("site:N"),
+            alt.Tooltip("position:N"),
+            alt.Tooltip("iia:Q", title="IIA", format=".3f"),
+            alt.Tooltip("low:Q", title="95% from", format=".3f"),
+            alt.Tooltip("high:Q", title="95% to", format=".3f"),
+            alt.Tooltip("n:Q", title="swaps", format=","),
+            alt.Tooltip("input_share:Q", title="state from its token alone", format=".2f"),
+            alt.Tooltip("output_share:Q", title="answer from the state alone", format=".2f"),
+            alt.Tooltip("trivial:N"),
         ],
     )
     cross = base.transform_filter("datum.trivial != ''").mark_text(text="×", fontSize=12, color="#ffffff")

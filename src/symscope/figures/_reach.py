@@ -6,9 +6,9 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import in_panels, panel_width
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
-from symscope.figures.theme import VERMILLION, WIDTH, inline_data, themed
+from symscope.figures.theme import VERMILLION, WIDTH, themed
 
 _CELL = 26  # px high
 _FROM = ("from_layer", "from_position")
@@ -52,22 +52,22 @@ def _grid(frame: pl.DataFrame, inner: int) -> ChartType:
     itself = (pl.col("from_layer") == pl.col("layer")) & (pl.col("from_position") == pl.col("position"))
     cells = frame.filter(itself | pl.col("reaches")).drop("network", "layers")
     layers = sorted(frame.get_column("layer").unique().to_list(), reverse=True)
-    x = alt.X("position:O", title="position", axis=Axis(labelAngle=0, ticks=False, domain=False))
+    x = alt.X("position:O", title="position", axis=alt.Axis(labelAngle=0, ticks=False, domain=False))
     y = alt.Y(
-        "layer:O", sort=layers, title=None, axis=Axis(labelExpr=names, ticks=False, domain=False),
-        scale=Scale(domain=layers, padding=0.06),
+        "layer:O", sort=layers, title=None, axis=alt.Axis(labelExpr=names, ticks=False, domain=False),
+        scale=alt.Scale(domain=layers, padding=0.06),
     )  # fmt: skip
-    tooltip = [Tooltip("layer:O"), Tooltip("position:O"), Tooltip("updates:Q", title="most updates")]
-    every = alt.Chart(inline_data(cells)).encode(x=x, y=y)
+    tooltip = [alt.Tooltip("layer:O"), alt.Tooltip("position:O"), alt.Tooltip("updates:Q", title="most updates")]
+    every = chart_of(cells).encode(x=x, y=y)
     base = every.transform_filter("!datum.reaches")  # each activation once
-    legend = Legend(title="updates", orient="top", gradientLength=120, gradientThickness=10, tickMinStep=1)
+    legend = alt.Legend(title="updates", orient="top", gradientLength=120, gradientThickness=10, tickMinStep=1)
     grid = base.mark_rect().encode(color=alt.Color("updates:Q", legend=legend), tooltip=tooltip).add_params(chosen)
     numbers = base.mark_text(fontSize=11, fontWeight=600, color="white", stroke="#00000055", strokeWidth=0.4)
     reached = (
         every.transform_filter("datum.reaches")
         .transform_filter(chosen)
         .mark_rect(fillOpacity=0, stroke=VERMILLION, strokeWidth=2.5)
-        .encode(tooltip=[*tooltip[:2], Tooltip("change:Q", title="measured change", format=".3f")])
+        .encode(tooltip=[*tooltip[:2], alt.Tooltip("change:Q", title="measured change", format=".3f")])
     )
     height = _CELL * len(layers)
     return alt.layer(grid, numbers.encode(text="updates:Q"), reached).properties(width=inner, height=height)

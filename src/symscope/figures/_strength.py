@@ -6,9 +6,9 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.parts import Axis, Scale, Tooltip
-from symscope.figures.theme import CYAN, SHARES, WIDTH, inline_data, themed
+from symscope.figures.theme import CYAN, SHARES, WIDTH, themed
 
 _PANEL_COLUMNS = ("task", "network", "d")
 _LABELS_WIDTH = 130
@@ -41,24 +41,24 @@ def strength(strength_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
 
 def _bars(frame: pl.DataFrame, names: list[str], inner: int) -> ChartType:
     columns = ["panel", "name", "change", "seed", "exact", "low", "high", "moved", "ended", "n"]
-    base = alt.Chart(inline_data(frame.select(columns))).encode(
-        x=alt.X("exact:Q", scale=Scale(domain=[0, 1]), title="share of trials", axis=_axis()),
-        y=alt.Y("name:N", sort=names, title=None, scale=Scale(paddingInner=0.3), axis=Axis(labelLimit=190)),
+    base = chart_of(frame.select(columns)).encode(
+        x=alt.X("exact:Q", scale=alt.Scale(domain=[0, 1]), title="share of trials", axis=_axis()),
+        y=alt.Y("name:N", sort=names, title=None, scale=alt.Scale(paddingInner=0.3), axis=alt.Axis(labelLimit=190)),
     )
     bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.85, color=CYAN).encode(x=alt.X("mean(exact):Q", stack=None))
     tooltip = [
-        Tooltip("name:N", title="change"),
-        Tooltip("seed:Q"),
-        Tooltip("exact:Q", title="exactly one step", format=".3f"),
-        Tooltip("moved:Q", title="mean shift", format="+.3f"),
-        Tooltip("ended:Q", title="with EOS", format=".1%"),
-        Tooltip("n:Q", title="trials", format=","),
+        alt.Tooltip("name:N", title="change"),
+        alt.Tooltip("seed:Q"),
+        alt.Tooltip("exact:Q", title="exactly one step", format=".3f"),
+        alt.Tooltip("moved:Q", title="mean shift", format="+.3f"),
+        alt.Tooltip("ended:Q", title="with EOS", format=".1%"),
+        alt.Tooltip("n:Q", title="trials", format=","),
     ]
-    offset = base.encode(yOffset=alt.YOffset("seed:N", scale=Scale(paddingOuter=0.3)))
+    offset = base.encode(yOffset=alt.YOffset("seed:N", scale=alt.Scale(paddingOuter=0.3)))
     rules = offset.mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q")
     dots = offset.mark_circle().encode(tooltip=tooltip)
     return alt.layer(bars, rules, dots).properties(width=inner, height=30 * len(names))
 
 
-def _axis() -> Axis:
-    return Axis(grid=True, values=SHARES, format=".2~f", labelFlush=False)
+def _axis() -> alt.Axis:
+    return alt.Axis(grid=True, values=SHARES, format=".2~f", labelFlush=False)

@@ -7,9 +7,9 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.figures._iia_by_size import function_colours
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import block_title, in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.parts import Axis, Scale, Tooltip
-from symscope.figures.theme import SHARES, WIDTH, inline_data, share_axis, themed, top_legend
+from symscope.figures.theme import SHARES, WIDTH, share_axis, themed, top_legend
 
 _AXES = {"off_span_share": "By off-span share", "dormant_share": "By dormant share"}
 _TITLES = {"off_span_share": "off-span share", "dormant_share": "dormant share"}
@@ -62,28 +62,30 @@ def _points(frame: pl.DataFrame, axis: str, inner: int, width: int) -> ChartType
     names = list(colours)
     legend = top_legend(width, per_row=190)
     columns = ["panel", "series", "variable", "seed", "k", "iia", "low", "high", *_AXES, "n"]
-    base = alt.Chart(inline_data(frame.select(columns).drop_nulls(axis)))
+    base = chart_of(frame.select(columns).drop_nulls(axis))
     return (
         base.mark_point(size=70, strokeWidth=2, filled=False)
         .encode(
-            x=alt.X(f"{axis}:Q", title=_TITLES[axis], scale=Scale(domain=[-0.03, 1.03], nice=False), axis=_axis()),
+            x=alt.X(f"{axis}:Q", title=_TITLES[axis], scale=alt.Scale(domain=[-0.03, 1.03], nice=False), axis=_axis()),
             y=share_axis("iia:Q", "IIA"),
-            color=alt.Color("series:N", scale=Scale(domain=names, range=list(colours.values())), legend=legend),
-            shape=alt.Shape("series:N", scale=Scale(domain=names, range=list(_SHAPES[: len(names)])), legend=legend),
+            color=alt.Color("series:N", scale=alt.Scale(domain=names, range=list(colours.values())), legend=legend),
+            shape=alt.Shape(
+                "series:N", scale=alt.Scale(domain=names, range=list(_SHAPES[: len(names)])), legend=legend
+            ),
             tooltip=[
-                Tooltip("series:N", title="function"),
-                Tooltip("variable:N"),
-                Tooltip("seed:Q"),
-                Tooltip("iia:Q", title="IIA", format=".3f"),
-                Tooltip("low:Q", title="95% from", format=".3f"),
-                Tooltip("high:Q", title="95% to", format=".3f"),
-                Tooltip("off_span_share:Q", title="off span", format=".3f"),
-                Tooltip("dormant_share:Q", title="dormant", format=".3f"),
+                alt.Tooltip("series:N", title="function"),
+                alt.Tooltip("variable:N"),
+                alt.Tooltip("seed:Q"),
+                alt.Tooltip("iia:Q", title="IIA", format=".3f"),
+                alt.Tooltip("low:Q", title="95% from", format=".3f"),
+                alt.Tooltip("high:Q", title="95% to", format=".3f"),
+                alt.Tooltip("off_span_share:Q", title="off span", format=".3f"),
+                alt.Tooltip("dormant_share:Q", title="dormant", format=".3f"),
             ],
         )
         .properties(width=inner, height=190)
     )
 
 
-def _axis() -> Axis:
-    return Axis(grid=True, values=SHARES, format=".2~f", labelFlush=False)
+def _axis() -> alt.Axis:
+    return alt.Axis(grid=True, values=SHARES, format=".2~f", labelFlush=False)

@@ -6,6 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import (
     are_many,
     block_title,
@@ -16,11 +17,10 @@ from symscope.figures.panels import (
     with_panels,
     with_task_panels,
 )
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
-from symscope.figures.theme import CATEGORIES, WIDTH, inline_data, share_axis, themed, top_legend
+from symscope.figures.theme import CATEGORIES, WIDTH, share_axis, themed, top_legend
 
 _KINDS = {"trained_accuracy": "trained", "held_out_accuracy": "held out"}
-_DASHES = Scale(domain=list(_KINDS.values()), range=[[1, 0], [4, 3]])
+_DASHES = alt.Scale(domain=list(_KINDS.values()), range=[[1, 0], [4, 3]])
 _POINTS_AN_OCTAVE = 12  # the resolution of a panel
 
 
@@ -71,7 +71,7 @@ def _many(table: pl.DataFrame, width: int) -> ChartType:
     columns, inner = panel_width(width, len(panels), least=190)
     names = frame.get_column("kind_of").unique(maintain_order=True).to_list()
     chosen = alt.selection_point(fields=["kind_of"], bind="legend", name="network")
-    colours = Scale(domain=names, range=[CATEGORIES[i % len(CATEGORIES)] for i in range(len(names))])
+    colours = alt.Scale(domain=names, range=[CATEGORIES[i % len(CATEGORIES)] for i in range(len(names))])
     legend = top_legend(width, per_row=130, symbolType="stroke", symbolStrokeWidth=3) if len(names) > 1 else None
     color = alt.Color("kind_of:N", scale=colours, legend=legend)
     thinned = _thinned(frame)
@@ -105,11 +105,11 @@ def _thinned(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _log_x(frame: pl.DataFrame) -> alt.X:
     updates = frame.get_column("update").sort().to_list()
-    axis = Axis(format="~s", labelOverlap=True, tickCount=4)
+    axis = alt.Axis(format="~s", labelOverlap=True, tickCount=4)
     return alt.X(
         "update:Q",
         title="updates",
-        scale=Scale(type="log", domain=[updates[0], updates[-1]], nice=False),
+        scale=alt.Scale(type="log", domain=[updates[0], updates[-1]], nice=False),
         axis=axis,
     )
 
@@ -128,8 +128,8 @@ def _accuracy_of_many(frame: pl.DataFrame, color: alt.Color, chosen: alt.Paramet
         strokeDash=alt.StrokeDash("kind:N", scale=_DASHES, legend=None),
         tooltip=[
             *_where_of_many(),
-            Tooltip("kind:N", title="quantities"),
-            Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
+            alt.Tooltip("kind:N", title="quantities"),
+            alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
         ],
     )
 
@@ -138,29 +138,29 @@ def _loss_of_many(frame: pl.DataFrame, color: alt.Color, chosen: alt.Parameter) 
     curves = frame.select("panel", "kind_of", "d", "seed", "update", "loss", "seconds").drop_nulls("loss")
     return _lines_of_many(curves, color, chosen).encode(
         x=_log_x(frame),
-        y=alt.Y("loss:Q", title=None, axis=Axis(tickCount=4)),
+        y=alt.Y("loss:Q", title=None, axis=alt.Axis(tickCount=4)),
         tooltip=[
             *_where_of_many(),
-            Tooltip("loss:Q", format=".4f"),
-            Tooltip("seconds:Q", format=",.1f"),
+            alt.Tooltip("loss:Q", format=".4f"),
+            alt.Tooltip("seconds:Q", format=",.1f"),
         ],
     )
 
 
 def _lines_of_many(curves: pl.DataFrame, color: alt.Color, chosen: alt.Parameter) -> alt.Chart:
     return (
-        alt.Chart(inline_data(curves))
+        chart_of(curves)
         .mark_line(strokeWidth=1.6)
         .encode(color=color, detail="seed:N", opacity=alt.condition(chosen, alt.value(0.9), alt.value(0.12)))
     )
 
 
-def _where_of_many() -> list[Tooltip]:
+def _where_of_many() -> list[alt.Tooltip]:
     return [
-        Tooltip("kind_of:N", title="network"),
-        Tooltip("d:Q"),
-        Tooltip("seed:Q"),
-        Tooltip("update:Q", format=","),
+        alt.Tooltip("kind_of:N", title="network"),
+        alt.Tooltip("d:Q"),
+        alt.Tooltip("seed:Q"),
+        alt.Tooltip("update:Q", format=","),
     ]
 
 
@@ -168,30 +168,30 @@ def _seed_color(part: pl.DataFrame, width: int) -> alt.Color:
     seeds = sorted(part.get_column("seed").unique().to_list())
     colours = [CATEGORIES[i % len(CATEGORIES)] for i in range(len(seeds))]
     legend = top_legend(width // 2 if width > 480 else width, title="seed", per_row=48, symbolType="stroke")
-    return alt.Color("seed:N", scale=Scale(domain=seeds, range=colours), legend=legend)
+    return alt.Color("seed:N", scale=alt.Scale(domain=seeds, range=colours), legend=legend)
 
 
 def _x() -> alt.X:
-    return alt.X("update:Q", title="updates", axis=Axis(tickCount=5, format=",d"))
+    return alt.X("update:Q", title="updates", axis=alt.Axis(tickCount=5, format=",d"))
 
 
 def _loss(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> alt.Chart:
     curves = part.select("panel", "seed", "update", "epoch", "loss", "learning_rate", "seconds").drop_nulls("loss")
     return (
-        alt.Chart(inline_data(curves))
+        chart_of(curves)
         .mark_line(strokeWidth=1.6)
         .encode(
             x=_x(),
-            y=alt.Y("loss:Q", title="training loss (nats per token)", axis=Axis(tickCount=5)),
+            y=alt.Y("loss:Q", title="training loss (nats per token)", axis=alt.Axis(tickCount=5)),
             color=_seed_color(part, width),
             opacity=alt.condition(chosen, alt.value(1), alt.value(0.15)),
             tooltip=[
-                Tooltip("seed:Q"),
-                Tooltip("update:Q", format=","),
-                Tooltip("epoch:Q", format=","),
-                Tooltip("loss:Q", format=".4f"),
-                Tooltip("learning_rate:Q", title="learning rate", format=".2e"),
-                Tooltip("seconds:Q", title="seconds", format=",.1f"),
+                alt.Tooltip("seed:Q"),
+                alt.Tooltip("update:Q", format=","),
+                alt.Tooltip("epoch:Q", format=","),
+                alt.Tooltip("loss:Q", format=".4f"),
+                alt.Tooltip("learning_rate:Q", title="learning rate", format=".2e"),
+                alt.Tooltip("seconds:Q", title="seconds", format=",.1f"),
             ],
         )
         .properties(width=inner, height=200)
@@ -206,19 +206,19 @@ def _accuracy(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter)
         .drop_nulls("accuracy")
     )
     return (
-        alt.Chart(inline_data(curves))
+        chart_of(curves)
         .mark_line(strokeWidth=1.6)
         .encode(
             x=_x(),
             y=share_axis("accuracy:Q", "trial accuracy", format="%"),
             color=_seed_color(part, width),
-            strokeDash=alt.StrokeDash("kind:N", scale=_DASHES, legend=Legend(title="quantities", orient="top")),
+            strokeDash=alt.StrokeDash("kind:N", scale=_DASHES, legend=alt.Legend(title="quantities", orient="top")),
             opacity=alt.condition(chosen, alt.value(1), alt.value(0.15)),
             tooltip=[
-                Tooltip("seed:Q"),
-                Tooltip("kind:N", title="quantities"),
-                Tooltip("update:Q", format=","),
-                Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
+                alt.Tooltip("seed:Q"),
+                alt.Tooltip("kind:N", title="quantities"),
+                alt.Tooltip("update:Q", format=","),
+                alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
             ],
         )
         .properties(width=inner, height=200)

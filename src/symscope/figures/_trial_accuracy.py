@@ -7,6 +7,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.analysis.summary import quantity_kinds, trial_accuracies
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import (
     are_many,
     in_panels,
@@ -16,7 +17,6 @@ from symscope.figures.panels import (
     with_panels,
     with_task_panels,
 )
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
 from symscope.figures.theme import (
     INDIGO,
     NARROW,
@@ -24,7 +24,6 @@ from symscope.figures.theme import (
     ROSE,
     SHARES,
     WIDTH,
-    inline_data,
     share_axis,
     themed,
     top_legend,
@@ -63,14 +62,14 @@ def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
     points = frame.select(
         "panel", "seed", "quantity", "kind", accuracy="trial_accuracy", n="n", left=pl.col("quantity") - 0.5
     ).with_columns(right=pl.col("left") + 1)
-    base = alt.Chart(inline_data(points))
+    base = chart_of(points)
     lowest, highest = points.get_column("quantity").min(), points.get_column("quantity").max()
-    span = Scale(domain=[float(str(lowest)) - 0.5, float(str(highest)) + 0.5], nice=False)
-    x = alt.X("quantity:Q", title="quantity (demo tokens)", scale=span, axis=Axis(tickMinStep=1, tickCount=10))
+    span = alt.Scale(domain=[float(str(lowest)) - 0.5, float(str(highest)) + 0.5], nice=False)
+    x = alt.X("quantity:Q", title="quantity (demo tokens)", scale=span, axis=alt.Axis(tickMinStep=1, tickCount=10))
     least = float(str(points.get_column("accuracy").min()))
     y = share_axis("accuracy:Q", "trial accuracy", format="%", least=least)
-    colours = Scale(domain=present, range=[KINDS[kind][0] for kind in present])
-    shapes = Scale(domain=present, range=[KINDS[kind][1] for kind in present])
+    colours = alt.Scale(domain=present, range=[KINDS[kind][0] for kind in present])
+    shapes = alt.Scale(domain=present, range=[KINDS[kind][1] for kind in present])
     legend = top_legend(width, per_row=110, symbolOpacity=1)
     band = base.transform_filter("datum.kind != 'trained'").mark_rect()
     points = base.mark_point(filled=True, size=52, opacity=0.85).encode(
@@ -79,11 +78,11 @@ def _points(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
         color=alt.Color("kind:N", scale=colours, legend=legend),
         shape=alt.Shape("kind:N", scale=shapes, legend=legend),
         tooltip=[
-            Tooltip("quantity:Q"),
-            Tooltip("kind:N", title="kind of quantity"),
-            Tooltip("seed:Q"),
-            Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
-            Tooltip("n:Q", title="trials"),
+            alt.Tooltip("quantity:Q"),
+            alt.Tooltip("kind:N", title="kind of quantity"),
+            alt.Tooltip("seed:Q"),
+            alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
+            alt.Tooltip("n:Q", title="trials"),
         ],
     )
     return alt.layer(
@@ -117,38 +116,40 @@ def _cells(frame: pl.DataFrame, inner: int, width: int) -> ChartType:
         n=pl.col("n").sum(),
     )
     cells = cells.with_columns(first=pl.struct("panel", "quantity").is_first_distinct())
-    base = alt.Chart(inline_data(cells))
+    base = chart_of(cells)
     quantities = cells.get_column("quantity").unique().sort().to_list()
-    labels = Axis(
+    labels = alt.Axis(
         labelExpr="datum.value % 5 == 0 ? datum.label : ''",
         labelAngle=0,
         ticks=False,
         domain=False,
         titleAnchor="start",
     )
-    x = alt.X("quantity:O", title="quantity (demo tokens)", scale=Scale(domain=quantities, padding=0.05), axis=labels)
-    names_axis = Axis(domain=False, ticks=False, labelLimit=_NAMES_WIDTH)
-    y = alt.Y("kind_of:N", sort=names, title=None, scale=Scale(padding=0.08), axis=names_axis)
-    ramp = Legend(
+    x = alt.X(
+        "quantity:O", title="quantity (demo tokens)", scale=alt.Scale(domain=quantities, padding=0.05), axis=labels
+    )
+    names_axis = alt.Axis(domain=False, ticks=False, labelLimit=_NAMES_WIDTH)
+    y = alt.Y("kind_of:N", sort=names, title=None, scale=alt.Scale(padding=0.08), axis=names_axis)
+    ramp = alt.Legend(
         title="trial accuracy", orient="top", gradientLength=150, gradientThickness=10, values=SHARES, format="%"
     )
     cells = base.mark_rect().encode(
         x=x,
         y=y,
-        color=alt.Color("accuracy:Q", scale=Scale(domain=[0, 1]), legend=ramp),
+        color=alt.Color("accuracy:Q", scale=alt.Scale(domain=[0, 1]), legend=ramp),
         tooltip=[
-            Tooltip("network:N"),
-            Tooltip("d:Q"),
-            Tooltip("quantity:Q"),
-            Tooltip("kind:N", title="kind of quantity"),
-            Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
-            Tooltip("n:Q", title="trials"),
-            Tooltip("seeds:Q"),
+            alt.Tooltip("network:N"),
+            alt.Tooltip("d:Q"),
+            alt.Tooltip("quantity:Q"),
+            alt.Tooltip("kind:N", title="kind of quantity"),
+            alt.Tooltip("accuracy:Q", title="trial accuracy", format=".2%"),
+            alt.Tooltip("n:Q", title="trials"),
+            alt.Tooltip("seeds:Q"),
         ],
     )
-    colours = Scale(domain=present, range=[KINDS[kind][0] for kind in present])
+    colours = alt.Scale(domain=present, range=[KINDS[kind][0] for kind in present])
     # Next to the ramp on wide figures, otherwise below the panels.
-    legend = Legend(title=None, symbolType="square", orient="top" if width > NARROW else "bottom")
+    legend = alt.Legend(title=None, symbolType="square", orient="top" if width > NARROW else "bottom")
     kinds = (
         base.transform_filter("datum.first")
         .mark_rect(height=4)

@@ -8,9 +8,9 @@ from altair.typing import ChartType
 
 from symscope.analysis.schemas import WHOLE_STATE_OUTCOMES
 from symscope.analysis.summary import pooled_whole_state, site_depth
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_task_panels
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
-from symscope.figures.theme import BROWN, GREEN, SHARES, WIDTH, inline_data, themed
+from symscope.figures.theme import BROWN, GREEN, SHARES, WIDTH, themed
 
 _STYLES = {"source": (GREEN, "circle"), "base": (BROWN, "diamond")}
 _NUMBERS_WIDTH = 40  # px for the value at the right end of each line
@@ -78,25 +78,25 @@ def _points(frame: pl.DataFrame, names: list[str], inner: int, width: int) -> Ch
     styles = [_STYLES[name] for name in WHOLE_STATE_OUTCOMES if name in frame.get_column("outcome")]
     numbers = frame.get_column("panel").n_unique() == 1  # several panels have no space for them
     length = inner - _NUMBERS_WIDTH if numbers else inner
-    legend = Legend(title=None, orient="top", direction="vertical", labelLimit=width, symbolOpacity=1)
-    color = alt.Color("outcome:N", scale=Scale(domain=outcomes, range=[c for c, _ in styles]), legend=legend)
-    shape = alt.Shape("outcome:N", scale=Scale(domain=outcomes, range=[s for _, s in styles]), legend=legend)
-    lines = Axis(domain=False, ticks=False, labelLimit=170)
-    base = alt.Chart(inline_data(rows)).encode(
+    legend = alt.Legend(title=None, orient="top", direction="vertical", labelLimit=width, symbolOpacity=1)
+    color = alt.Color("outcome:N", scale=alt.Scale(domain=outcomes, range=[c for c, _ in styles]), legend=legend)
+    shape = alt.Shape("outcome:N", scale=alt.Scale(domain=outcomes, range=[s for _, s in styles]), legend=legend)
+    lines = alt.Axis(domain=False, ticks=False, labelLimit=170)
+    base = chart_of(rows).encode(
         x=alt.X(
             "share:Q",
             title="share of swaps",
-            scale=Scale(domain=[0, 1], range=[0, length]),
-            axis=Axis(grid=True, values=SHARES, format=".2~f", labelFlush=False),
+            scale=alt.Scale(domain=[0, 1], range=[0, length]),
+            axis=alt.Axis(grid=True, values=SHARES, format=".2~f", labelFlush=False),
         ),
-        y=alt.Y("name:N", sort=names, title=None, axis=lines, scale=Scale(paddingInner=0.3, paddingOuter=0.15)),
+        y=alt.Y("name:N", sort=names, title=None, axis=lines, scale=alt.Scale(paddingInner=0.3, paddingOuter=0.15)),
         yOffset=alt.YOffset("outcome:N", sort=outcomes),
         color=color,
     )
     pooled, seeds = base.transform_filter("datum.kind == 'pooled'"), base.transform_filter("datum.kind == 'seed'")
     return alt.layer(
         pooled.mark_rule(strokeWidth=2.5, opacity=0.6).encode(x="low:Q", x2="high:Q"),
-        seeds.mark_tick(thickness=1.5, size=7, opacity=0.8).encode(tooltip=[Tooltip("seed:Q"), *_tooltip()]),
+        seeds.mark_tick(thickness=1.5, size=7, opacity=0.8).encode(tooltip=[alt.Tooltip("seed:Q"), *_tooltip()]),
         pooled.mark_point(filled=True, size=46, opacity=1).encode(shape=shape, tooltip=_tooltip()),
         *([_numbers(pooled, inner)] if numbers else []),
     ).properties(width=inner, height=alt.Step(11 if numbers else 8, **{"for": "offset"}))
@@ -107,17 +107,17 @@ def _numbers(pooled: alt.Chart, inner: int) -> alt.Chart:
     return text.encode(x=alt.value(inner - 2), text=alt.Text("share:Q", format=".3f"), color=alt.Undefined)
 
 
-def _tooltip() -> list[Tooltip]:
+def _tooltip() -> list[alt.Tooltip]:
     return [
-        Tooltip("network:N"),
-        Tooltip("d:Q"),
-        Tooltip("site:N"),
-        Tooltip("algorithm:N"),
-        Tooltip("outcome:N", title="outcome"),
-        Tooltip("share:Q", title="share of swaps", format=".3f"),
-        Tooltip("low:Q", title="95% from", format=".3f"),
-        Tooltip("high:Q", title="95% to", format=".3f"),
-        Tooltip("n:Q", title="swaps", format=","),
+        alt.Tooltip("network:N"),
+        alt.Tooltip("d:Q"),
+        alt.Tooltip("site:N"),
+        alt.Tooltip("algorithm:N"),
+        alt.Tooltip("outcome:N", title="outcome"),
+        alt.Tooltip("share:Q", title="share of swaps", format=".3f"),
+        alt.Tooltip("low:Q", title="95% from", format=".3f"),
+        alt.Tooltip("high:Q", title="95% to", format=".3f"),
+        alt.Tooltip("n:Q", title="swaps", format=","),
     ]
 
 

@@ -10,8 +10,8 @@ from altair.typing import ChartType
 
 from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS
 from symscope.analysis.summary import ALIGNMENT, pooled_scores
-from symscope.figures.parts import Axis, Scale, Tooltip
-from symscope.figures.theme import CATEGORIES, inline_data, share_axis, top_legend
+from symscope.figures.chart import chart_of
+from symscope.figures.theme import CATEGORIES, share_axis, top_legend
 
 HEIGHT = 230
 
@@ -26,7 +26,7 @@ def share_lines(
     *,
     inner: int,
     width: int,
-    tooltip: Sequence[Tooltip] = (),
+    tooltip: Sequence[alt.Tooltip] = (),
     title: str = "IIA (share of interventions)",
 ) -> ChartType:
     """One line for each series: pooled rows with their intervals, seeds as points, null controls dashed.
@@ -42,26 +42,26 @@ def share_lines(
         title: title of the vertical axis.
     """
     legend = top_legend(width, symbolOpacity=1, symbolType="stroke", symbolStrokeWidth=3)
-    scale = Scale(domain=list(colours), range=list(colours.values()))
-    base = alt.Chart(inline_data(frame)).encode(
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    base = chart_of(frame).encode(
         x=x,
         y=share_axis("iia:Q", title),
         color=alt.Color("series:N", scale=scale, legend=legend if len(colours) > 1 else None),
         opacity=alt.condition(CHOSEN, alt.value(1), alt.value(0.12)),
     )
     entries = [
-        Tooltip("series:N"),
+        alt.Tooltip("series:N"),
         *tooltip,
-        Tooltip("iia:Q", title=title.partition(" (")[0], format=".4f"),
-        Tooltip("low:Q", title="95% from", format=".4f"),
-        Tooltip("high:Q", title="95% to", format=".4f"),
-        Tooltip("n:Q", title="trials", format=","),
+        alt.Tooltip("iia:Q", title=title.partition(" (")[0], format=".4f"),
+        alt.Tooltip("low:Q", title="95% from", format=".4f"),
+        alt.Tooltip("high:Q", title="95% to", format=".4f"),
+        alt.Tooltip("n:Q", title="trials", format=","),
     ]
     null = base.transform_filter("datum.kind == 'null'")
     pooled, seeds = base.transform_filter("datum.kind == 'pooled'"), base.transform_filter("datum.kind == 'seed'")
     controls = [
         null.mark_line(strokeWidth=1.2, strokeDash=[4, 3], color=alt.Undefined),
-        null.mark_point(size=24, strokeWidth=1.2).encode(tooltip=[Tooltip("control:N"), *entries]),
+        null.mark_point(size=24, strokeWidth=1.2).encode(tooltip=[alt.Tooltip("control:N"), *entries]),
     ]
     # Vega warns of a layer without rows, so it is left out.
     return alt.layer(
@@ -69,7 +69,7 @@ def share_lines(
         pooled.mark_line(strokeWidth=2, color=alt.Undefined),
         pooled.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q"),
         pooled.mark_point(filled=True, size=44).encode(tooltip=entries),
-        seeds.mark_point(filled=True, size=18).encode(tooltip=[Tooltip("seed:Q"), *entries]),
+        seeds.mark_point(filled=True, size=18).encode(tooltip=[alt.Tooltip("seed:Q"), *entries]),
     ).properties(width=inner, height=HEIGHT)
 
 
@@ -95,6 +95,8 @@ def in_order(names: Sequence[str]) -> dict[str, str]:
     return {name: CATEGORIES[i % len(CATEGORIES)] for i, name in enumerate(names)}
 
 
-def size_scale(sizes: Sequence[int]) -> tuple[Scale, Axis]:
+def size_scale(sizes: Sequence[int]) -> tuple[alt.Scale, alt.Axis]:
     """A logarithmic axis with a tick at every size, because sizes double in the paper."""
-    return Scale(type="log", base=2), Axis(values=sorted(sizes), format="d", labelOverlap=True, labelFlush=False)
+    return alt.Scale(type="log", base=2), alt.Axis(
+        values=sorted(sizes), format="d", labelOverlap=True, labelFlush=False
+    )

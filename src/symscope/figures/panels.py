@@ -10,7 +10,6 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.analysis.schemas import ALL_VARIABLES
-from symscope.figures.parts import Header
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
     "d": lambda value: f"d\u00a0=\u00a0{value}",
@@ -100,7 +99,7 @@ def in_panels(chart: ChartType, panels: Sequence[str], columns: int) -> ChartTyp
     """The layered chart repeated for each panel, `columns` in a row; the chart itself where there is one panel."""
     if len(panels) <= 1:
         return chart
-    header = Header(title=None, labelAnchor="start", labelPadding=6)
+    header = alt.Header(title=None, labelAnchor="start", labelPadding=6)
     facet = alt.Facet("panel:N", sort=list(panels), header=header)
     facets = chart.facet(facet=facet, columns=columns, spacing=24)
     # With a gap in the last row, a shared axis would be below an empty place.

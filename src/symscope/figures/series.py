@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import altair as alt
 import polars as pl
 
 from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, SCORE_LABELS
-from symscope.figures.parts import Scale
 from symscope.figures.theme import BLUE, GREEN, GREY, MAUVE, OCHRE, PURPLE, SAGE, STEEL, VERMILLION
 
 WHOLE_LABEL = "whole-state swap"
@@ -41,7 +41,7 @@ def series_colours(names: Iterable[str]) -> dict[str, str]:
     return {name: SERIES_COLOURS.get(name, BASELINE_COLOUR) for name in (*known, *further, *last)}
 
 
-def series_scale(series: pl.Series) -> Scale:
+def series_scale(series: pl.Series) -> alt.Scale:
     """The colours of the series that occur, in the order of `series_colours`."""
     colours = series_colours(series.unique(maintain_order=True).to_list())
-    return Scale(domain=list(colours), range=list(colours.values()))
+    return alt.Scale(domain=list(colours), range=list(colours.values()))

@@ -8,9 +8,9 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from symscope.figures.chart import chart_of
 from symscope.figures.panels import MANY, are_many, in_panels, panel_names, with_panels, zoomable
-from symscope.figures.parts import Axis, Legend, Scale, Tooltip
-from symscope.figures.theme import BROWN, CYAN, GREY, INDIGO, LIME, OLIVE, ROSE, VIOLET, WIDTH, inline_data, themed
+from symscope.figures.theme import BROWN, CYAN, GREY, INDIGO, LIME, OLIVE, ROSE, VIOLET, WIDTH, themed
 
 Axes = tuple[alt.X, alt.Y]
 _ALIGNED = ("task", "network", "d", "algorithm", "variable", "function", "k")
@@ -81,7 +81,7 @@ def _drawn(frame: pl.DataFrame, width: int, *, zoom: bool) -> ChartType:
         axes = (_axis("c1", "component 1 (state units)"), _axis("c2", _second(frame)))
         data = pl.concat([_with_traces(part) for _, part in frame.group_by("panel", maintain_order=True)])
         heads = [_heads(part) for _, part in frame.group_by("panel", maintain_order=True)]
-        base = alt.Chart(inline_data(pl.concat([data, *heads], how="diagonal")))
+        base = chart_of(pl.concat([data, *heads], how="diagonal"))
         return alt.vconcat(*(_block(base, axes, colours, names, side) for colours in blocks), spacing=28).resolve_scale(
             color="independent", shape="independent", size="independent"
         )
@@ -117,7 +117,7 @@ def _coloured(part: pl.DataFrame, heading: str, side: int) -> list[dict[str, Any
             continue
         if name == "quantity" and (coloured or part.get_column("phase").null_count() < len(part)):
             continue
-        legend = Legend(
+        legend = alt.Legend(
             title=f"By {name}{heading}", gradientLength=min(160, side - 40), gradientThickness=10, **_title(side)
         )
         coloured.append({"color": alt.Color(f"{name}:Q", legend=legend), "tooltip": _tooltip()})
@@ -128,7 +128,7 @@ def _coloured(part: pl.DataFrame, heading: str, side: int) -> list[dict[str, Any
 
 def _plots(part: pl.DataFrame, side: int, panel: str, row: int, *, zoom: bool) -> list[ChartType]:
     """The same states in each colouring."""
-    base, axes = alt.Chart(inline_data(pl.concat([_with_traces(part), _heads(part)], how="diagonal"))), _axes(part)
+    base, axes = chart_of(pl.concat([_with_traces(part), _heads(part)], how="diagonal")), _axes(part)
     plots = []
     for number, colours in enumerate(_coloured(part, f", {panel}" if panel else "", side)):
         plot = base.transform_filter("isValid(datum.step)").mark_point(**_POINT).encode(x=axes[0], y=axes[1], **colours)
@@ -150,18 +150,18 @@ def _by_phase(part: pl.DataFrame, title: str, side: int) -> dict[str, Any]:
     names = part.sort("step", maintain_order=True).get_column("phase").drop_nulls().unique(maintain_order=True)
     labels = names.to_list()
     # The title is padded to the height of the colour ramp, so that both plots of a row line up.
-    legend = Legend(title=title, symbolSize=60, symbolOpacity=1, titlePadding=15, **_title(side))
+    legend = alt.Legend(title=title, symbolSize=60, symbolOpacity=1, titlePadding=15, **_title(side))
     colours = [_PHASE_COLOURS[i % len(_PHASE_COLOURS)] for i in range(len(labels))]
     shapes = [_PHASE_SHAPES[i % len(_PHASE_SHAPES)] for i in range(len(labels))]
     return {
-        "color": alt.Color("phase:N", legend=legend, scale=Scale(domain=labels, range=colours)),
-        "shape": alt.Shape("phase:N", legend=legend, scale=Scale(domain=labels, range=shapes)),
+        "color": alt.Color("phase:N", legend=legend, scale=alt.Scale(domain=labels, range=colours)),
+        "shape": alt.Shape("phase:N", legend=legend, scale=alt.Scale(domain=labels, range=shapes)),
     }
 
 
 def _trajectories(base: alt.Chart, axes: Axes) -> alt.Chart:
     """A line through the states of each traced sequence that widens along it."""
-    width = alt.Size("part:Q", legend=None, scale=Scale(domain=[0, 1], range=[0.2, 4.5]))
+    width = alt.Size("part:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.2, 4.5]))
     lines = base.transform_filter("datum.traced").mark_trail(opacity=0.5)
     return lines.encode(x=axes[0], y=axes[1], size=width, detail="sequence:N", order="step:Q")
 
@@ -231,33 +231,33 @@ def _second(part: pl.DataFrame) -> str:
 
 def _axis(column: str, title: str) -> Any:
     """An axis of a component whose range differs between panels."""
-    axis = Axis(grid=True, tickCount=5)
-    return (alt.X if column == "c1" else alt.Y)(f"{column}:Q", title=title, axis=axis, scale=Scale(zero=False))
+    axis = alt.Axis(grid=True, tickCount=5)
+    return (alt.X if column == "c1" else alt.Y)(f"{column}:Q", title=title, axis=axis, scale=alt.Scale(zero=False))
 
 
 def _axes(part: pl.DataFrame) -> Axes:
     """Both components; where there is one, it and the position."""
-    quiet = Axis(grid=True, tickCount=5)
+    quiet = alt.Axis(grid=True, tickCount=5)
     # Both plots have the ranges that the angles of the arrows were computed for.
     first = _range(part, "c1")
     steps = _is_one_dimensional(part)
     return (
         alt.X("c1:Q", title="component 1 (state units)", axis=quiet, scale=first),
-        alt.Y("c2:Q", title=_second(part), axis=quiet, scale=Scale(zero=False) if steps else _range(part, "c2")),
+        alt.Y("c2:Q", title=_second(part), axis=quiet, scale=alt.Scale(zero=False) if steps else _range(part, "c2")),
     )
 
 
-def _range(part: pl.DataFrame, column: str) -> Scale:
+def _range(part: pl.DataFrame, column: str) -> alt.Scale:
     """The scale of a component, a little wider than its values."""
     span, low = _span(part, column), float(str(part.get_column(column).min()))
-    return Scale(domain=[round(low - 0.06 * span, 3), round(low + 1.06 * span, 3)], nice=False, zero=False)
+    return alt.Scale(domain=[round(low - 0.06 * span, 3), round(low + 1.06 * span, 3)], nice=False, zero=False)
 
 
-def _tooltip() -> list[Tooltip]:
+def _tooltip() -> list[alt.Tooltip]:
     return [
-        Tooltip("count:Q"),
-        Tooltip("phase:N"),
-        Tooltip("quantity:Q"),
-        Tooltip("token:N"),
-        Tooltip("step:Q", title="position"),
+        alt.Tooltip("count:Q"),
+        alt.Tooltip("phase:N"),
+        alt.Tooltip("quantity:Q"),
+        alt.Tooltip("token:N"),
+        alt.Tooltip("step:Q", title="position"),
     ]

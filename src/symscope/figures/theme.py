@@ -16,10 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import altair as alt
-import polars as pl
 from altair.typing import ChartType
-
-from symscope.figures.parts import Axis, Legend, Scale
 
 SchemeName = Literal["light", "dark", "paper"]
 
@@ -154,23 +151,9 @@ def chart_spec(chart: Drawable, scheme: SchemeName = "light") -> dict[str, Any]:
     return {**spec, "config": theme_config(scheme)}
 
 
-class _Rows(alt.InlineData):
-    """Rows as data of a chart that Altair neither validates nor copies, because either takes long for many rows."""
-
-    _class_is_valid_at_instantiation = False
-
-    def __deepcopy__(self, memo: object = None) -> _Rows:
-        return self
-
-
-def inline_data(frame: pl.DataFrame) -> alt.InlineData:
-    """All rows of the frame as data of a chart."""
-    return _Rows(values=frame.to_dicts())
-
-
-def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> Legend:
+def top_legend(width: int, *, title: str | None = None, per_row: int = 170, **options: Any) -> alt.Legend:
     """A legend above the chart, in rows of entries that are `per_row` px wide."""
-    return Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
+    return alt.Legend(title=title, orient="top", columns=max(1, width // per_row), **options)
 
 
 NEAR_ONE = 0.8
@@ -180,5 +163,5 @@ NEAR_ONE = 0.8
 def share_axis(field: str, title: str | None, *, format: str = ".2~f", least: float = 0.0) -> alt.Y:  # noqa: A002 - Vega-Lite's name
     """A vertical axis of shares up to 1, extended so that a mark at 1 is not cut; `least` is the smallest share."""
     low, ticks = (NEAR_ONE, (0.8, 0.85, 0.9, 0.95, 1.0)) if least > NEAR_ONE else (0.0, SHARES)
-    scale = Scale(domain=[low, 1 + 0.03 * (1 - low)], nice=False, zero=False)
-    return alt.Y(field, title=title, scale=scale, axis=Axis(values=ticks, format=format))
+    scale = alt.Scale(domain=[low, 1 + 0.03 * (1 - low)], nice=False, zero=False)
+    return alt.Y(field, title=title, scale=scale, axis=alt.Axis(values=ticks, format=format))

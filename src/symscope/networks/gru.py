@@ -32,6 +32,7 @@ class GRUCell(Cell):
     def __init__(self, d: int, vocabulary: int, generator: Generator) -> None:
         super().__init__()
         self.width, self.sites, self.output = d, {"h": slice(0, d)}, slice(0, d)
+        self.vocabulary = vocabulary
         self.embedding = normal_parameter((vocabulary, d), generator)
         self.input_weight = uniform_parameter((3 * d, d), d, generator)
         self.input_bias = uniform_parameter((3 * d,), d, generator)

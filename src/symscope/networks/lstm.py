@@ -42,6 +42,7 @@ class LSTMCell(Cell):
         self.size, self.width = size, 2 * size
         h, c = slice(0, size), slice(size, 2 * size)
         self.sites, self.output = {"state": slice(0, 2 * size), "h": h, "c": c}, h
+        self.vocabulary = vocabulary
         self.embedding = normal_parameter((vocabulary, embedding), generator)
         self.input_weight = uniform_parameter((4 * size, embedding), size, generator)
         self.input_bias = uniform_parameter((4 * size,), size, generator)

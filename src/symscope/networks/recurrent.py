@@ -8,6 +8,7 @@ and continuations; a row leaves the loop where it ends, so padding costs nothing
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import final
 
 import torch
@@ -31,6 +32,12 @@ class Cell(nn.Module, ABC):
     width: int
     sites: Mapping[str, slice]
     output: slice
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Number of tokens. A cell that knows it sets it, so that the table need not be computed for it."""
+        with torch.no_grad():
+            return len(self.token_inputs())
 
     @abstractmethod
     def token_inputs(self) -> Float[Tensor, "vocabulary input"]:
@@ -87,8 +94,7 @@ class RecurrentNetwork(Network):
             raise InvalidArgumentError(f"{type(cell).__name__} has no sites; name the whole state at least")
         self.default_site = max(self.sites, key=lambda name: self.sites[name])  # the whole state
         self.architecture = f"recurrent, {type(cell).__name__}, {type(output).__name__}"
-        with torch.no_grad():
-            self.vocabulary = len(cell.token_inputs())
+        self.vocabulary = cell.vocabulary
 
     def features(
         self, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
