@@ -1,7 +1,7 @@
 """Sizes of networks and their initial weights.
 
-Weights are drawn from a generator that the caller passes; torch's own layers draw from a global one. Nothing is drawn for
-tensors without memory (of the device "meta"), because this would import torch's compiler, which takes seconds.
+Weights are drawn from a generator that the caller passes; torch's own layers draw from a global one. Nothing is drawn
+for tensors without memory (of the device "meta"), because this would import torch's compiler, which takes seconds.
 """
 
 import math
