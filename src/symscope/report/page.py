@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,7 @@ def render_page(inputs: ReportInputs, drawn: DrawnFigures, folder: Path, *, unde
     )
 
 
+@cache
 def _vega_bundle() -> Markup:
     """Vega, Vega-Lite and vega-embed as one script, without a tag that closes its element."""
     return Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"))
