@@ -226,6 +226,25 @@ def test_what_cannot_be_compared_is_refused(change, error, message):
         iias(named(a=constructed("magnitude", 0), b=constructed("magnitude", 1)), **change)
 
 
+def test_frames_fit_into_the_narrowest_natural_span_and_a_narrower_control_is_reported():
+    """The natural states of the magnitude network have 2 dimensions; those of the untrained network have 1."""
+    network, narrow = constructed("magnitude", 0), make_network("gru", D, len(TASK.vocabulary), generator(0, "network"))
+    with torch.no_grad():
+        for name, weights in narrow.named_parameters():
+            weights.fill_(1.0 if name.endswith("input_bias") else 0.0)  # all units are equal
+    models = [
+        sc.ComparedModel(network, name="a", untrained=narrow),
+        sc.ComparedModel(constructed("magnitude", 1), name="b"),
+    ]
+    matrix, found = iias(models, k=4, variables="count+phase")
+    assert {each.rank for each in found.transfers} == {2}
+    assert min(matrix.values()) > 0.99
+    (reason,) = found.unfitted_controls.values()
+    assert "1 dimensions" in reason
+    assert f"control a, untrained could not be fitted: {reason}" in str(found)
+    assert all("untrained" not in each.controls for each in found.transfers)
+
+
 def test_all_models_run_on_the_same_data():
     data = counterfactuals(UP_DOWN, "count", n_train=10, n_validation=10, n_test=10)
     with pytest.raises(InvalidArgumentError, match="same inputs"):

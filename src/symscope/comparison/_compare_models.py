@@ -74,7 +74,9 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
             same inputs.
         variables: each is searched with frames of its own; default: all of the graph or data. Variables joined by `+`
             are overwritten together in one block of k dimensions: `"count+phase"` is the whole relevant state.
-        k: dimensions of a frame; each of several is searched.
+        k: dimensions of a frame; each of several is searched. Where the natural states of a model span fewer, all
+            frames have as many as those (`rank` of a transfer); a control that spans still fewer is reported as
+            unfitted.
         function: a linear alignment function; default: `Oblique(coordinates="natural-span")`.
         joint: search all variables in one map, each in its own block of k dimensions.
         similarities: measure the similarity of states too.
@@ -90,7 +92,7 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
 
     Raises:
         UnknownNameError: a variable or site that does not exist.
-        InvalidArgumentError: models without a common vocabulary, several data sets, a k that does not fit the states,
+        InvalidArgumentError: models without a common vocabulary, several data sets, a k above the width of the states,
             or interventions that take values from several sources.
         NonFiniteError: a loss or state is not finite.
     """
@@ -104,7 +106,7 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
     sizes = [integer(size, "k", 1) for size in (k if isinstance(k, Sequence) else [k])]
     blocks = [drawn.variables] if joint else [(name,) for name in drawn.variables]
     groups = [(block, size) for block in blocks for size in sizes]
-    sets = joint_sets(checked, drawn, function)
+    sets = joint_sets(checked, drawn, function, max(len(block) * size for block, size in groups))
     fits, transfers = searched(sets, function, groups, options, progress=progress, on_step=on_step)
     return ModelComparison(
         hypothesis=drawn.hypothesis,
@@ -114,19 +116,20 @@ def compare_models(  # noqa: PLR0913  (the whole question in one call; all but t
         transfers=transfers,
         similarities=_similarities(checked, drawn) if similarities and len(checked) > 1 else (),
         searches=tuple(summary for group in groups for summary in summaries(group, fits[group][0])),
+        unfitted_controls={
+            name: f"its natural states have {width} dimensions in these coordinates ({function.coordinates})"
+            for name, width in sets.too_narrow.items()
+        },
         frames={key: frame for group in groups for key, frame in _frames(sets, group, fits[group][0]).items()},
     )
 
 
-def joint_sets(models: Sequence[Model], data: CounterfactualData, function: LinearFunction) -> JointSets:
-    """The interventions with true and, where values are known, shuffled labels; untrained networks come last."""
+def joint_sets(
+    models: Sequence[Model], data: CounterfactualData, function: LinearFunction, dimensions: int
+) -> JointSets:
+    """The interventions with true and, where values are known, shuffled labels."""
     shuffled = {} if data.shuffle is None else {SHUFFLED: data.shuffle(data)}
-    twins = [
-        replace(model, name=f"{model.name}, untrained", network=model.untrained)
-        for model in models
-        if model.untrained is not None
-    ]
-    return JointSets([*models, *twins], len(models), {TRUE: data, **shuffled}, function)
+    return JointSets(models, {TRUE: data, **shuffled}, function, dimensions)
 
 
 def searched(
@@ -158,10 +161,9 @@ def _transfers(sets: JointSets, group: Group, fits: Sequence[JointFit]) -> list[
     """The test IIA of every direction of a group of variables, with its controls."""
     main, natural = fits[0], {}
     controls: dict[tuple[str, int, int], dict[str, Score]] = {}
-    twins = [number for number, model in enumerate(sets.models[: sets.trained]) if model.untrained is not None]
     for fit in fits[1:]:
         for direction in filter(sets.can_resume, fit.directions):
-            source = twins[direction.source - sets.trained] if fit.subject == UNTRAINED else direction.source
+            source = sets.twin_of[direction.source - sets.trained] if fit.subject == UNTRAINED else direction.source
             scored = controls.setdefault((direction.variable, direction.target, source), {})
             scored[fit.subject] = _score(sets, direction, fit.alignments)[0]
     transfers = []

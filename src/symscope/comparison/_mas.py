@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from statistics import fmean
 from typing import final
 
@@ -112,14 +111,19 @@ class JointSearch:
         return fits
 
     def _check_sizes(self) -> None:
-        for (variables, k), (model, width) in product(
-            self.groups, zip(self.sets.models, self.sets.space.widths, strict=True)
-        ):
-            if k * len(variables) > width:
-                raise InvalidArgumentError(
-                    f"{'+'.join(variables)} cannot take {k * len(variables)} dimensions: the states of {model.name!r} "
-                    f"have {width} in these coordinates ({self.function.coordinates})"
-                )
+        """Frames that are wider than the states are refused; the natural span of states may make them narrower."""
+        for variables, k in self.groups:
+            name, requested = "+".join(variables), k * len(variables)
+            for model, space in zip(self.sets.models[: self.sets.trained], self.sets.space.spaces, strict=False):
+                if requested > (width := len(space.mean)):
+                    raise InvalidArgumentError(
+                        f"{name} cannot take {requested} dimensions: the states of {model.name!r} have {width}"
+                    )
+                if space.width < len(variables):
+                    raise InvalidArgumentError(
+                        f"{name} needs {len(variables)} dimensions: the natural states of {model.name!r} have "
+                        f"{space.width} in these coordinates ({self.function.coordinates})"
+                    )
 
     def _subjects(self) -> list[str]:
         twins = [UNTRAINED] if len(self.sets.models) > self.sets.trained else []
@@ -135,7 +139,7 @@ class JointSearch:
 
     def _problem(self, group: Group, directions: Sequence[Direction], start: Start | None) -> AlignmentProblem:
         variables, k = group
-        ranks = (k,) * len(variables) if start is None else start[1]
+        ranks = (self.sets.k_of(variables, k),) * len(variables) if start is None else start[1]
         return AlignmentProblem(
             sets=tuple(map(str, directions)),
             mask=FixedMask(
@@ -157,7 +161,8 @@ class JointSearch:
 
         The smallest rank that is exact on validation interventions, else the largest, with the better target.
         """
-        form, (variables, k) = self.function.closed_form, group
+        form, variables = self.function.closed_form, group[0]
+        k = self.sets.k_of(*group)
         if form is None or self.options.init != "least-squares":
             return None
         forms = [self._forms(number, variables, k, form) for number in range(len(self.sets.models))]

@@ -81,8 +81,8 @@ def minimal_dimensions(
     """Swaps all variables together, in k dimensions of the state: how many are needed?
 
     After a swap of all variables the network must continue as the source does, so the swapped dimensions carry all that
-    behaviour depends on (Grant et al. 2025). Sizes above the width of the coordinates,
-    such as the natural span, are left out.
+    behaviour depends on (Grant et al. 2025). Sizes above the width of the coordinates, such as the natural span, are
+    left out.
 
     Args:
         network: the trained network.
@@ -105,9 +105,11 @@ def minimal_dimensions(
             f"name one set of variables, swapped together: data.select('a+b'); the data has {', '.join(data.variables)}"
         )
     function = function or Oblique(coordinates="natural-span")
-    (variables,), sets = data.variables, joint_sets(check_models([network], data.vocabulary, None), data, function)
-    width = min(sets.space.widths)  # of the network, and of the untrained one that is a source of values
-    sizes = sorted({integer(size, "k", 1) for size in k} & set(range(1, width + 1)))
+    (variables,), models = data.variables, check_models([network], data.vocabulary, None)
+    sizes = sorted({integer(size, "k", 1) for size in k})
+    sets = joint_sets(models, data, function, max(sizes, default=1))
+    width = sets.space.widths[0]
+    sizes = [size for size in sizes if size <= width]
     if not sizes:
         raise InvalidArgumentError(f"no k from 1 to {width}, the dimensions in which the states vary; got {list(k)}")
     groups = [((variables,), size) for size in sizes]

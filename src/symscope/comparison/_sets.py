@@ -1,7 +1,7 @@
 """Interventions across models, in the joint space: bases of one model, sources of another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import NamedTuple, final
 
@@ -44,16 +44,29 @@ class JointSets:
     """The states of all models at the stops of all interventions, and the sets of interventions made of them.
 
     Args:
-        models: the models that are compared, then untrained networks, which are sources only.
-        trained: how many of them are compared.
+        models: the models that are compared. Their untrained networks are added at the end, as sources only.
         data: the interventions, by their labels.
         function: the alignment function, for its coordinates.
+        dimensions: the most dimensions that a map takes in each model. Where the states of a model have fewer in these
+            coordinates, maps take as many as the narrowest of these models has. An untrained network with fewer than
+            that is left out.
+
+    Attributes:
+        trained: number of models that are compared.
+        twin_of: for each untrained network the number of the model that it belongs to.
+        too_narrow: dimensions of each untrained network that is left out, by its name.
+
+    Raises:
+        InvalidArgumentError: interventions take values from several sources.
     """
 
     models: Sequence[Model]
-    trained: int
     data: Mapping[str, CounterfactualData]
     function: LinearFunction
+    dimensions: int
+    trained: int = field(init=False)
+    twin_of: tuple[int, ...] = field(init=False)
+    too_narrow: dict[str, int] = field(init=False)
     cached: dict[tuple[int, Key], CachedInterventions] = field(init=False)
     space: JointSpace = field(init=False)
     network: JointNetwork = field(init=False)
@@ -67,20 +80,41 @@ class JointSets:
         for (_, _, name), drawn in self._drawn.items():
             if len(set(drawn.source_of)) != 1:
                 raise InvalidArgumentError(f"interventions on {name!r} take values from several sources; one is needed")
+        self.trained = len(self.models)
+        every = [*self.models, *self._twins()]
         self.cached = {
             (number, key): model.cache(drawn)
-            for number, model in enumerate(self.models)
+            for number, model in enumerate(every)
             for key, drawn in self._drawn.items()
             if number < self.trained or key[0] == TRUE
         }
-        spaces = [
-            ModelSpace.of(self.function, self.natural_states(number, TRAIN)) for number in range(len(self.models))
-        ]
+        spaces = [ModelSpace.of(self.function, self.natural_states(number, TRAIN)) for number in range(len(every))]
+        self._leave_out_narrow(every, spaces)
         self.space = JointSpace(tuple(spaces))
         self._begins: dict[tuple[int, Key], int] = {}
         runs = [self._runs(number) for number in range(len(self.models))]
         networks = [model.network if number < self.trained else None for number, model in enumerate(self.models)]
         self.network = JointNetwork(networks, runs, self.space, [model.ids for model in self.models])
+
+    def _twins(self) -> list[Model]:
+        """The untrained networks of all models that name one."""
+        self.twin_of = tuple(number for number, model in enumerate(self.models) if model.untrained is not None)
+        named = [self.models[number] for number in self.twin_of]
+        return [replace(model, name=f"{model.name}, untrained", network=model.untrained) for model in named]
+
+    def _leave_out_narrow(self, every: Sequence[Model], spaces: list[ModelSpace]) -> None:
+        """Sets the models to those whose states have enough dimensions, and removes the spaces of the rest."""
+        least = min(self.dimensions, *(space.width for space in spaces[: self.trained]))
+        kept = [n for n, space in enumerate(spaces) if n < self.trained or space.width >= least]
+        self.too_narrow = {every[n].name: spaces[n].width for n in range(len(every)) if n not in kept}
+        self.cached = {(kept.index(n), key): cached for (n, key), cached in self.cached.items() if n in kept}
+        self.twin_of = tuple(self.twin_of[n - self.trained] for n in kept[self.trained :])
+        self.models = [every[n] for n in kept]
+        spaces[:] = [spaces[n] for n in kept]
+
+    def k_of(self, variables: Sequence[str], k: int) -> int:
+        """The dimensions that each variable of a map takes: k, or fewer where the states of a model have fewer."""
+        return min(k, min(self.space.widths[: self.trained]) // len(variables))
 
     def _runs(self, number: int) -> RunState | None:
         """All runs of a model that can be resumed; where those of each set begin is kept."""

@@ -137,6 +137,7 @@ class ModelComparison:
         similarities: for each pair of models.
         searches: how the searches went.
         frames: by variable, k and model.
+        unfitted_controls: why an untrained network could not be used as a source, by its name.
     """
 
     hypothesis: str
@@ -147,6 +148,7 @@ class ModelComparison:
     similarities: tuple[PairSimilarity, ...]
     searches: tuple[SearchSummary, ...]
     frames: Mapping[tuple[str, int, str], Frame] = field(default_factory=dict)
+    unfitted_controls: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, direction: tuple[str, str]) -> Transfer:
         """The transfer into a target from a source, by their names, where there is one variable and one k.
@@ -212,11 +214,13 @@ class ModelComparison:
     @property
     def warnings(self) -> list[str]:
         """What makes the numbers hard to interpret."""
-        return [
+        narrow = [f"control {name} could not be fitted: {why}" for name, why in self.unfitted_controls.items()]
+        low = [
             f"{name} completes {share:.0%} of sequences correctly without an intervention, so a low IIA says little"
             for name, share in self.accuracy.items()
             if share is not None and share < 0.9
         ]
+        return [*low, *narrow]
 
     def _repr_html_(self) -> str:
         parts = []
