@@ -62,7 +62,7 @@ class _Bars(Protocol):
 
     def add_task(self, description: str, *, total: int, figures: str) -> Any: ...
 
-    def update(self, task_id: Any, *, completed: float, figures: str) -> None: ...
+    def update(self, task_id: Any, *, completed: float | int, figures: str) -> None: ...
 
 
 @contextmanager
@@ -100,7 +100,7 @@ class _NotebookBars:
         self._rows.append({"name": description, "total": total, "done": 0, "figures": figures, "begun": now})
         return len(self._rows) - 1
 
-    def update(self, task_id: int, *, completed: float, figures: str) -> None:
+    def update(self, task_id: int, *, completed: float | int, figures: str) -> None:
         row = self._rows[task_id]
         row.update(done=completed, figures=figures, seconds=time.monotonic() - row["begun"])
         if time.monotonic() - self._shown >= REFRESH:
@@ -135,4 +135,6 @@ def _figures(values: Values, fields: Mapping[str, str] | None) -> str:
 
 
 def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Whether a kernel of Jupyter runs this process: IPython is then loaded, and its shell has the kernel."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
