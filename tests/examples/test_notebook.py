@@ -59,6 +59,7 @@ RESULTS = {
         assert curve.smallest <= 4
         assert min(found["GRU 0", "GRU 1"].score.iia, found["GRU 1", "GRU 0"].score.iia) > 0.9
         assert max(found["transformer", "GRU 0"].score.iia, found["transformer", "GRU 1"].score.iia) < 0.6
+        assert found["GRU 0", "transformer"].controls["untrained"].iia > 0.4
         assert min(measures.filter(measures["measure"] == "cka")["value"]) > 0.6
         assert set(sc.load_explorer("explorer.html").networks) == {"gru, d = 32"}
     """,
