@@ -40,7 +40,9 @@ def progress_bar(steps: int, fields: Mapping[str, str] | None = None, *, visible
 
 
 def track(items: Iterable[Item], name: str = "training", *, progress: bool = True) -> Iterator[Item]:
-    """The items of a loop, with the progress bar of symscope: `for step in track(range(1_000)):`.
+    """The items of a loop, with the progress bar of symscope.
+
+    Use it as `for step in track(range(1_000)):`.
 
     Args:
         items: what the loop runs over; its length is the length of the bar.
