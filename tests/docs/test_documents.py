@@ -145,6 +145,33 @@ def test_names_are_current(page: str) -> None:
         assert not OLD_NAMES.findall(fenced or inline)
 
 
+def test_contributing_names_every_make_target() -> None:
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(targets) > 6
+    for target in set(targets) - {"help"}:
+        assert f"| `make {target}` |" in TEXTS["CONTRIBUTING.md"], target
+
+
+def test_the_fuzz_target_of_contributing_finds_no_fault(tmp_path: Path) -> None:
+    """In a process without run-time checks of types, as in `tests/test_fuzz.py`."""
+    (code,) = re.findall(r"```py\n(.*?)```", TEXTS["CONTRIBUTING.md"], re.DOTALL)
+    program = f"""{code}
+import json, sys
+from pathlib import Path
+from random import Random
+from fuzz.cases import run_input
+target, draws, folder = Target(Path(sys.argv[1])), Random(0), Path(sys.argv[1])
+findings = [run_input(target, "target", target.draw(draws), folder, str(case)) for case in range(10)]
+print(json.dumps([finding.text for finding in findings if finding]))
+target.run(target.content, folder)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip() == "[]"
+
+
 def test_the_glossary_is_sorted() -> None:
     terms = re.findall(r"^\*\*(.+?)\*\*", TEXTS["docs/glossary.md"], re.MULTILINE)
     assert len(terms) > 40
