@@ -4,6 +4,7 @@ Pages link to files of the repository as a repository viewer needs it (`../../ex
 these files as pages (`PUBLISHED`) and change the links.
 """
 
+import ast
 import base64
 import json
 import posixpath
@@ -59,8 +60,10 @@ def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Changes links to files of the repository into links to their pages."""
+    """Changes links to files of the repository into links to their pages, and widens the home page."""
     address = page.file.src_uri
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation", "toc"]
     source = _published.get(address, f"docs/{address}")
     parts = _FENCE.split(markdown)
     parts[::2] = [_LINK.sub(lambda link: _site_link(link, source, address), part) for part in parts[::2]]
@@ -114,8 +117,9 @@ def reference_text(package: griffe.Module, name: str) -> str:
 
 
 def program_page(text: str, name: str) -> str:
-    """A page with a Python program."""
-    return f"# {Path(name).name}\n\nA program of the repository: `python {name}`.\n\n```python\n{text.rstrip()}\n```\n"
+    """A page with a Python program: the first line of its docstring, the command, the code."""
+    purpose = (ast.get_docstring(ast.parse(text)) or "A program of the repository.").splitlines()[0]
+    return f"# {Path(name).name}\n\n{purpose}\n\nRun it with `python {name}`.\n\n```python\n{text.rstrip()}\n```\n"
 
 
 def notebook_page(notebook: dict[str, Any], stem: str) -> tuple[str, dict[str, bytes]]:

@@ -11,17 +11,18 @@ if (location.protocol === "file:") {
       this.frame = frame;
       document.body.appendChild(frame);
       const inside = frame.contentWindow;
+      const base = new URL(url, document.baseURI);
       inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
       const load = (source) =>
         new Promise((done, failed) => {
           const script = frame.contentDocument.createElement("script");
-          Object.assign(script, { src: new URL(source, new URL(url, document.baseURI)), onload: done, onerror: failed });
+          Object.assign(script, { src: new URL(source, base), onload: done, onerror: failed });
           frame.contentDocument.body.appendChild(script);
         });
       inside.importScripts = async (...sources) => {
         for (const source of sources) await load(source);
       };
-      load(url).then(() => {
+      load(base).then(() => {
         const waiting = this.waiting;
         this.waiting = null;
         waiting.forEach((data) => this.postMessage(data));
