@@ -102,7 +102,7 @@ def first_sentence(markdown: str) -> str:
     """The first sentence of the first paragraph of a page, without marks."""
     text = re.sub(r"^```.*?^```|<!--.*?-->", "", markdown, flags=re.MULTILINE | re.DOTALL)
     paragraphs = [paragraph.strip() for paragraph in text.split("\n\n")]
-    prose = next((p for p in paragraphs if p and p[0].isalnum() or p[:1] in "`*["), "")
+    prose = next((p for p in paragraphs if (p and p[0].isalnum()) or p[:1] in "`*["), "")
     plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", " ".join(prose.split())).replace("**", "")
     return re.split(r"(?<=[.:?!]) ", plain, maxsplit=1)[0].rstrip(":")
 
