@@ -111,9 +111,9 @@ def reference_text(package: griffe.Module, name: str) -> str:
     """The signature and the docstring of a public name, as Markdown."""
     member: Any = package[name.removeprefix("symscope.")]
     member = member.final_target if member.is_alias else member
-    signature = f"{name}({', '.join(str(p) for p in member.parameters)})" if hasattr(member, "parameters") else name
-    doc = member.docstring.value if member.docstring else ""
-    return f"## {name}\n\n```python\n{signature}\n```\n\n{doc}\n"
+    kinds = (griffe.Kind.FUNCTION, griffe.Kind.CLASS)
+    signature = f"```python\n{member.signature()}\n```\n\n" if member.kind in kinds else ""
+    return f"### {name}\n\n{signature}{member.docstring.value if member.docstring else ''}\n\n"
 
 
 def program_page(text: str, name: str) -> str:
