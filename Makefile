@@ -3,6 +3,7 @@
 #   make study                      run the quick study and write its report to out/quick
 #   make study PRESET=tmlr-gru      another preset, to out/tmlr-gru
 #   make study ARGS="--seed 3"      more options for `symscope study run`
+#   make docs                       build the documentation site; open site/index.html
 #   make test PYTHON=python3.12     another Python, 3.11 or newer, for a fresh .venv
 
 PYTHON ?= python3
@@ -22,6 +23,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 VENV_STAMP    := $(VENV)/.stamp-venv
 RUNTIME_STAMP := $(VENV)/.stamp-runtime
 DEV_STAMP     := $(VENV)/.stamp-dev
+DOCS_STAMP    := $(VENV)/.stamp-docs
 
 # pyvene, which the benchmarks compare with, has a separate environment with the same torch.
 PYVENE       := .venv-bench
@@ -30,7 +32,7 @@ PYVENE_PIP   := $(PYVENE)/bin/python -m pip --disable-pip-version-check install 
 PYVENE_STAMP := $(PYVENE)/.stamp-pyvene
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-all lint format bench dist clean static
+.PHONY: help study test test-all lint format docs bench dist clean static
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +43,7 @@ study: $(RUNTIME_STAMP)  ## run a study (PRESET=quick) and write its report to O
 test: static  ## check format, lint and types, then run the tests except slow ones
 	$(PYTEST) $(ARGS)
 
-test-all: static  ## the same with the slow tests
+test-all: static $(DOCS_STAMP)  ## the same with the slow tests
 	$(PYTEST) -m "" $(ARGS)
 
 lint: static  ## check format, lint, types, and which package imports which
@@ -50,6 +52,10 @@ lint: static  ## check format, lint, types, and which package imports which
 format: $(DEV_STAMP)  ## format the code and apply every safe fix
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+docs: $(DOCS_STAMP)  ## build the documentation site in site/, to be opened from the file system
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet $(ARGS)
+	@echo "Site: site/index.html"
 
 bench: $(RUNTIME_STAMP)  ## measure speed and memory, and compare with pyvene where it can be installed (ARGS=search: one section)
 	@$(MAKE) --no-print-directory $(PYVENE_STAMP) || \
@@ -61,7 +67,7 @@ dist: $(RUNTIME_STAMP)  ## build the wheel and the source archive in dist/
 	$(BIN)/python -m hatchling build -d dist
 
 clean:  ## remove .venv, .venv-bench, caches and builds; results in out/ stay
-	rm -rf $(VENV) $(PYVENE) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PYVENE) build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 static: $(DEV_STAMP)
@@ -86,6 +92,11 @@ $(RUNTIME_STAMP): pyproject.toml constraints.txt $(VENV_STAMP)
 $(DEV_STAMP): $(RUNTIME_STAMP)
 	@echo "Installing the development tools ..."
 	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(DOCS_STAMP): $(RUNTIME_STAMP)
+	@echo "Installing the tools of the documentation site ..."
+	$(PIP) --no-build-isolation -e '.[docs]'
 	@touch $@
 
 $(PYVENE_STAMP): constraints.txt benchmarks/pyvene-constraints.txt

@@ -60,8 +60,15 @@ def run(code: str) -> str:
     return ended.stdout
 
 
-SLOW_PAGES = ("docs/how-to/state-space.md", "docs/how-to/own-network.md")
-"""Their examples import transformers, or run several networks."""
+SLOW_PAGES = (
+    "docs/how-to/own-network.md",
+    "docs/how-to/state-space.md",
+    "docs/start.md",
+    "docs/tutorials/hypothesis.md",
+    "docs/tutorials/torch-rnn.md",
+    "docs/tutorials/two-models.md",
+)
+"""Their examples import transformers, or train networks."""
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def test_the_results_of_the_page(tmp_path):
     assert (tmp_path / "locations.png").is_file()
 
 
-def test_readme_and_results_show_the_same_lines():
-    assert search_lines("README.md") == search_lines("docs/results/smollm2.md")
+def test_readme_and_tutorial_show_the_same_lines():
+    assert search_lines("README.md") == search_lines("docs/tutorials/language-model.md")
 
 
 @pytest.mark.slow
