@@ -385,7 +385,7 @@ def reach(layers=(1, 2), time=4) -> pl.DataFrame:
 
 
 def state_space() -> pl.DataFrame:
-    states = aligned_states(variables=("Count",)).drop("algorithm", "variable", "function", "k")
+    states = aligned_states(variables=("Count",)).drop("algorithm", "variable", "function", "k", "protocol")
     return make_table("state_space", ({**row, "site": "h", "c3": 0.1, "variance": 0.9} for row in states.to_dicts()))
 
 

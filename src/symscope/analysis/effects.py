@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from symscope.analysis.answers import chosen_alignments
+from symscope.analysis.columns import PAPER_PROTOCOL
 from symscope.analysis.summary import ALIGNMENT, NETWORK, trial_accuracies
 from symscope.statistics import Estimate
 from symscope.verdict import HIGH_IIA
@@ -58,11 +59,23 @@ def solved_networks(trials: pl.DataFrame) -> pl.DataFrame:
     return reached.filter(pl.col("trial_accuracy") >= SOLVED).select(NETWORK)
 
 
+def of_one_protocol(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows by the protocol of the paper's text; where there are none, those by the first protocol of the table."""
+    protocols = frame.get_column("protocol") if "protocol" in frame.columns else pl.Series(dtype=pl.String)
+    if protocols.n_unique() < 2:
+        return frame
+    return frame.filter(protocol=PAPER_PROTOCOL if PAPER_PROTOCOL in protocols else protocols[0])
+
+
 def of_solved(tables: Tables, name: str) -> pl.DataFrame | None:
-    """The rows of a table on networks that solved their task; None where there are none or no trial accuracies."""
+    """The rows of a table on networks that solved their task, by one protocol.
+
+    None where there are none or no trial accuracies.
+    """
     if name not in tables or "trial_accuracy" not in tables:
         return None
-    frame = tables[name].join(solved_networks(tables["trial_accuracy"]), on=NETWORK, how="semi", maintain_order="left")
+    frame = of_one_protocol(tables[name])
+    frame = frame.join(solved_networks(tables["trial_accuracy"]), on=NETWORK, how="semi", maintain_order="left")
     return None if frame.is_empty() else frame
 
 

@@ -29,7 +29,7 @@ HIDDEN_COLUMNS = {
     *("trained_n", "held_out_n", "extrapolated_n"),
 }
 SCORE_COLUMNS = [
-    *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k"),
+    *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "protocol"),
     *("control", "iia", "low", "high", "n", "selectivity"),
 ]
 """Columns of `scores` that fit on a screen; the report and the tables have all columns."""

@@ -11,7 +11,7 @@ from symscope.figures.panels import in_panels, panel_names, panel_width, search_
 from symscope.figures.parts import Axis, Scale, Tooltip
 from symscope.figures.theme import GREY, WIDTH, inline_data, share_axis, themed, top_legend
 
-_PANEL_COLUMNS = ("task", "network", "d", "algorithm", "site", "function", "k")
+_PANEL_COLUMNS = ("task", "network", "d", "algorithm", "protocol", "site", "function", "k")
 TRIAL_ACCURACY = "trial accuracy"
 
 

@@ -13,9 +13,9 @@ from symscope.figures.panels import block_title, fact, in_panels, panel_names, p
 from symscope.figures.parts import Axis, Legend, Scale, Tooltip
 from symscope.figures.theme import SHARES, WIDTH, inline_data, themed
 
-_MAP = ("variable", "task", "network", "d", "algorithm", "site", "function", "k")
-_LINES = ("task", "network", "algorithm", "site", "function", "variable")
-_VALUES = ("task", "algorithm", "site", "function", "variable")
+_MAP = ("variable", "task", "network", "d", "algorithm", "protocol", "site", "function", "k")
+_LINES = ("task", "network", "algorithm", "protocol", "site", "function", "variable")
+_VALUES = ("task", "algorithm", "protocol", "site", "function", "variable")
 _FULL = 20
 """Interventions from which on a cell has its full colour; an IIA of 0.9 then has an interval of about 0.7 to 0.97."""
 

@@ -13,7 +13,7 @@ from symscope.figures.parts import Axis, Scale, Tooltip
 from symscope.figures.theme import WIDTH, inline_data, themed
 
 _OTHER = "other"
-_PANEL = ("variable", "task", "network", "d", "algorithm", "site", "function", "k")
+_PANEL = ("variable", "task", "network", "d", "algorithm", "protocol", "site", "function", "k")
 _MOST = 9
 """Largest error with a bar of its own; larger ones share the bar at the end."""
 

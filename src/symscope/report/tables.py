@@ -16,7 +16,7 @@ from symscope.figures.panels import fact
 MOST_ROWS = 300
 """Largest number of rows on the page; the download has all."""
 
-_WHERE = ("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k")
+_WHERE = ("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "protocol")
 _SCORE = (*_WHERE, "control", "iia", "low", "high", "n")
 _DIAGNOSTICS = {
     "iia": ("IIA", ".3f"),

@@ -52,7 +52,7 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
 
 def _of_best_alignments(folders: Sequence[Path]) -> pl.DataFrame:
     """The aligned states of the alignment of each variable in each network that is best on validation."""
-    variable = ["task", "network", "d", "seed", "algorithm", "variable"]
+    variable = ["task", "network", "d", "seed", "algorithm", "protocol", "variable"]
     alignment = [*variable, "function", "k"]
     best: dict[tuple[object, ...], tuple[float, int, pl.DataFrame]] = {}
     states: dict[int, pl.DataFrame] = {}
@@ -86,7 +86,11 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
         return list_results(store)
     if table not in TABLES:
         raise UnknownNameError("table", table, TABLES)
-    return read_rows(store, part_file(table))
+    rows = read_rows(store, part_file(table))
+    with_default = {column.name: column.default for column in TABLES[table].columns if column.default is not None}
+    missing = [pl.lit(value).alias(name) for name, value in with_default.items() if name not in rows.columns]
+    filled = [pl.col(name).fill_null(value) for name, value in with_default.items() if name in rows.columns]
+    return rows.with_columns(*missing, *filled) if len(rows) else rows
 
 
 def _notes(name: str, manifest: Manifest) -> list[str]:
