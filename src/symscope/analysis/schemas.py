@@ -229,11 +229,64 @@ CLAIMS = TableSchema(
         real("high", "upper end of that interval", nullable=True),
         integer("seeds", "networks in the smallest kind", nullable=True, least=1),
         share("p", "p-value of an effect above the threshold, uncorrected", nullable=True),
-        share("p_holm", "p corrected for the number of decided claims", nullable=True),
+        share("p_holm", "p corrected for the number of claims that are measured in enough networks", nullable=True),
         text("rule", "rule of the verdict"),
         text("verdict", "`holds`, `does not hold` or `not decided by this run`"),
+        real("threshold", "value that the effect must exceed", nullable=True),
+        label("reason", "why the claim is not decided"),
+        Column("beyond", pl.Boolean(), "whether the paper does not make the claim", nullable=True),
     ),
     key=("claim",),
+)
+
+CLAIM_VALUES = TableSchema(
+    name="claim_values",
+    row="one network in which a claim is measured",
+    columns=(
+        text("claim", "short name"),
+        text("kind", "kind of network in words"),
+        integer("seed", "seed of the network's training"),
+        real("weight", "weight of the kind in the effect: above 0 for the first side of a difference"),
+        real("value", "what is measured in this network"),
+        real("error", "standard error of the value, over trials"),
+    ),
+    key=("claim", "kind", "seed"),
+)
+
+HIGH_IIAS = TableSchema(
+    name="high_iias",
+    row="one alignment of a variable with a high IIA, over seeds",
+    columns=(
+        *(column for column in ALIGNED if column.name != "seed"),
+        integer("seeds", "networks", least=1),
+        share("iia", "mean IIA over seeds"),
+        *interval("iia", "seeds and interventions"),
+        text("naturalness", "of the least natural seed: `natural`, `in the span`, `off-manifold`, or `not measured`"),
+        share("off_span_share", "largest share of rewritten states' norm outside the natural span", nullable=True),
+        share("dormant_share", "largest share of the effect that is lost within that span", nullable=True),
+        share("far_out_share", "largest share of rewritten states far out in that span", nullable=True),
+        real("within_class_distance", "largest distance to natural states with the same values", nullable=True),
+    ),
+    key=tuple(name for name in ALIGNMENT_KEY if name != "seed"),
+)
+
+PHASES = TableSchema(
+    name="phases",
+    row="one site of one transformer, and one token at which sequences are stopped",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        SITE,
+        text("token", "token at the stop; `all`: any token"),
+        share("accuracy", "share of states from which a linear probe reads the phase", nullable=True),
+        share("most_common", "share of the more common phase, which a constant answer has", nullable=True),
+        integer("states", "states that the probe is tested on", nullable=True, least=1),
+        share("iia", "IIA when the whole state takes the phase of a source with the same count", nullable=True),
+        share("low", "lower end of its 95% interval, over swaps", nullable=True),
+        share("high", "upper end of that interval", nullable=True),
+        integer("n", "swaps", nullable=True, least=1),
+    ),
+    key=(*NETWORK_KEY, "algorithm", "site", "token"),
 )
 
 DEVELOPMENT = TableSchema(
@@ -309,6 +362,8 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
         schema.name: schema
         for schema in (
             CLAIMS,
+            CLAIM_VALUES,
+            HIGH_IIAS,
             SCORES,
             TRIAL_ACCURACY,
             WHOLE_STATES,
@@ -329,6 +384,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             STITCHING,
             DIMENSIONS,
             STRENGTH,
+            PHASES,
             THEORY,
             REACH,
             CALIBRATION,

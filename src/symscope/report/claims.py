@@ -45,7 +45,8 @@ def _claim(row: dict[str, Any]) -> Claim:
         statement=row["statement"],
         source=row["source"],
         verdict=row["verdict"],
-        measured=row["measure"],
+        measured=row["measure"]
+        + (f" Not decided: {row['reason']}." if row["reason"] and row["value"] is not None else ""),
         value="" if row["value"] is None else f"{row['value']:.3f}",
         uncertainty=_uncertainty(row),
         rule=row["rule"],

@@ -185,3 +185,6 @@ class Observations(Section):
     strength: DrawnOrZero = Field(
         default=0, description="trials of the strength-value test of one-layer NoPE transformers"
     )
+    phase: DrawnOrZero = Field(
+        default=0, description="sequences for each quantity in which the phase of transformers is read and swapped"
+    )

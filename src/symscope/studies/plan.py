@@ -20,6 +20,7 @@ from symscope.studies.arguments import (
     FrontierArguments,
     MeasureArguments,
     NetworkArguments,
+    PhaseArguments,
     ReachArguments,
     StageArguments,
     StatesArguments,
@@ -48,6 +49,7 @@ _STAGES: Mapping[type[StageArguments], str] = {
     StatesArguments: "observe:states_stage",
     AttentionArguments: "observe:attention_stage",
     StrengthArguments: "observe:strength_stage",
+    PhaseArguments: "phases:phase_stage",
     CalibrateArguments: "calibrate:calibrate_stage",
     ChangeOfBasisArguments: "theory:change_of_basis_stage",
     ReachArguments: "theory:reach_stage",
@@ -270,7 +272,11 @@ class _Subject:
         counted = self.task.name.removesuffix("-void") in COUNTED_TASKS
         if declared.states and counted:
             yield _job(f"states/{name}", StatesArguments(**common, each=declared.states), needs)
-        if declared.attention and counted and self.network.kind.startswith("transformer"):
+        attends = counted and self.network.kind.startswith("transformer")
+        if declared.phase and attends:
+            arguments = PhaseArguments(**common, each=declared.phase, swaps=self.study.interventions.test)
+            yield _job(f"phase/{name}", arguments, needs)
+        if declared.attention and attends:
             yield _job(f"attention/{name}", AttentionArguments(**common, sequences=declared.attention), needs)
         if declared.strength and self._has_strength_values():
             yield _job(f"strength/{name}", StrengthArguments(**common, trials=declared.strength), needs)

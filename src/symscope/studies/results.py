@@ -13,6 +13,7 @@ from symscope.errors import UnknownNameError
 from symscope.report import ReportInputs
 from symscope.runner import Manifest, Outcome, Plan, Store, existing_store
 from symscope.runner.query import list_results, read_rows
+from symscope.runner.store import STORE_FILE
 from symscope.studies.declaration import Study
 from symscope.studies.subject import part_file, read_parts
 
@@ -73,7 +74,8 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
     """All results of a store in one table.
 
     Args:
-        address: the folder of a study, or the URL of its store.
+        address: the folder of a study, the URL of its store, or the folder of a collection, whose rows have the
+            name of their study in the column `study`.
         table: one of `symscope.analysis.TABLES`, such as `scores`: its rows from all complete results, each with the
             `location` of its result. None: one row for each result, with its manifest.
 
@@ -81,6 +83,9 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
         StoreError: there is no store.
         UnknownNameError: there is no such table.
     """
+    if parts := _parts(address):
+        frames = [query(part, table).with_columns(study=pl.lit(part.name)) for part in parts]
+        return pl.concat([frame for frame in frames if len(frame)] or frames[:1], how="diagonal_relaxed")
     store = existing_store(address)
     if table is None:
         return list_results(store)
@@ -91,6 +96,14 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
     missing = [pl.lit(value).alias(name) for name, value in with_default.items() if name not in rows.columns]
     filled = [pl.col(name).fill_null(value) for name, value in with_default.items() if name in rows.columns]
     return rows.with_columns(*missing, *filled) if len(rows) else rows
+
+
+def _parts(address: Path | str) -> list[Path]:
+    """The folders of the studies of a collection; none for any other address."""
+    folder = Path(address)
+    if "://" in str(address) or not folder.is_dir() or (folder / STORE_FILE).exists():
+        return []
+    return sorted(entry for entry in folder.iterdir() if (entry / STORE_FILE).is_file())
 
 
 def _notes(name: str, manifest: Manifest) -> list[str]:
