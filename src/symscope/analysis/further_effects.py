@@ -31,7 +31,7 @@ VOID = pl.col("task").str.contains("-void")
 IN_THE_SPAN = pl.col("function").str.contains("natural")
 """Alignment functions in coordinates of the natural span."""
 FURTHER_TASKS = pl.col("task").str.contains("^(modulo|rounding|square|arithmetic)")
-VOID_TOKEN, ANY_TOKEN = "V", "all"
+ANY_TOKEN = "all"
 _OF_NETWORK = 1 / pl.len().over(NETWORK)
 
 
@@ -166,30 +166,29 @@ def _phases(tables: Tables) -> pl.DataFrame | None:
 
 
 def phase_of_tokens(tables: Tables) -> Effect | None:
-    """Share of positions at which the embedding of the token alone says the phase, without voids."""
+    """Share of positions at which the embedding of the token alone says the phase, on Multi- and Single-Object."""
     rows = _phases(tables)
     if rows is None:
         return None
-    rows = rows.filter(MULTI_OR_SINGLE_OBJECT & ~VOID, site="embedding", token=ANY_TOKEN).drop_nulls("accuracy")
+    rows = rows.filter(MULTI_OR_SINGLE_OBJECT, site="embedding", token=ANY_TOKEN).drop_nulls("accuracy")
     rows = rows.drop("iia", "n").rename({"accuracy": "iia", "states": "n"})
     return contrast(estimates(rows, pl.lit(1.0)), mean_of_kinds)
 
 
-def phase_at_voids(tables: Tables) -> Effect | None:
-    """Share of voids at which the state after layer 1 says the phase, minus the share at which the embedding does."""
+def phase_of_shared_tokens(tables: Tables) -> Effect | None:
+    """For tokens that occur in both phases: how often the state after layer 1 says the phase, minus the embedding."""
     rows = _phases(tables)
     if rows is None:
         return None
-    rows = rows.filter(VOID, token=VOID_TOKEN).drop_nulls("accuracy")
+    rows = rows.filter(pl.col("token") != ANY_TOKEN, pl.col("most_common") < 1).drop_nulls("accuracy")
     rows = rows.drop("iia", "n").rename({"accuracy": "iia", "states": "n"})
     return contrast(paired(rows, pl.col("site") == "layer1", pl.col("site") == "embedding"), mean_of_kinds)
 
 
 def phase_moves_with_tokens(tables: Tables) -> Effect | None:
-    """IIA of swaps of the phase after layer 1 at demo tokens and responses minus that at voids."""
+    """IIA of swaps of the phase in the embedding of the token alone minus that after layer 1, off Same-Object."""
     rows = _phases(tables)
     if rows is None:
         return None
-    rows = rows.filter(VOID, pl.col("token") != ANY_TOKEN, site="layer1").drop_nulls("iia")
-    at_void = pl.col("token") == VOID_TOKEN
-    return contrast(paired(rows, ~at_void, at_void), mean_of_kinds)
+    rows = rows.filter(MULTI_OR_SINGLE_OBJECT, token=ANY_TOKEN).drop_nulls("iia")
+    return contrast(paired(rows, pl.col("site") == "embedding", pl.col("site") == "layer1"), mean_of_kinds)

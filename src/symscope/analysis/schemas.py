@@ -281,7 +281,7 @@ PHASES = TableSchema(
         share("accuracy", "share of states from which a linear probe reads the phase", nullable=True),
         share("most_common", "share of the more common phase, which a constant answer has", nullable=True),
         integer("states", "states that the probe is tested on", nullable=True, least=1),
-        share("iia", "IIA when the whole state takes the phase of a source with the same count", nullable=True),
+        share("iia", "IIA of swaps of whole states with a source that differs in its phase alone", nullable=True),
         share("low", "lower end of its 95% interval, over swaps", nullable=True),
         share("high", "upper end of that interval", nullable=True),
         integer("n", "swaps", nullable=True, least=1),

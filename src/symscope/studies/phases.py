@@ -1,8 +1,8 @@
 """The phase stage: does the token at a position say the phase of a transformer, or does the network compute it?
 
-A linear probe reads the phase at every site, from the embedding of the token alone on, and whole states take the phase
-of a source that has the same count. Both are reported by the token at the stop: a void says no phase, nor does a token
-that occurs in both phases.
+A linear probe reads the phase at every site, from the embedding of the token alone on, and a base takes the whole state
+of a source that differs in its phase alone. Both are reported by the token at which a sequence (the base) is stopped: a
+token that occurs in one phase only says the phase by itself, a token that occurs in both does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +53,6 @@ def phase_stage(
     return subject.facts
 
 
-@torch.no_grad()
 def probe_phase(network: Network, algorithm: Algorithm, site: str, each: int, seed: int) -> Iterator[tuple[str, Row]]:
     """For each token how well a linear probe of the states at a site reads the phase.
 
@@ -73,21 +72,20 @@ def probe_phase(network: Network, algorithm: Algorithm, site: str, each: int, se
     vocabulary = task.vocabulary
     ends = torch.tensor([vocabulary.pad, vocabulary.bos, vocabulary.eos])
     row, step = (~torch.isin(tokens, ends)).nonzero(as_tuple=True)
-    states = network.states(tokens.to(network.device), site)[row, step].cpu()
+    with torch.no_grad():
+        states = network.states(tokens.to(network.device), site)[row, step].cpu()
     labels, fitted = algorithm.run(tokens)[PHASE][row, step], row < len(tokens) // 2
     probe = fit_probe(states[fitted], labels[fitted], classes=labels.unique())
-    assert probe.classes is not None  # of a category
     outputs = states[~fitted].double() @ probe.weights.T + probe.bias
     labels = labels[~fitted]
-    right = probe.classes[outputs.argmax(-1)] == labels
     for token, rows in _by_token(tokens[row, step][~fitted], vocabulary.names):
         most = float(labels[rows].unique(return_counts=True)[1].max()) / int(rows.sum())
-        accuracy = float(right[rows].double().mean())
+        accuracy = float(probe.score(outputs[rows], labels[rows]))
         yield token, {"accuracy": accuracy, "most_common": most, "states": int(rows.sum())}
 
 
 def swap_phase(network: Network, algorithm: Algorithm, site: str, swaps: int, seed: int) -> Iterator[tuple[str, Row]]:
-    """For each token of the source how often the network follows a whole state of the other phase, with the same count.
+    """For each token of the base how often the network follows a whole state of the other phase, with the same count.
 
     Args:
         network: the network.
@@ -102,8 +100,7 @@ def swap_phase(network: Network, algorithm: Algorithm, site: str, swaps: int, se
     cached = cache_states(network, drawn, site)
     everything = whole_state(cached.base_states.shape[1]).to(cached.base_states)
     followed = follows_swap(network, {PHASE: everything}, cached)
-    source = drawn.sources[0]
-    tokens = source.inputs[torch.arange(len(source)), source.position]
+    tokens = drawn.base.inputs[torch.arange(len(drawn.base)), drawn.base.position]
     for token, rows in _by_token(tokens, algorithm.task.vocabulary.names):
         hits, n = int(followed[rows].sum()), int(rows.sum())
         low, high = wilson(hits, n)
