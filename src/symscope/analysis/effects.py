@@ -177,11 +177,21 @@ def paired(rows: pl.DataFrame, plus: pl.Expr, minus: pl.Expr) -> pl.DataFrame:
 
 
 def over_algorithm(tables: Tables, *, algorithm: str = UP_UP, counts_only: bool) -> Effect | None:
-    """IIA of the variables of Up-Down minus that of a further algorithm in the same recurrent networks."""
-    chosen = chosen_scores(tables)
-    if chosen is None:
+    """IIA of the variables of Up-Down minus that of a further algorithm in the same recurrent networks.
+
+    The alignment of each variable is chosen among the functions and sizes that both algorithms are searched with, so
+    that neither has more attempts.
+    """
+    scores = of_solved(tables, "scores")
+    if scores is None:
         return None
-    rows = chosen.filter(RECURRENT, pl.col("variable").is_in(COUNTS) if counts_only else pl.lit(value=True))
+    searched = [*NETWORK, "site", "function", "k"]
+    rows = scores.filter(RECURRENT, pl.col("algorithm").is_in([UP_DOWN, algorithm]), control="none")
+    rows = rows.filter(pl.col("algorithm").n_unique().over(searched) == 2)
+    if rows.is_empty():
+        return None
+    rows = rows.join(chosen_alignments(rows), on=ALIGNMENT, how="semi", maintain_order="left")
+    rows = rows.filter(pl.col("variable").is_in(COUNTS)) if counts_only else rows
     return contrast(paired(rows, pl.col("algorithm") == UP_DOWN, pl.col("algorithm") == algorithm), mean_of_kinds)
 
 
