@@ -91,6 +91,25 @@ def length_errors(good, seeds=SEEDS):
     return {**tables, "length_errors": make_table("length_errors", rows)}
 
 
+def aligned_states(good, seeds=SEEDS):
+    """Demo tokens move the state by 2; responses move it back by as much, or hardly."""
+    rows = []
+    for seed in seeds:
+        for quantity in (1, 2, 3):
+            at, tokens = 0.0, ["BOS", *["C"] * quantity, "T", *["C"] * quantity, "EOS"]
+            for step, token in enumerate(tokens):
+                phase = "demo" if step <= quantity else "resp"
+                at += {"demo": 2.0, "resp": -2.0 if good else -0.1}[phase] * (token == "C") * (1 + 0.01 * seed)
+                rows.append({
+                    "task": "same-object", "network": "gru", "d": 16, "seed": seed, "algorithm": "up-down",
+                    "variable": "count", "function": "orthogonal", "k": 8, "quantity": quantity, "sequence": quantity,
+                    "step": step, "token": token, "count": 0, "phase": phase, "c1": at + 0.01 * step * (token == "C"),
+                    "c2": None,
+                })  # fmt: skip
+    networks = [("same-object", "gru", 16)]
+    return {"aligned_states": make_table("aligned_states", rows), "trial_accuracy": trial_accuracy(networks, seeds)}
+
+
 def phases(good, seeds=SEEDS):
     """The embedding says the phase, except at a token of both phases, and moves it as well as layer 1 does."""
     rows = []
@@ -140,6 +159,7 @@ TABLES = {
         ("multi-object", "gru", "orthogonal", 0.95, {}), ("multi-object", "gru", "orthogonal", 0.8, CODE), 0.96
     ),
     "same-object-errors-of-one": length_errors,
+    "same-object-takes-away": aligned_states,
     "phase-in-the-token": phases,
     "phase-of-a-shared-token": phases,
     "phase-moves-with-tokens": phases,

@@ -7,6 +7,7 @@ import pytest
 from tests.analysis.further import TABLES, one, scores, two
 
 from symscope.analysis.claims import CLAIMS, FAILS, HOLDS, OPEN, claims, decided_claims
+from symscope.analysis.contributions import token_contributions
 from symscope.analysis.high_iias import high_iias
 
 FURTHER = {claim.name: claim for claim in CLAIMS if claim.name in TABLES}
@@ -46,6 +47,14 @@ def test_effects_are_the_ones_that_went_into_the_tables() -> None:
     assert value["same-object-errors-of-one"] == pytest.approx(262 / 302, abs=1e-3)
     assert value["phase-of-a-shared-token"] == pytest.approx(0.45)
     assert value["phase-moves-with-tokens"] == pytest.approx(0.0)
+
+
+def test_contributions_are_in_units_of_a_demo_token() -> None:
+    moves = token_contributions(TABLES["same-object-takes-away"](good=True)["aligned_states"])
+    assert moves.filter(phase="demo").get_column("movement").to_list() == pytest.approx([1.0] * 5)
+    assert moves.filter(phase="resp").get_column("movement").to_list() == pytest.approx([-1.0] * 5, abs=0.03)
+    assert moves.get_column("token").unique().to_list() == ["C"]
+    assert moves.filter(phase="demo").get_column("n").to_list() == [6] * 5
 
 
 def test_an_interval_across_the_threshold_is_not_decided() -> None:

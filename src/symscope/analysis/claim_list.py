@@ -337,6 +337,17 @@ CLAIMS = (
         BEYOND,
     ),
     Claim(
+        "same-object-takes-away",
+        "On Same-Object a response moves the state back by what a demo token adds.",
+        "contributions of single tokens",
+        "movement by a response along the first coordinate of the count's subspace, against that of a demo token and "
+        "in units of it",
+        0.5,
+        ("aligned_states", "trial_accuracy"),
+        further_effects.responses_take_away,
+        BEYOND,
+    ),
+    Claim(
         "phase-in-the-token",
         "In transformers the token alone says the phase.",
         "phase",

@@ -6,6 +6,7 @@ import polars as pl
 
 from symscope.analysis.answers import chosen_alignments
 from symscope.analysis.columns import PAPER_PROTOCOL
+from symscope.analysis.contributions import token_contributions
 from symscope.analysis.effects import (
     LAF,
     MULTI_OR_SINGLE_OBJECT,
@@ -158,6 +159,20 @@ def errors_of_one(tables: Tables) -> Effect | None:
     by_one = pl.col("count").filter(pl.col("error").abs() == 1).sum()
     units = failing.group_by(NETWORK, maintain_order=True).agg(n=pl.col("count").sum(), one=by_one)
     return contrast(estimates(units.with_columns(iia=pl.col("one") / pl.col("n")), pl.lit(1.0)), mean_of_kinds)
+
+
+def responses_take_away(tables: Tables) -> Effect | None:
+    """On Same-Object: how far a response moves the state back along the subspace of the count, in demo tokens."""
+    states = of_solved(tables, "aligned_states")
+    if states is None:
+        return None
+    moves = token_contributions(states.filter(RECURRENT, SAME_OBJECT & ~VOID, algorithm=UP_DOWN, variable="count"))
+    moves = moves.filter(pl.col("phase") == "resp")
+    n, moved = pl.col("n"), pl.col("movement")
+    units = moves.group_by(NETWORK, maintain_order=True).agg(
+        value=-(moved * n).sum() / n.sum(), variance=(pl.col("spread") ** 2 * n).sum() / n.sum() ** 2
+    )
+    return contrast(units, mean_of_kinds)
 
 
 def _phases(tables: Tables) -> pl.DataFrame | None:
