@@ -53,3 +53,11 @@ def test_the_page_has_a_figure_for_each_measured_claim_and_the_reasons(inputs, t
     assert html.count('id="claims"') == 1
     assert "Not measured: no table `strength`" in html
     assert 'id="high-iias"' in html
+    assert f'<a href="#claim-{measured[0]}">Figure</a>' in html
+    assert "No network was trained" not in html
+
+
+def test_decided_claims_come_first(inputs) -> None:
+    verdicts = inputs.tables["claims"].get_column("verdict").to_list()
+    assert verdicts[0] != verdicts[-1] == "not decided by this run"
+    assert verdicts == sorted(verdicts, key=lambda verdict: verdict == verdicts[-1])

@@ -19,9 +19,13 @@ HOLDS, FAILS, OPEN = CLAIM_VERDICTS
 
 
 def claims_inputs(inputs: ReportInputs, title: str) -> ReportInputs:
-    """The contents of a page of claims, decided from all tables of some studies, with Holm's correction over all."""
+    """The contents of a page of claims, decided from all tables of some studies, with Holm's correction over all.
+
+    Claims that hold come first, then those that do not, those that the paper does not make, and those not decided.
+    """
     claims, values = decided_claims(inputs.tables)
-    tables = {"claims": claims, "claim_values": values}
+    order = pl.when(pl.col("verdict") == OPEN).then(3).when("beyond").then(2).when(pl.col("verdict") == FAILS).then(1)
+    tables = {"claims": claims.sort(order.otherwise(0), maintain_order=True), "claim_values": values}
     if "scores" in inputs.tables:
         tables["high_iias"] = high_iias(inputs.tables["scores"])
     return replace(inputs, title=title, tables=tables)

@@ -168,9 +168,11 @@ def render_page(inputs: ReportInputs, drawn: DrawnFigures, folder: Path, *, unde
         most_open=MOST_OPEN,
         learned=learned,
         # The first answer where no variable was searched; otherwise part of the section on trial accuracy.
-        learned_first=not asked and "calibration" not in inputs.tables,
+        learned_first=not asked and not claims_first and "calibration" not in inputs.tables,
         learned_in_section=bool(asked) and len(learned.table.rows) > 1,
-        claims=None if claims is None else page_claims(claims, undecided=undecided_claims or claims_first),
+        claims=None
+        if claims is None
+        else page_claims(claims, undecided=undecided_claims or claims_first, figures=claims_first),
         claims_first=claims_first,
         high_iias=None if (high := inputs.tables.get("high_iias")) is None else high_iia_table(high),
         explanations=explanations(inputs.tables),
