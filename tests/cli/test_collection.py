@@ -10,19 +10,25 @@ from symscope.studies.collection import read_collection, studies_of
 from symscope.studies.presets import COLLECTIONS, preset_text
 from symscope.studies.settings import Setting, read_setting
 
-TEXT = "name: both\ntitle: Which claims hold?\nstudies: [theory, frontier]\n"
-SMALL = [
-    *("--seed", "0"),
-    *("--set", "theory.theory={sizes: [2], layers: [1]}"),
-    *("--set", "theory.search={steps: 2, restarts: 1, validate_every: 1}"),
-    *("--set", "theory.interventions={train: 20, validation: 10, test: 10}"),
-    *("--set", "frontier.tasks=[{name: single-object, quantities: [1, 3], held_out: [2]}]"),
-    *("--set", "frontier.networks=[{kind: gru, sizes: [8]}]"),
-    *("--set", "frontier.training={epochs: 2, validate_every: 2, validate_each: 2}"),
-    *("--set", "frontier.alignments=[]"),
-    *("--set", "frontier.frontier=null"),
-    *("--set", "frontier.trial_accuracy={each: 2}"),
-]
+TEXT = "name: both\ntitle: Which claims hold?\nstudies: [quick, zoo]\n"
+TINY = {
+    "tasks": "[{name: single-object, quantities: [1, 3], held_out: [2]}]",
+    "networks": "[{kind: gru, sizes: [8]}]",
+    "training": "{epochs: 2, validate_every: 2, validate_each: 2}",
+    "trial_accuracy": "{each: 2}",
+    "alignments": "[]",
+    "whole_state_swaps": "0",
+    "observe": "{}",
+}
+
+
+def tiny(*studies: str) -> list[str]:
+    """Options that make studies tiny: they train two networks, and search nothing."""
+    settings = [f"{study}{key}={value}" for study in studies for key, value in TINY.items()]
+    return ["--seed", "0", *(part for setting in settings for part in ("--set", setting))]
+
+
+SMALL = tiny("quick.", "zoo.")
 
 
 def symscope(*arguments: object):
@@ -40,7 +46,7 @@ def folder(tmp_path_factory):
 
 def test_every_study_has_its_folder_and_the_page_has_the_claims(folder) -> None:
     out = folder / "out"
-    for part in ("theory", "frontier"):
+    for part in ("quick", "zoo"):
         assert (out / part / "report.html").is_file()
         assert (out / part / "store.json").is_file()
     assert "Which claims hold?" in (out / "report.html").read_text()
@@ -49,9 +55,8 @@ def test_every_study_has_its_folder_and_the_page_has_the_claims(folder) -> None:
 
 
 def test_a_study_that_ran_alone_is_not_run_again(folder) -> None:
-    command = ("study", "run", "theory", "--out", folder / "out" / "theory", "--workers", "0")
-    alone = [value.replace("theory.", "", 1) for value in SMALL[:8]]
-    result = symscope(*command, *alone)
+    command = ("study", "run", "quick", "--out", folder / "out" / "quick", "--workers", "0")
+    result = symscope(*command, *tiny(""))
     assert result.exit_code == 0, result.output
     assert "Nothing to do" in result.output
     again = symscope("study", "run", folder / "both.yaml", "--out", folder / "out", "--workers", "0", *SMALL)
@@ -65,10 +70,10 @@ def test_plan_query_and_report_take_the_collection(folder) -> None:
     assert "All 2 studies: 0 jobs to do." in planned.output
     fresh = symscope("study", "plan", folder / "both.yaml", "--out", folder / "nowhere", *SMALL)
     assert "jobs is unknown" in fresh.output
-    assert set(query(out).get_column("study")) == {"theory", "frontier"}
-    assert set(query(out, "theory").get_column("study")) == {"theory"}
+    assert set(query(out).get_column("study")) == {"quick", "zoo"}
+    assert set(query(out, "training").get_column("study")) == {"quick", "zoo"}
     page = folder / "page"
-    written = symscope("report", out / "theory", out / "frontier", "--claims", "--out", page)
+    written = symscope("report", out / "quick", out / "zoo", "--claims", "--out", page)
     assert written.exit_code == 0, written.output
     text = (page / "claims.md").read_text()
     assert (out / "claims.md").read_text().splitlines()[2:] == text.splitlines()[2:]
@@ -76,10 +81,10 @@ def test_plan_query_and_report_take_the_collection(folder) -> None:
 
 
 def test_faults_of_a_collection_are_reported() -> None:
-    with pytest.raises(ConfigurationError, match="unknown preset 'theori': did you mean 'theory'"):
-        read_collection(TEXT.replace("theory", "theori"), "both.yaml")
+    with pytest.raises(ConfigurationError, match="unknown preset 'quik': did you mean 'quick'"):
+        read_collection(TEXT.replace("quick", "quik"), "both.yaml")
     with pytest.raises(ConfigurationError, match="studies: each once"):
-        read_collection(TEXT.replace("frontier", "theory"), "both.yaml")
+        read_collection(TEXT.replace("zoo", "quick"), "both.yaml")
     with pytest.raises(ConfigurationError, match="title"):
         read_collection(TEXT.replace("title", "titel"), "both.yaml")
     with pytest.raises(ConfigurationError, match="start with the name of a study"):
@@ -87,11 +92,10 @@ def test_faults_of_a_collection_are_reported() -> None:
 
 
 def test_settings_reach_their_study_and_seeds_all() -> None:
-    settings = [Setting(("seeds",), [7], "--seed"), read_setting("theory.theory.layers=[1]")]
-    theory, frontier = studies_of(read_collection(TEXT, "both.yaml"), settings)
-    assert theory.seeds == frontier.seeds == (7,)
-    assert theory.theory is not None
-    assert theory.theory.layers == (1,)
+    settings = [Setting(("seeds",), [7], "--seed"), read_setting("zoo.training.epochs=3")]
+    quick, zoo = studies_of(read_collection(TEXT, "both.yaml"), settings)
+    assert quick.seeds == zoo.seeds == (7,)
+    assert zoo.training.epochs == 3 != quick.training.epochs
 
 
 @pytest.mark.parametrize("name", COLLECTIONS)
