@@ -52,3 +52,4 @@ def fixed_cases() -> Iterator[tuple[str, Any]]:
         "networks=&a [*a]",
     ):
         yield "declarations", ("name: x\ntitle: q\ntasks: [multi-object]\nnetworks: []\nseeds: [0]\n", [setting])
+    yield "stores", ("store.json", b'{"format": Infinity, "study": "fuzz"}')

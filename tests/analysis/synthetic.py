@@ -385,7 +385,7 @@ def reach(layers=(1, 2), time=4) -> pl.DataFrame:
 
 
 def state_space() -> pl.DataFrame:
-    states = aligned_states(variables=("Count",)).drop("algorithm", "variable", "function", "k")
+    states = aligned_states(variables=("Count",)).drop("algorithm", "variable", "function", "k", "protocol")
     return make_table("state_space", ({**row, "site": "h", "c3": 0.1, "variance": 0.9} for row in states.to_dicts()))
 
 
@@ -409,13 +409,43 @@ def claims() -> pl.DataFrame:
     """Three claims, one for each verdict."""
     common = {"source": "a paper: a section", "measure": "what was measured, in which networks", "rule": "above 0.1"}
     rows = [
-        {"claim": "recurrent-prefer-up-down", "statement": "Recurrent networks align best with Up-Down.", "value": 0.42,
+        {"claim": "recurrent-prefer-up-down", "threshold": 0.1,
+         "statement": "Recurrent networks align best with Up-Down.", "value": 0.42,
          "low": 0.3, "high": 0.5, "seeds": 3, "p": 0.0001, "p_holm": 0.0002, "verdict": "holds"},
-        {"claim": "not-in-same-object", "statement": "Far better than on Same-Object.", "value": 0.02, "low": -0.1,
+        {"claim": "not-in-same-object", "threshold": 0.1,
+         "statement": "Far better than on Same-Object.", "value": 0.02, "low": -0.1,
          "high": 0.08, "seeds": 3, "p": 0.8, "p_holm": 0.8, "verdict": "does not hold"},
         {"claim": "nope-sums", "statement": "Transformers sum.", "verdict": "not decided by this run"},
     ]  # fmt: skip
     return make_table("claims", (common | row for row in rows))
+
+
+def claim_values() -> pl.DataFrame:
+    """The networks of the first claim, on both sides of a difference."""
+    rows = [
+        {"claim": "recurrent-prefer-up-down", "kind": f"{network} d = 20 on a", "seed": seed, "weight": weight,
+         "value": 0.7 - 0.2 * (weight < 0) + 0.01 * seed, "error": 0.01}
+        for network, weight in (("gru", 0.5), ("lstm", 0.5), ("transformer-nope", -1.0)) for seed in range(6)
+    ]  # fmt: skip
+    return make_table("claim_values", rows)
+
+
+def high_iias() -> pl.DataFrame:
+    where = {"task": "a", "network": "gru", "d": 20, "algorithm": "up-down", "variable": "Count", "site": "h"}
+    rows = [
+        {**where, "function": function, "k": 8, "seeds": 3, "iia": 0.96, "low": 0.95, "high": 0.97, "naturalness": word}
+        for function, word in (("oblique", "in the span"), ("orthogonal", "off-manifold"))
+    ]
+    return make_table("high_iias", rows)
+
+
+def phases(seeds=(0, 1)) -> pl.DataFrame:
+    rows = [
+        {"task": "multi-object", "network": "transformer-nope", "d": 48, "seed": seed, "algorithm": "up-down",
+         "site": site, "token": "R", "accuracy": 1.0, "most_common": 0.5, "states": 100}
+        for seed in seeds for site in ("embedding", "layer1")
+    ]  # fmt: skip
+    return make_table("phases", rows)
 
 
 def values(seeds=(0, 1)) -> pl.DataFrame:
@@ -489,6 +519,8 @@ def examples(**which) -> pl.DataFrame:
 def tables() -> dict[str, pl.DataFrame]:
     return {
         "claims": claims(),
+        "claim_values": claim_values(),
+        "high_iias": high_iias(),
         "scores": scores(),
         "trial_accuracy": trial_accuracy(),
         "whole_state": whole_state(),
@@ -509,6 +541,7 @@ def tables() -> dict[str, pl.DataFrame]:
         "stitching": comparisons.stitching(),
         "dimensions": comparisons.dimensions(),
         "strength": strength(),
+        "phases": phases(),
         "theory": theory(),
         "reach": reach(),
         "calibration": calibration(),

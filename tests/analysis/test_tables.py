@@ -17,6 +17,7 @@ def test_scores_and_behaviour_have_the_columns_that_readers_rely_on():
         "site",
         "function",
         "k",
+        "protocol",
         "control",
         "iia",
         "low",

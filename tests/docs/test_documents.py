@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from symscope.studies import read_study
+from symscope.studies.collection import is_collection, read_collection, studies_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -114,7 +115,10 @@ STUDIES = [
 
 @pytest.mark.parametrize(("page", "block"), STUDIES, ids=[page for page, _ in STUDIES])
 def test_declarations_of_studies_are_valid(page: str, block: str) -> None:
-    read_study(block, page)
+    if is_collection(block):
+        studies_of(read_collection(block, page))
+    else:
+        read_study(block, page)
 
 
 def test_shapes_in_comments_of_the_networks_page_are_the_printed_shapes() -> None:

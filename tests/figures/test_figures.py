@@ -34,6 +34,7 @@ NAMES = [
     "strength",
     "theory",
     "reach",
+    "claim-recurrent-prefer-up-down",
 ]
 
 

@@ -238,7 +238,7 @@ def test_scores_alone_make_a_report(synthetic, tmp_path):
 
 
 def test_a_report_needs_a_table():
-    with pytest.raises(InvalidArgumentError, match="needs at least one table, got none; known: claims, scores"):
+    with pytest.raises(InvalidArgumentError, match="needs at least one table, got none; known: claims, claim_values"):
         ReportInputs("No tables", {})
 
 

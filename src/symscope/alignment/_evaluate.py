@@ -62,6 +62,7 @@ def evaluate(fitted: FittedAlignments, data: CounterfactualData | None = None) -
                 complement=complements.get(k),
                 excluded=data.excluded.get(name),
                 network=identity,
+                protocol=data.protocol,
             )
         )
     return Results(results, network=fitted.network, algorithm=data.algorithm)

@@ -15,7 +15,7 @@ from symscope.alignment.functions import Alignment, AlignmentFunction
 from symscope.alignment.natural import Divergence
 from symscope.alignment.score import Score
 from symscope.errors import CheckpointError
-from symscope.interchange import Excluded
+from symscope.interchange import PAPER_PROTOCOL, Excluded
 from symscope.networks import NetworkIdentity
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -98,6 +98,7 @@ class ResultEntry(Entry):
     paired_controls: tuple[str, ...]
     excluded: Excluded | None = None
     network: NetworkIdentity | None = None
+    protocol: str = PAPER_PROTOCOL.name
 
     @model_validator(mode="after")
     def _names_its_controls(self) -> "ResultEntry":

@@ -183,7 +183,7 @@ def _read_function(entry: Mapping[str, Any], kinds: Mapping[str, type[AlignmentF
 
 
 _PLAIN = ("hypothesis", "variable", "site", "k", "restart", "restarts", "total_steps", "validation_iia",
-          "rejection_rate", "unfitted_controls", "trial_accuracy")  # fmt: skip
+          "rejection_rate", "unfitted_controls", "trial_accuracy", "protocol")  # fmt: skip
 _PARTS = ("informative", "cause", "isolation")
 
 

@@ -12,7 +12,7 @@ from symscope.alignment._text import result_card, result_text
 from symscope.alignment.functions import Alignment
 from symscope.alignment.score import Score
 from symscope.alignment.test_set import TestMetrics
-from symscope.interchange import Excluded
+from symscope.interchange import PAPER_PROTOCOL, Excluded
 from symscope.networks import NetworkIdentity
 from symscope.statistics import Difference, above_all, difference, paired_difference
 from symscope.verdict import Measurement, Verdict, verdict
@@ -53,6 +53,7 @@ class AlignmentResult:
         excluded: how many pairs are left out because the network completes their base or source
             incorrectly; `None`: none was checked.
         network: the network that the alignment was searched in; `None`: a file of an earlier version.
+        protocol: name of the protocol that the test interventions were drawn by; `given`: they come from a table.
     """
 
     hypothesis: str
@@ -75,6 +76,7 @@ class AlignmentResult:
     complement: Score | None = None
     excluded: Excluded | None = None
     network: NetworkIdentity | None = None
+    protocol: str = PAPER_PROTOCOL.name
 
     @property
     def alignment(self) -> Alignment:

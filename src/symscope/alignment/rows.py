@@ -107,4 +107,5 @@ def _names(result: AlignmentResult) -> Row:
         "site": result.site,
         "function": result.function,
         "k": result.k,
+        "protocol": result.protocol,
     }

@@ -56,7 +56,7 @@ def chosen_alignments(scores: pl.DataFrame) -> pl.DataFrame:
 
     Returns the columns of `ALIGNMENT`, one row a question, in order of appearance; whole-state swaps are no candidates.
     """
-    rows = [alignments[choose(_candidates(alignments))] for alignments in _questions(scores)]
+    rows = [alignments[choose(_candidates(alignments))] for alignments in scored_alignments(scores)]
     schema = {name: scores.schema[name] for name in ALIGNMENT}
     return pl.DataFrame([{name: row[name] for name in ALIGNMENT} for row in rows], schema=schema)
 
@@ -85,7 +85,9 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     `verdict.VERDICTS`) and sentence (the verdict in words); p (of being above every null control in every seed) and
     p_holm (p corrected for the number of questions).
     """
-    rows = pl.DataFrame([_answer(alignments) for alignments in _questions(scores)], schema=_answer_schema(scores))
+    rows = pl.DataFrame(
+        [_answer(alignments) for alignments in scored_alignments(scores)], schema=_answer_schema(scores)
+    )
     pooled = pooled_margin(scores)
     whole = pooled.filter(pl.col("variable") == ALL_VARIABLES)
     network = [column for column in GROUP if column != "variable"]
@@ -96,7 +98,7 @@ def answers(scores: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(p_holm=_corrected(joined.get_column("p")))
 
 
-def _questions(scores: pl.DataFrame) -> list[list[dict[str, Any]]]:
+def scored_alignments(scores: pl.DataFrame) -> list[list[dict[str, Any]]]:
     """The alignments of each question, in order of appearance: the columns of `ALIGNMENT` and `seeds`, a row a seed."""
     alignments = scores.filter(pl.col("variable") != ALL_VARIABLES)
     null = alignments.filter(pl.col("control").is_in(NULL_CONTROLS)).group_by(ALIGNMENT)
@@ -110,7 +112,8 @@ def _questions(scores: pl.DataFrame) -> list[list[dict[str, Any]]]:
     return list(questions.values())
 
 
-def _measurements(alignment: Mapping[str, Any]) -> list[Measurement]:
+def measurements_of(alignment: Mapping[str, Any]) -> list[Measurement]:
+    """The measurements of an alignment of `scored_alignments`, one a seed."""
     return [Measurement(**{name: seed[name] for name in _MEASURED}) for seed in alignment["seeds"]]
 
 
@@ -119,7 +122,7 @@ def _candidates(alignments: list[dict[str, Any]]) -> list[Candidate]:
     for alignment in alignments:
         validation = tuple(seed["validation_iia"] for seed in alignment["seeds"])
         known = () if None in validation else validation
-        candidates.append(Candidate(alignment["k"], least_natural(_measurements(alignment)), known))
+        candidates.append(Candidate(alignment["k"], least_natural(measurements_of(alignment)), known))
     return candidates
 
 
@@ -140,7 +143,7 @@ def _answer(alignments: list[dict[str, Any]]) -> dict[str, Any]:
     """What `answers` reports of one question, without the columns of `pooled_margin`."""
     candidates = _candidates(alignments)
     chosen, best = alignments[choose(candidates)], best_by_naturalness(candidates)
-    measurements, seeds = _measurements(chosen), chosen["seeds"]
+    measurements, seeds = measurements_of(chosen), chosen["seeds"]
     given = verdict(measurements)
 
     def extreme(name: str, pick: Any, *, complete: bool) -> float | None:

@@ -14,13 +14,17 @@ PolarsType: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Column:
-    """One column: name, polars type, meaning (with unit), whether it may be null, and its range."""
+    """One column: name, polars type, meaning (with unit), whether it may be null, and its range.
+
+    `default` is the value where a table lacks the column or a row has no value.
+    """
 
     name: str
     dtype: PolarsType
     meaning: str
     nullable: bool = False
     bounds: tuple[float, float] | None = None
+    default: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,14 @@ def part(name: str, meaning: str) -> tuple[Column, ...]:
     )
 
 
+def interval(of: str, over: str) -> tuple[Column, Column]:
+    """The ends of the 95% interval of a share, over trials of some kind."""
+    return (
+        share("low", f"lower end of the 95% interval of {of}, over {over}"),
+        share("high", "upper end of that interval"),
+    )
+
+
 WHERE = (
     text("task", "task of the network"),
     text("network", "architecture"),
@@ -86,15 +98,22 @@ VARIABLE = text("variable", "swapped variable; `all` for the whole state")
 SITE = text("site", "site in the network whose state is swapped")
 FUNCTION = text("function", "alignment function; `whole_state` for the whole state")
 K = integer("k", "dimensions of the subspace of the variable", least=1)
+PAPER_PROTOCOL, GIVEN = "paper", "given"
+"""Values of the column `protocol`: the protocol of the paper's text, and base and source that come from a table."""
+PROTOCOL = Column(
+    "protocol",
+    pl.String(),
+    "protocol of the interventions: `paper`, `paper-code`, or its fields; `given`: base and source come from a table",
+    default=PAPER_PROTOCOL,
+)
 IIA = share("iia", "interchange intervention accuracy, 0 to 1")
 TESTED = (
     IIA,
-    share("low", "lower end of the 95% interval of iia, over interventions"),
-    share("high", "upper end of that interval"),
+    *interval("iia", "interventions"),
     integer("n", "test interventions", least=1),
 )
 """Columns of a score on test interventions."""
-ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K)
+ALIGNED = (*WHERE, ALGORITHM, VARIABLE, SITE, FUNCTION, K, PROTOCOL)
 """Columns that identify one alignment in one network."""
 ALIGNMENT_KEY = tuple(column.name for column in ALIGNED)
 

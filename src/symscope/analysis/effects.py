@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from symscope.analysis.answers import chosen_alignments
+from symscope.analysis.columns import PAPER_PROTOCOL
 from symscope.analysis.summary import ALIGNMENT, NETWORK, trial_accuracies
 from symscope.statistics import Estimate
 from symscope.verdict import HIGH_IIA
@@ -35,15 +36,30 @@ COUNTS = ("count", "demo_count", "resp_count")
 RECURRENT = pl.col("network").str.contains("^(gru|lstm)")
 TRANSFORMER = pl.col("network").str.starts_with("transformer")
 SAME_OBJECT = pl.col("task").str.starts_with("same-object")
+OAF = pl.col("function") == "orthogonal"
+LAF = pl.col("function").str.starts_with("linear") & ~pl.col("function").str.contains("natural")
+"""Alignment functions of the paper, in the state's coordinates: OAF, and LAF in any order."""
 MULTI_OR_SINGLE_OBJECT = pl.col("task").str.contains("^(multi|single)-object")
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Groups of networks with their weights, and the kinds of these networks in words."""
+    """Groups of networks with their weights.
+
+    Attributes:
+        groups: the weight of each kind of network, and the measurement in each of its networks.
+        kinds: each kind in words.
+        seeds_of: the seeds of the networks of each kind.
+    """
 
     groups: tuple[tuple[float, tuple[Estimate, ...]], ...]
-    networks: str
+    kinds: tuple[str, ...]
+    seeds_of: tuple[tuple[int, ...], ...]
+
+    @property
+    def networks(self) -> str:
+        """The kinds, each with the number of its networks."""
+        return "; ".join(f"{kind} ({len(seeds)})" for kind, seeds in zip(self.kinds, self.seeds_of, strict=True))
 
     @property
     def seeds(self) -> int:
@@ -58,15 +74,27 @@ def solved_networks(trials: pl.DataFrame) -> pl.DataFrame:
     return reached.filter(pl.col("trial_accuracy") >= SOLVED).select(NETWORK)
 
 
+def of_one_protocol(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows by the protocol of the paper's text; where there are none, those by the first protocol of the table."""
+    protocols = frame.get_column("protocol") if "protocol" in frame.columns else pl.Series(dtype=pl.String)
+    if protocols.n_unique() < 2:
+        return frame
+    return frame.filter(protocol=PAPER_PROTOCOL if PAPER_PROTOCOL in protocols else protocols[0])
+
+
 def of_solved(tables: Tables, name: str) -> pl.DataFrame | None:
-    """The rows of a table on networks that solved their task; None where there are none or no trial accuracies."""
+    """The rows of a table on networks that solved their task, by one protocol.
+
+    None where there are none or no trial accuracies.
+    """
     if name not in tables or "trial_accuracy" not in tables:
         return None
-    frame = tables[name].join(solved_networks(tables["trial_accuracy"]), on=NETWORK, how="semi", maintain_order="left")
+    frame = of_one_protocol(tables[name])
+    frame = frame.join(solved_networks(tables["trial_accuracy"]), on=NETWORK, how="semi", maintain_order="left")
     return None if frame.is_empty() else frame
 
 
-def _chosen_scores(tables: Tables) -> pl.DataFrame | None:
+def chosen_scores(tables: Tables) -> pl.DataFrame | None:
     """The scores of the chosen alignment of each question, one row a network, in networks that solved their task."""
     scores = of_solved(tables, "scores")
     if scores is None:
@@ -103,13 +131,14 @@ def contrast(units: pl.DataFrame, weights: Callable[[pl.DataFrame], pl.DataFrame
     weighted = weights(kinds) if weighted.is_empty() else weighted
     if weighted.is_empty():
         return None
-    groups, names = [], []
+    groups, names, seeds = [], [], []
     for row in weighted.iter_rows(named=True):
         members = units.join(weighted.filter(*(pl.col(name) == row[name] for name in KIND)), on=KIND, how="semi")
         estimates = tuple(Estimate(*pair) for pair in members.select("value", "variance").iter_rows())
         groups.append((row["weight"], estimates))
-        names.append(f"{row['network']} d = {row['d']} on {row['task']} ({len(estimates)})")
-    return Effect(tuple(groups), "; ".join(names))
+        names.append(f"{row['network']} d = {row['d']} on {row['task']}")
+        seeds.append(tuple(members.get_column("seed").to_list()))
+    return Effect(tuple(groups), tuple(names), tuple(seeds))
 
 
 def mean_of_kinds(kinds: pl.DataFrame) -> pl.DataFrame:
@@ -140,42 +169,53 @@ def _by_size(kinds: pl.DataFrame) -> pl.DataFrame:
     return several.with_columns(weight=x / (x**2).sum().over(line) / several.select(line).n_unique())
 
 
-def _paired(rows: pl.DataFrame, plus: pl.Expr, minus: pl.Expr) -> pl.DataFrame:
+def paired(rows: pl.DataFrame, plus: pl.Expr, minus: pl.Expr) -> pl.DataFrame:
     """One row a network with rows on both sides: their mean share on the side `plus` minus that on `minus`."""
     signed = rows.with_columns(side=pl.when(plus).then(1).when(minus).then(-1)).drop_nulls("side")
     both = signed.filter(pl.col("side").n_unique().over(NETWORK) == 2)
     return estimates(both, pl.col("side") / pl.len().over(*NETWORK, "side"))
 
 
-def over_up_up(tables: Tables, *, counts_only: bool) -> Effect | None:
-    """IIA of the variables of Up-Down minus that of Up-Up in the same recurrent networks."""
-    chosen = _chosen_scores(tables)
-    if chosen is None:
+def over_algorithm(tables: Tables, *, algorithm: str = UP_UP, counts_only: bool) -> Effect | None:
+    """IIA of the variables of Up-Down minus that of a further algorithm in the same recurrent networks.
+
+    The alignment of each variable is chosen among the functions and sizes that both algorithms are searched with, so
+    that neither has more attempts.
+    """
+    scores = of_solved(tables, "scores")
+    if scores is None:
         return None
-    rows = chosen.filter(RECURRENT, pl.col("variable").is_in(COUNTS) if counts_only else pl.lit(value=True))
-    return contrast(_paired(rows, pl.col("algorithm") == UP_DOWN, pl.col("algorithm") == UP_UP), mean_of_kinds)
+    searched = [*NETWORK, "site", "function", "k"]
+    rows = scores.filter(RECURRENT, pl.col("algorithm").is_in([UP_DOWN, algorithm]), control="none")
+    rows = rows.filter(pl.col("algorithm").n_unique().over(searched) == 2)
+    if rows.is_empty():
+        return None
+    rows = rows.join(chosen_alignments(rows), on=ALIGNMENT, how="semi", maintain_order="left")
+    rows = rows.filter(pl.col("variable").is_in(COUNTS)) if counts_only else rows
+    return contrast(paired(rows, pl.col("algorithm") == UP_DOWN, pl.col("algorithm") == algorithm), mean_of_kinds)
 
 
 def over_same_object(tables: Tables) -> Effect | None:
     """IIA of Up-Down in recurrent networks on Multi- and Single-Object minus that on Same-Object."""
-    chosen = _chosen_scores(tables)
+    chosen = chosen_scores(tables)
     if chosen is None:
         return None
     rows = chosen.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
     return contrast(estimates(rows, 1 / pl.len().over(NETWORK)), _minus(MULTI_OR_SINGLE_OBJECT, SAME_OBJECT))
 
 
-def _swaps(tables: Tables, outcome: str) -> pl.DataFrame | None:
-    swaps = of_solved(tables, "whole_state")
-    return None if swaps is None else swaps.filter(pl.col("outcome") == outcome).rename({"share": "iia"})
+def swaps(tables: Tables, outcome: str) -> pl.DataFrame | None:
+    """The share of whole-state swaps with one outcome, in the column `iia`, in networks that solved their task."""
+    rows = of_solved(tables, "whole_state")
+    return None if rows is None else rows.filter(pl.col("outcome") == outcome).rename({"share": "iia"})
 
 
 def follows_whole_state(tables: Tables) -> Effect | None:
     """Share of whole-state swaps that recurrent networks follow minus that of transformers, each at its best site."""
-    swaps = _swaps(tables, "source")
-    if swaps is None:
+    rows = swaps(tables, "source")
+    if rows is None:
         return None
-    best = swaps.sort("iia", descending=True, maintain_order=True).unique(NETWORK, keep="first", maintain_order=True)
+    best = rows.sort("iia", descending=True, maintain_order=True).unique(NETWORK, keep="first", maintain_order=True)
 
     def weights(kinds: pl.DataFrame) -> pl.DataFrame:
         signed = kinds.with_columns(side=pl.when(RECURRENT).then(1).when(TRANSFORMER).then(-1)).drop_nulls("side")
@@ -187,17 +227,17 @@ def follows_whole_state(tables: Tables) -> Effect | None:
 
 def continues_as_base(tables: Tables) -> Effect | None:
     """Share of swaps after layer 1 after which a transformer continues exactly as the base (the Ctx-Distr score)."""
-    swaps = _swaps(tables, "base")
-    if swaps is None:
+    rows = swaps(tables, "base")
+    if rows is None:
         return None
     deep = (pl.col("site") == "layer2").any().over(NETWORK)  # after the last layer nothing can be recomputed
-    rows = swaps.filter(TRANSFORMER & deep, pl.col("site") == "layer1")
+    rows = rows.filter(TRANSFORMER & deep, pl.col("site") == "layer1")
     return contrast(estimates(rows, pl.lit(1.0)), mean_of_kinds)
 
 
 def by_size(tables: Tables) -> Effect | None:
     """Rise of the IIA of Up-Down with each doubling of the state of a recurrent network."""
-    chosen = _chosen_scores(tables)
+    chosen = chosen_scores(tables)
     if chosen is None:
         return None
     rows = chosen.filter(RECURRENT, pl.col("algorithm") == UP_DOWN)
@@ -257,23 +297,27 @@ def with_accuracy(tables: Tables) -> Effect | None:
     return contrast(estimates(rows, pl.col("x") / (pl.col("x") ** 2).sum().over(NETWORK)), mean_of_kinds)
 
 
-def linear_over_orthogonal(tables: Tables) -> Effect | None:
-    """IIA of LAF minus that of OAF where OAF is below `HIGH_IIA` on validation, each with its chosen k."""
+def linear_over_orthogonal(tables: Tables, where: pl.Expr | None = None) -> Effect | None:
+    """IIA of LAF minus that of OAF where OAF is below `HIGH_IIA` on validation, each with its chosen k.
+
+    LAF in any order and with any options; `where` selects networks.
+    """
     scores = of_solved(tables, "scores")
     if scores is None:
         return None
     question = ["task", "network", "d", "algorithm", "variable"]
     scores = scores.filter(pl.col("control") == "none", pl.col("algorithm") == UP_DOWN)
+    scores = scores if where is None else scores.filter(where)
     best = []
-    for function in ("orthogonal", "linear"):
-        rows = scores.filter(pl.col("function") == function)
+    for function in (OAF, LAF):
+        rows = scores.filter(function)
         best.append(rows.join(chosen_alignments(rows), on=ALIGNMENT, how="semi") if len(rows) else rows)
     orthogonal = best[0]
     missed = (
         orthogonal.group_by(question).agg(pl.col("validation_iia").mean()).filter(pl.col("validation_iia") < HIGH_IIA)
     )
     rows = pl.concat(best).join(missed, on=question, how="semi")
-    return contrast(_paired(rows, pl.col("function") == "linear", pl.col("function") == "orthogonal"), mean_of_kinds)
+    return contrast(paired(rows, LAF, OAF), mean_of_kinds)
 
 
 def sums_one_each(tables: Tables) -> Effect | None:
@@ -290,4 +334,4 @@ def linear_basis_change(tables: Tables, *, function: str, coordinates: str) -> E
         return None
     rows = tables["theory"].filter(pl.col("spare") == 0).with_columns(task=pl.col("change_of_basis"))
     compared = (pl.col("function") == function) & (pl.col("coordinates") == coordinates)
-    return contrast(_paired(rows, compared, pl.col("function") == "orthogonal"), mean_of_kinds)
+    return contrast(paired(rows, compared, pl.col("function") == "orthogonal"), mean_of_kinds)

@@ -8,6 +8,15 @@ from types import MappingProxyType
 import polars as pl
 
 from symscope.analysis._comparison_schemas import COMPARISON, DIMENSIONS, SIMILARITY, STITCHING
+from symscope.analysis._network_schemas import (
+    ATTENTION,
+    REACH,
+    STATE_SPACE,
+    STRENGTH,
+    TRAINING,
+    TRIAL_ACCURACY,
+    WHOLE_STATES,
+)
 from symscope.analysis._record_schemas import EXAMPLES, FAILURES, LENGTH_ERRORS
 from symscope.analysis.columns import (
     ALGORITHM,
@@ -18,6 +27,7 @@ from symscope.analysis.columns import (
     IIA,
     NATURALNESS,
     NETWORK_KEY,
+    PROTOCOL,
     SITE,
     TESTED,
     VARIABLE,
@@ -26,6 +36,7 @@ from symscope.analysis.columns import (
     K,
     TableSchema,
     integer,
+    interval,
     label,
     real,
     share,
@@ -71,6 +82,14 @@ BASELINES: Mapping[str, str] = MappingProxyType(
 SCORE_LABELS: Mapping[str, str] = MappingProxyType({**CONTROLS, **BASELINES})
 """The label of every value of `scores.control`."""
 
+WHOLE_STATE_OUTCOMES: Mapping[str, str] = MappingProxyType(
+    {
+        "source": "continues as the source",
+        "base": "continues as the base",
+    }
+)
+"""Values of `whole_state.outcome` and their labels."""
+
 _CONTROL_COLUMNS = tuple((name, label) for name, label in CONTROLS.items() if name != "none")
 
 SCORES = TableSchema(
@@ -101,19 +120,6 @@ SCORES = TableSchema(
     key=(*ALIGNMENT_KEY, "control"),
 )
 
-TRIAL_ACCURACY = TableSchema(
-    name="trial_accuracy",
-    row="one quantity on one network",
-    columns=(
-        *WHERE,
-        integer("quantity", "number of demo tokens"),
-        Column("held_out", pl.Boolean(), "whether this quantity was absent from training"),
-        share("trial_accuracy", "share of trials with every determined token predicted, 0 to 1"),
-        integer("n", "trials", least=1),
-    ),
-    key=(*NETWORK_KEY, "quantity"),
-)
-
 GRADIENCE = TableSchema(
     name="gradience",
     row="the interventions with one pair of base value and source value",
@@ -136,6 +142,7 @@ ALIGNED_STATES = TableSchema(
         text("variable", "variable of the subspace"),
         FUNCTION,
         K,
+        PROTOCOL,
         integer("quantity", "number of demo tokens of the sequence"),
         integer("sequence", "number of the sequence, from 0; each holds its positions in order"),
         integer("step", "position in the sequence, from 0"),
@@ -145,83 +152,7 @@ ALIGNED_STATES = TableSchema(
         real("c1", "first component of the aligned coordinates, in units of the state"),
         real("c2", "second component; null when k is 1", nullable=True),
     ),
-    key=(*NETWORK_KEY, "algorithm", "variable", "function", "k", "sequence", "step"),
-)
-
-STATE_SPACE = TableSchema(
-    name="state_space",
-    row="one position of one sequence, in the principal components of the network's natural states",
-    columns=(
-        *WHERE,
-        SITE,
-        integer("quantity", "number of demo tokens of the sequence"),
-        integer("sequence", "number of the sequence, from 0; each holds its positions in order"),
-        integer("step", "position in the sequence, from 0"),
-        text("token", "token read at this position"),
-        integer("count", "value of the variable `count` after this token; null: no such variable", nullable=True),
-        label("phase", "label of the variable `phase` after this token; null: no such variable"),
-        real("c1", "first principal component, in units of the state"),
-        real("c2", "second principal component; null where the state has one dimension", nullable=True),
-        real("c3", "third principal component; null where the state has two dimensions", nullable=True),
-        share("variance", "share of the variance of the states along these components"),
-    ),
-    key=(*NETWORK_KEY, "site", "sequence", "step"),
-)
-
-ATTENTION = TableSchema(
-    name="attention",
-    row="one query and one key of one head, averaged over sequences",
-    columns=(
-        *WHERE,
-        integer("quantity", "number of demo tokens of the sequences"),
-        integer("layer", "layer, from 1", least=1),
-        integer("head", "head, from 1", least=1),
-        integer("query", "position of the query, counted from the trigger: below 0 demo phase, above 0 resp phase"),
-        integer("key", "position of the key, counted from the trigger"),
-        share("weight", "mean attention weight"),
-        integer("n", "sequences that have both positions", least=1),
-    ),
-    key=(*NETWORK_KEY, "quantity", "layer", "head", "query", "key"),
-)
-
-TRAINING = TableSchema(
-    name="training",
-    row="one validation during training",
-    columns=(
-        *WHERE,
-        integer("update", "updates of the weights before this validation"),
-        integer("epoch", "epochs before this validation"),
-        real("loss", "training loss, nats a token", nullable=True),
-        real("learning_rate", "learning rate of the last update"),
-        share("trained_accuracy", "trial accuracy on trained quantities, 0 to 1", nullable=True),
-        share("held_out_accuracy", "trial accuracy on held-out quantities, 0 to 1", nullable=True),
-        real("seconds", "time since training began"),
-    ),
-    key=(*NETWORK_KEY, "update"),
-)
-
-WHOLE_STATE_OUTCOMES: Mapping[str, str] = MappingProxyType(
-    {
-        "source": "continues as the source",
-        "base": "continues as the base",
-    }
-)
-"""Values of `whole_state.outcome` and their labels."""
-
-WHOLE_STATES = TableSchema(
-    name="whole_state",
-    row="one outcome of whole-state swaps within one phase, at one site",
-    columns=(
-        *WHERE,
-        ALGORITHM,
-        SITE,
-        text("outcome", "`source`: the network continues as the source; `base`: it continues exactly as the base"),
-        share("share", "share of swaps with this outcome, 0 to 1"),
-        share("low", "lower end of the 95% interval of share, over swaps"),
-        share("high", "upper end of that interval"),
-        integer("n", "swaps", least=1),
-    ),
-    key=(*NETWORK_KEY, "algorithm", "site", "outcome"),
+    key=(*NETWORK_KEY, "algorithm", "variable", "function", "k", "protocol", "sequence", "step"),
 )
 
 LOCATIONS = TableSchema(
@@ -234,8 +165,7 @@ LOCATIONS = TableSchema(
         SITE,
         text("position", "position of the prompt, counted from its end (-1), or a name"),
         share("iia", "share of interventions after which the network follows the counterfactual, 0 to 1"),
-        share("low", "lower end of the 95% interval of iia, over interventions"),
-        share("high", "upper end of that interval"),
+        *interval("iia", "interventions"),
         integer("n", "validation interventions", least=1),
         Column("alone", pl.Boolean(), "whether base and source of these interventions differ in the variable alone"),
         share("input_share", "share of the state's variation that follows from its token alone", nullable=True),
@@ -284,25 +214,6 @@ CALIBRATION = TableSchema(
     ),
 )
 
-REACH = TableSchema(
-    name="reach",
-    row="a pair of activations of a transformer",
-    columns=(
-        text("network", "architecture"),
-        integer("layers", "layers of the network", least=1),
-        integer("from_layer", "layer of the first activation; 0 is the embedding", least=0),
-        integer("from_position", "position of the first activation, from 0", least=0),
-        integer("layer", "layer of the second activation", least=0),
-        integer("position", "position of the second activation", least=0),
-        Column("reaches", pl.Boolean(), "whether the second depends on the first, by the causal structure"),
-        real("change", "largest change of the second after a random change of the first, in units of its size"),
-        integer(
-            "updates", "largest number of updates, from a position to a later one, in the second activation", least=0
-        ),
-    ),
-    key=("network", "layers", "from_layer", "from_position", "layer", "position"),
-)
-
 CLAIM_VERDICTS = ("holds", "does not hold", "not decided by this run")
 
 CLAIMS = TableSchema(
@@ -318,11 +229,64 @@ CLAIMS = TableSchema(
         real("high", "upper end of that interval", nullable=True),
         integer("seeds", "networks in the smallest kind", nullable=True, least=1),
         share("p", "p-value of an effect above the threshold, uncorrected", nullable=True),
-        share("p_holm", "p corrected for the number of decided claims", nullable=True),
+        share("p_holm", "p corrected for the number of claims that are measured in enough networks", nullable=True),
         text("rule", "rule of the verdict"),
         text("verdict", "`holds`, `does not hold` or `not decided by this run`"),
+        real("threshold", "value that the effect must exceed", nullable=True),
+        label("reason", "why the claim is not decided"),
+        Column("beyond", pl.Boolean(), "whether the paper does not make the claim", nullable=True),
     ),
     key=("claim",),
+)
+
+CLAIM_VALUES = TableSchema(
+    name="claim_values",
+    row="one network in which a claim is measured",
+    columns=(
+        text("claim", "short name"),
+        text("kind", "kind of network in words"),
+        integer("seed", "seed of the network's training"),
+        real("weight", "weight of the kind in the effect: above 0 for the first side of a difference"),
+        real("value", "what is measured in this network"),
+        real("error", "standard error of the value, over trials"),
+    ),
+    key=("claim", "kind", "seed"),
+)
+
+HIGH_IIAS = TableSchema(
+    name="high_iias",
+    row="one alignment of a variable with a high IIA, over seeds",
+    columns=(
+        *(column for column in ALIGNED if column.name != "seed"),
+        integer("seeds", "networks", least=1),
+        share("iia", "mean IIA over seeds"),
+        *interval("iia", "seeds and interventions"),
+        text("naturalness", "of the least natural seed: `natural`, `in the span`, `off-manifold`, or `not measured`"),
+        share("off_span_share", "largest share of rewritten states' norm outside the natural span", nullable=True),
+        share("dormant_share", "largest share of the effect that is lost within that span", nullable=True),
+        share("far_out_share", "largest share of rewritten states far out in that span", nullable=True),
+        real("within_class_distance", "largest distance to natural states with the same values", nullable=True),
+    ),
+    key=tuple(name for name in ALIGNMENT_KEY if name != "seed"),
+)
+
+PHASES = TableSchema(
+    name="phases",
+    row="one site of one transformer, and one token at which sequences are stopped",
+    columns=(
+        *WHERE,
+        ALGORITHM,
+        SITE,
+        text("token", "token at the stop; `all`: any token"),
+        share("accuracy", "share of states from which a linear probe reads the phase", nullable=True),
+        share("most_common", "share of the more common phase, which a constant answer has", nullable=True),
+        integer("states", "states that the probe is tested on", nullable=True, least=1),
+        share("iia", "IIA of swaps of whole states with a source that differs in its phase alone", nullable=True),
+        share("low", "lower end of its 95% interval, over swaps", nullable=True),
+        share("high", "upper end of that interval", nullable=True),
+        integer("n", "swaps", nullable=True, least=1),
+    ),
+    key=(*NETWORK_KEY, "algorithm", "site", "token"),
 )
 
 DEVELOPMENT = TableSchema(
@@ -338,6 +302,7 @@ DEVELOPMENT = TableSchema(
         SITE,
         FUNCTION,
         K,
+        PROTOCOL,
         *TESTED,
         integer("restarts", "restarts of the search", nullable=True, least=1),
         integer("total_steps", "steps of all restarts of the search together", nullable=True),
@@ -366,28 +331,10 @@ VALUES = TableSchema(
         *ALIGNED,
         integer("value", "source value; of a variable with labels, the index of the label, from 0"),
         IIA,
-        share("low", "lower end of the 95% interval of iia, over interventions"),
-        share("high", "upper end of that interval"),
+        *interval("iia", "interventions"),
         integer("n", "test interventions with this value", least=1),
     ),
     key=(*ALIGNMENT_KEY, "value"),
-)
-
-STRENGTH = TableSchema(
-    name="strength",
-    row="one change of the attention sum of one network",
-    columns=(
-        *WHERE,
-        text("token", "token whose contribution is changed: `demo` or `resp`"),
-        text("change", "`added` a second time, or `removed`"),
-        share("exact", "share of trials whose `EOS` moves by exactly the one step that +1/-1 summation predicts"),
-        share("low", "lower end of the 95% interval of exact, over trials"),
-        share("high", "upper end of that interval"),
-        real("moved", "mean shift of `EOS`, in response tokens, over trials with an `EOS`", nullable=True),
-        share("ended", "share of trials with an `EOS`"),
-        integer("n", "trials", least=1),
-    ),
-    key=(*NETWORK_KEY, "token", "change"),
 )
 
 THEORY = TableSchema(
@@ -415,6 +362,8 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
         schema.name: schema
         for schema in (
             CLAIMS,
+            CLAIM_VALUES,
+            HIGH_IIAS,
             SCORES,
             TRIAL_ACCURACY,
             WHOLE_STATES,
@@ -435,6 +384,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             STITCHING,
             DIMENSIONS,
             STRENGTH,
+            PHASES,
             THEORY,
             REACH,
             CALIBRATION,

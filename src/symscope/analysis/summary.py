@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import polars as pl
 
+from symscope.analysis.columns import GIVEN, PAPER_PROTOCOL
 from symscope.analysis.tables import make_table, validate
 from symscope.statistics import share_over_seeds
 
-GROUP = ("task", "network", "d", "algorithm", "variable")
-"""Columns that identify a question: a variable of an algorithm in one kind of network."""
+GROUP = ("task", "network", "d", "algorithm", "protocol", "variable")
+"""Columns that identify a question: a variable of an algorithm in one kind of network, by one protocol."""
 
 ALIGNMENT = (*GROUP, "site", "function", "k")
 """Columns that identify an alignment over seeds."""
+
+
+def algorithm_label() -> pl.Expr:
+    """The algorithm of a row; with the protocol of its interventions, where that is not the paper's."""
+    plain = pl.col("protocol").is_in([PAPER_PROTOCOL, GIVEN])
+    return pl.when(plain).then("algorithm").otherwise(pl.format("{}, protocol {}", "algorithm", "protocol"))
+
 
 NETWORK = ("task", "network", "d", "seed")
 """Columns that identify one trained network."""

@@ -25,7 +25,10 @@ def table_schema(name: str) -> TableSchema:
 
 
 def make_table(name: str, rows: Iterable[Mapping[str, object]]) -> pl.DataFrame:
-    """A checked frame from rows as dicts; rows may omit nullable columns. Without rows the table is empty."""
+    """A checked frame from rows as dicts; without rows the table is empty.
+
+    Rows may omit columns that are nullable or have a default.
+    """
     schema = table_schema(name)
     rows = list(rows)
     unknown = sorted({key for row in rows for key in row} - set(schema.dtypes))
@@ -41,9 +44,9 @@ def make_table(name: str, rows: Iterable[Mapping[str, object]]) -> pl.DataFrame:
 def validate(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with the columns of the schema, in its order and types.
 
-    Narrower types (Int32, Float32) are widened, and missing nullable columns are added as null. All other faults raise
-    one `InvalidArgumentError` that names them: missing, unknown or mistyped columns, nulls, values out of range, NaN,
-    and repeated rows.
+    Narrower types (Int32, Float32) are widened, missing nullable columns are added as null, and a column that has a
+    default takes it where it is missing or null. All other faults raise one `InvalidArgumentError` that names them:
+    missing, unknown or mistyped columns, nulls, values out of range, NaN, and repeated rows.
     """
     schema = table_schema(name)
     faults = _column_faults(schema, frame)
@@ -52,6 +55,7 @@ def validate(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     absent = [column for column in schema.columns if column.name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, dtype=column.dtype).alias(column.name) for column in absent)
     frame = frame.select(pl.col(column.name).cast(column.dtype) for column in schema.columns)
+    frame = frame.with_columns(pl.col(c.name).fill_null(c.default) for c in schema.columns if c.default is not None)
     faults = _value_faults(schema, frame)
     if faults:
         raise InvalidArgumentError(_fault_text(schema, faults))
@@ -64,7 +68,7 @@ def _fault_text(schema: TableSchema, faults: list[str]) -> str:
 
 
 def _column_faults(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
-    missing = [c.name for c in schema.columns if c.name not in frame.columns and not c.nullable]
+    missing = [c.name for c in schema.columns if c.name not in frame.columns and not (c.nullable or c.default)]
     unknown = [name for name in frame.columns if name not in schema.dtypes]
     faults = [f"missing columns: {', '.join(missing)}"] if missing else []
     if unknown:

@@ -7,6 +7,7 @@ Modules here import torch, polars, altair and `symscope.studies` only inside com
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from symscope.cli.explore import write_explorer
 from symscope.cli.listing import list_names
 from symscope.cli.store import store_app
 from symscope.cli.study import study_app
+from symscope.errors import InvalidArgumentError
 from symscope.runner import PASSIVE_WAITING
 
 app = typer.Typer(
@@ -63,9 +65,20 @@ def report(
     all_claims: Annotated[
         bool, typer.Option("--all-claims", help="List also claims of the paper that the study does not decide.")
     ] = False,
+    only_claims: Annotated[
+        bool, typer.Option("--claims", help="A page of the claims alone, one figure each; also as Markdown.")
+    ] = False,
 ) -> None:
     """Write the report of a study again, from the tables in its folder, or one page of several studies."""
     with report_errors():
+        if only_claims:
+            if to is None:
+                raise InvalidArgumentError("a page of claims goes to a folder of its own: name it with --out PAGE")
+            from symscope.cli.collection import write_claims_page
+
+            command = ["symscope", "report", *map(str, folders), "--claims", "--out", str(to)]
+            write_claims_page(folders, to, "Which claims of the paper hold?", shlex.join(command))
+            return
         from symscope.cli.results import rewrite_report, write_combined_report
         from symscope.report import load_inputs
 

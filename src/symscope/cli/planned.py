@@ -1,6 +1,8 @@
 """Output of `symscope study plan`: the jobs of a study, the state of their results, and an estimate of the time."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 
@@ -12,7 +14,7 @@ from symscope.studies import Study, plan_study
 from symscope.studies.estimate import Estimate, Kind, by_measuring, from_results, kind_of, memory_of
 
 
-def print_plan(study: Study, address: str, *, workers: int, threads: int, measure: bool) -> None:
+def print_plan(study: Study, address: str, *, workers: int, threads: int, measure: bool) -> "TimeLeft":
     """Prints the jobs of a study by stage and network, which of them are cached at an address, and the time left."""
     plan = plan_study(study)
     store = _store(address, study)
@@ -29,6 +31,32 @@ def print_plan(study: Study, address: str, *, workers: int, threads: int, measur
         _print_unneeded(plan, store)
     _print_time(plan, to_do, known, workers)
     _print_memory(study, workers)
+    times = [known[kind] for name in to_do if (kind := kind_of(plan[name])) in known]
+    total = sum((time.seconds for time in times), start=0.0)
+    return TimeLeft(len(to_do), total, len(to_do) - len(times), at_most=any(time.at_most for time in times))
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Jobs of a study that are not done, their seconds of work, and how many of them have an unknown time."""
+
+    jobs: int
+    seconds: float
+    unknown: int
+    at_most: bool
+
+
+def print_total(studies: Sequence[TimeLeft], workers: int) -> None:
+    """Prints the time of all studies of a collection, which run one after the other."""
+    jobs, seconds = sum(study.jobs for study in studies), sum(study.seconds for study in studies)
+    unknown = sum(study.unknown for study in studies)
+    bound = "at most " if any(study.at_most for study in studies) else "about "
+    known = f", {bound}{format_duration(seconds)} of work: {bound}{format_duration(seconds / workers)} with {workers} "
+    print_result(
+        f"\nAll {len(studies)} studies: {jobs} jobs to do"
+        + (f"{known}at a time" if jobs > unknown else "")
+        + (f"; the time of {unknown} jobs is unknown (--measure times shortened jobs)." if unknown else ".")
+    )
 
 
 def _store(address: str, study: Study) -> Store | None:

@@ -29,7 +29,7 @@ HIDDEN_COLUMNS = {
     *("trained_n", "held_out_n", "extrapolated_n"),
 }
 SCORE_COLUMNS = [
-    *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k"),
+    *("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "protocol"),
     *("control", "iia", "low", "high", "n", "selectivity"),
 ]
 """Columns of `scores` that fit on a screen; the report and the tables have all columns."""
@@ -57,8 +57,7 @@ def write_outputs(inputs: ReportInputs, folder: Path, declaration: str, explorer
 
 def write_report_files(inputs: ReportInputs, folder: Path) -> None:
     """Writes tables, report and figures that belong to no study."""
-    written = save_inputs(inputs, folder)
-    _record(folder, [*written, *_print_and_write_report(inputs, folder)])
+    write_and_record(inputs, folder)
 
 
 def write_combined_report(folders: Sequence[Path], to: Path | None, *, undecided_claims: bool = False) -> None:
@@ -68,16 +67,41 @@ def write_combined_report(folders: Sequence[Path], to: Path | None, *, undecided
             "one page of several studies needs two or more folders and --out PAGE, such as "
             "`symscope report out/quick out/iclr --out out/both`"
         )
-    if (to / STORE_FILE).exists() or to.resolve() in {folder.resolve() for folder in folders}:
+    check_is_free(to)
+    if to.resolve() in {folder.resolve() for folder in folders}:
         raise InvalidArgumentError(f"{to} holds a study, whose report would be lost; choose another folder for --out")
-    for folder in folders:
-        _check_tables(folder)
-    names = _names_of(folders)
-    inputs = combine_inputs([(name, load_inputs(folder)) for name, folder in zip(names, folders, strict=True)])
+    inputs = combined_inputs(folders)
     command = shlex.join(["symscope", "report", *map(str, folders), "--out", str(to)])
     inputs = replace(inputs, command=f"{inputs.command}\n{command}".lstrip())
-    written = save_inputs(inputs, to)
-    _record(to, [*written, *_print_and_write_report(inputs, to, undecided_claims=undecided_claims)])
+    write_and_record(inputs, to, undecided_claims=undecided_claims)
+
+
+def check_is_free(to: Path) -> None:
+    """Raises `InvalidArgumentError` where a page of several studies would replace the report of one."""
+    if (to / STORE_FILE).exists():
+        raise InvalidArgumentError(f"{to} holds a study, whose report would be lost; choose another folder for --out")
+
+
+def combined_inputs(folders: Sequence[Path]) -> ReportInputs:
+    """The tables of some studies, put together; those of a single one as they are.
+
+    Raises:
+        CheckpointError: a table is not as its study wrote it.
+    """
+    for folder in folders:
+        _check_tables(folder)
+    if len(folders) == 1:
+        return load_inputs(folders[0])
+    names = _names_of(folders)
+    return combine_inputs([(name, load_inputs(folder)) for name, folder in zip(names, folders, strict=True)])
+
+
+def write_and_record(
+    inputs: ReportInputs, folder: Path, further: Iterable[Path] = (), *, undecided_claims: bool = False
+) -> None:
+    """Writes tables, report and figures that belong to no single study; records them, and `further` files."""
+    written = [*save_inputs(inputs, folder), *further]
+    _record(folder, [*written, *_print_and_write_report(inputs, folder, undecided_claims=undecided_claims)])
 
 
 def _names_of(folders: Sequence[Path]) -> list[str]:

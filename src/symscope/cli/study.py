@@ -3,8 +3,9 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from symscope.runner import Event, Executor, Outcome, Plan, Store, local, open_s
 
 if TYPE_CHECKING:  # imports torch
     from symscope.studies import Study
+    from symscope.studies.collection import StudyCollection
 
 study_app = typer.Typer(no_args_is_help=True, help="Run a study: train networks, search variables in them, report.")
 
@@ -70,9 +72,14 @@ Workers = Annotated[
 @study_app.command("list")
 def list_studies() -> None:
     """List the presets, with their questions and networks."""
-    from symscope.studies import preset, preset_names
+    from symscope.studies import preset, preset_names, preset_text
+    from symscope.studies.collection import read_collection
+    from symscope.studies.presets import COLLECTIONS
 
     table = Table("preset", "question", "networks", box=None, pad_edge=False)
+    for name in COLLECTIONS:
+        collection = read_collection(preset_text(name), f"preset {name}")
+        table.add_row(name, collection.title, f"the studies {', '.join(collection.studies)}")
     for name in preset_names():
         study = preset(name)
         sizes = "; ".join(f"{network.kind} d = {', '.join(map(str, network.sizes))}" for network in study.networks)
@@ -90,7 +97,7 @@ def show_study(name: StudyName, settings: Settings = None) -> None:
             return
         from symscope.studies import declared_text
 
-        out.out(declared_text(_study(name, settings, None, None)), end="")
+        out.out("---\n".join(declared_text(study) for study in _studies(name, settings, None, None)[0]), end="")
 
 
 @study_app.command("plan")
@@ -108,12 +115,20 @@ def show_plan(
 ) -> None:
     """Print the jobs of a study, which of them are cached, and an estimate of the remaining time."""
     with report_errors():
-        from symscope.cli.planned import print_plan
+        from symscope.cli.collection import part_of
+        from symscope.cli.planned import print_plan, print_total
 
-        study = _study(name, settings, seed, device)
+        studies, collection = _studies(name, settings, seed, device)
         parallel = max(1, _cores() if workers is None else workers)
         threads = max(1, _cores() // parallel)
-        print_plan(study, address or str(_folder(folder, study)), workers=parallel, threads=threads, measure=measure)
+        folder = _folder(folder, studies[0] if collection is None else collection)
+        left = []
+        for study in studies:
+            place = address or str(folder)
+            place = place if collection is None else part_of(place, study)
+            left.append(print_plan(study, place, workers=parallel, threads=threads, measure=measure))
+        if collection is not None:
+            print_total(left, parallel)
 
 
 @study_app.command("run")
@@ -142,34 +157,62 @@ def run_study(  # noqa: PLR0913, PLR0917  (options of a command)
 ) -> None:
     """Run a study, or continue an interrupted one, and write its report."""
     with report_errors():
-        from symscope.studies import declared_text, plan_study
+        options = RunOptions(workers, cluster, gpus, retry_failed, tuple(trackers or ()))
+        studies, collection = _studies(name, settings, seed, device)
+        if collection is None:
+            done = _run_one(studies[0], _folder(folder, studies[0]), address, options)
+        else:
+            from symscope.cli.collection import part_of, run_parts, write_claims_page
 
-        study = _study(name, settings, seed, device)
-        plan = plan_study(study)
-        folder = _folder(folder, study)
-        open_store(folder, study=study.name)  # the folder of the report, which holds no results if --store is given
-        store = open_store(address or folder, study=study.name)
-        executor, where = _executor(plan, workers, cluster, gpus)
-        log(f"{study.name}: {study.title}")
-        log(f"{len(plan)} jobs, {where}, results in {store.address}; Ctrl-C pauses.")
-        with Display(err, plan) as display, _tracked(trackers or [], folder) as track:
+            to = _folder(folder, collection)
+            folders = {study.name: Path(part_of(to, study)) for study in studies}
 
-            def on_event(event: Event) -> None:
-                display.show(event)
-                track(event)
+            def run_part(study: "Study") -> bool:
+                return _run_one(study, folders[study.name], part_of(address, study) if address else None, options)
 
-            outcome = run(plan, store, executor, on_event=on_event, retry_failed=retry_failed)
-        log(outcome.summary())
-        _log_failures(outcome, retry_failed=retry_failed)
-        _report(study, plan, store, outcome, folder, declared_text(study))
-        if not outcome.ok:
+            done = run_parts(studies, to, run_part)
+            write_claims_page(list(folders.values()), to, collection.title, shlex.join(["symscope", *sys.argv[1:]]))
+        if not done:
             raise typer.Exit(FAILED)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How jobs run: the options of `study run` that do not change any result."""
+
+    workers: int | None
+    cluster: str | None
+    gpus: float | None
+    retry_failed: bool
+    trackers: "tuple[TrackerName, ...]"
+
+
+def _run_one(study: "Study", folder: Path, address: str | None, options: RunOptions) -> bool:
+    """Runs one study and writes its report; returns whether all jobs are done."""
+    from symscope.studies import declared_text, plan_study
+
+    plan = plan_study(study)
+    open_store(folder, study=study.name)  # the folder of the report, which holds no results if --store is given
+    store = open_store(address or folder, study=study.name)
+    executor, where = _executor(plan, options.workers, options.cluster, options.gpus)
+    log(f"{study.name}: {study.title}")
+    log(f"{len(plan)} jobs, {where}, results in {store.address}; Ctrl-C pauses.")
+    with Display(err, plan) as display, _tracked(options.trackers, folder) as track:
+
+        def on_event(event: Event) -> None:
+            display.show(event)
+            track(event)
+
+        outcome = run(plan, store, executor, on_event=on_event, retry_failed=options.retry_failed)
+    log(outcome.summary())
+    _log_failures(outcome, retry_failed=options.retry_failed)
+    if outcome.done or outcome.cached:
+        _report(study, plan, store, outcome, folder, declared_text(study))
+    return outcome.ok
 
 
 def _report(study: "Study", plan: Plan, store: Store, outcome: Outcome, folder: Path, declaration: str) -> None:
     """Writes the derived files of a study, unless they exist undamaged."""
-    if not outcome.done and not outcome.cached:
-        raise typer.Exit(FAILED)
     from symscope.cli.results import outputs_are_current, write_outputs
 
     if outcome.ok and not outcome.done and outputs_are_current(folder, declaration):
@@ -190,7 +233,7 @@ def _report(study: "Study", plan: Plan, store: Store, outcome: Outcome, folder: 
 
 
 @contextmanager
-def _tracked(names: "list[TrackerName]", folder: Path) -> Iterator[Callable[[Event], None]]:
+def _tracked(names: "Sequence[TrackerName]", folder: Path) -> Iterator[Callable[[Event], None]]:
     """A callback for events that records them with all named trackers, in folders below `tracking`."""
     from symscope.studies.progress import steps_of_events
     from symscope.tracking import make_tracker
@@ -206,7 +249,7 @@ def _tracked(names: "list[TrackerName]", folder: Path) -> Iterator[Callable[[Eve
         yield on_event
 
 
-def _folder(folder: Path | None, study: "Study") -> Path:
+def _folder(folder: Path | None, study: "Study | StudyCollection") -> Path:
     return Path("out") / study.name if folder is None else folder
 
 
@@ -234,15 +277,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _study(name: str, texts: list[str] | None, seeds: list[int] | None, device: str | None) -> "Study":
-    """The study of a name, with the values that options of the command line replace."""
+def _studies(
+    name: str, texts: list[str] | None, seeds: list[int] | None, device: str | None
+) -> "tuple[list[Study], StudyCollection | None]":
+    """The study of a name, or those of a collection, with the values that options of the command line replace."""
     from symscope.studies import read_study
+    from symscope.studies.collection import is_collection, read_collection, studies_of
     from symscope.studies.settings import Setting, read_setting
 
     settings = [read_setting(text) for text in texts or []]
     settings += [Setting(("seeds",), seeds, "--seed")] if seeds else []
     settings += [Setting(("device",), device, "--device")] if device else []
-    return read_study(*declaration_of(name), settings)
+    text, where = declaration_of(name)
+    if not is_collection(text):
+        return [read_study(text, where, settings)], None
+    collection = read_collection(text, where)
+    return studies_of(collection, settings), collection
 
 
 def declaration_of(name: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from symscope.figures.lines import CHOSEN, HEIGHT, in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, search_text, seeds_text, with_panels
 from symscope.figures.theme import GREY, WIDTH, themed, top_legend
 
-_PANEL_COLUMNS = ("task", "network", "d", "algorithm", "site", "function", "k")
+_PANEL_COLUMNS = ("task", "network", "d", "algorithm", "protocol", "site", "function", "k")
 
 
 def frontier(frontier_table: pl.DataFrame, *, width: int = WIDTH) -> ChartType:

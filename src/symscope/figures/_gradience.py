@@ -13,9 +13,9 @@ from symscope.figures.lines import CHOSEN, in_order, share_lines
 from symscope.figures.panels import block_title, fact, in_panels, panel_names, panel_width, seeds_text, with_panels
 from symscope.figures.theme import SHARES, WIDTH, themed
 
-_MAP = ("variable", "task", "network", "d", "algorithm", "site", "function", "k")
-_LINES = ("task", "network", "algorithm", "site", "function", "variable")
-_VALUES = ("task", "algorithm", "site", "function", "variable")
+_MAP = ("variable", "task", "network", "d", "algorithm", "protocol", "site", "function", "k")
+_LINES = ("task", "network", "algorithm", "protocol", "site", "function", "variable")
+_VALUES = ("task", "algorithm", "protocol", "site", "function", "variable")
 _FULL = 20
 """Interventions from which on a cell has its full colour; an IIA of 0.9 then has an interval of about 0.7 to 0.97."""
 

@@ -13,7 +13,7 @@ from symscope.figures.panels import block_title, panel_names, search_text, seeds
 from symscope.figures.series import series_label, series_scale
 from symscope.figures.theme import NARROW, SHARES, WIDTH, themed, top_legend
 
-_NETWORK = ("task", "network", "d", "algorithm", "site")
+_NETWORK = ("task", "network", "d", "algorithm", "protocol", "site")
 _ALIGNED = ("function", "k")
 _LABELS_WIDTH = 150  # px for the names of the bars on the left
 _SHORT_LABELS_WIDTH = 148

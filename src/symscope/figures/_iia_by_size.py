@@ -14,9 +14,9 @@ from symscope.figures.panels import in_panels, panel_names, panel_width, search_
 from symscope.figures.series import series_label, series_scale
 from symscope.figures.theme import CATEGORIES, GREEN, WIDTH, share_axis, themed, top_legend
 
-_BY_K = ("variable", "task", "network", "d", "algorithm", "site", "function")
-_BY_FUNCTION = ("variable", "task", "network", "d", "algorithm", "site")
-_BY_SIZE = ("task", "network", "algorithm", "site", "function")
+_BY_K = ("variable", "task", "network", "d", "algorithm", "protocol", "site", "function")
+_BY_FUNCTION = ("variable", "task", "network", "d", "algorithm", "protocol", "site")
+_BY_SIZE = ("task", "network", "algorithm", "protocol", "site", "function")
 _FUNCTIONS = ("orthogonal", "linear", "oblique", "reversible")
 
 
@@ -30,7 +30,7 @@ def iia_by_k(scores: pl.DataFrame, *, width: int = WIDTH) -> ChartType:
     shared = [*_BY_K, "k", "control", "kind", "seed", "iia", "low", "high", "n"]
     frame = pl.concat([pooled.select(shared), single.select(shared)])
     parts = frame.filter(pl.col("variable") != ALL_VARIABLES)
-    where = ["task", "network", "d", "algorithm", "site"]
+    where = ["task", "network", "d", "algorithm", "protocol", "site"]
     ceiling = frame.filter((pl.col("variable") == ALL_VARIABLES) & (pl.col("control") == "none"))
     ceiling = ceiling.filter(pl.col("kind") == "pooled")
     alignments = parts.select(_BY_K).unique(maintain_order=True)

@@ -13,7 +13,7 @@ from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_t
 from symscope.figures.theme import WIDTH, themed
 
 _OTHER = "other"
-_PANEL = ("variable", "task", "network", "d", "algorithm", "site", "function", "k")
+_PANEL = ("variable", "task", "network", "d", "algorithm", "protocol", "site", "function", "k")
 _MOST = 9
 """Largest error with a bar of its own; larger ones share the bar at the end."""
 

@@ -15,6 +15,7 @@ from symscope.analysis.schemas import ALL_VARIABLES
 from symscope.analysis.summary import GROUP
 from symscope.figures._attention import attention
 from symscope.figures._calibration import calibration
+from symscope.figures._claims import claim
 from symscope.figures._comparison import comparison, dimensions
 from symscope.figures._development import development
 from symscope.figures._frontier import frontier
@@ -98,6 +99,15 @@ def _drawn(present: Mapping[str, pl.DataFrame]) -> Drawn:
             figure = partial(aligned_states, search=search)
             yield f"aligned_states-{str(variable).lower().replace(' ', '-')}", figure, part
     yield from _of_tables(present, _OTHER_FIGURES)
+    yield from _of_claims(present)
+
+
+def _of_claims(present: Mapping[str, pl.DataFrame]) -> Drawn:
+    """A figure for each claim that is measured, of the networks that it is measured in."""
+    if "claims" in present and "claim_values" in present:
+        values = present["claim_values"]
+        for row in present["claims"].filter(pl.col("value").is_not_null()).iter_rows(named=True):
+            yield f"claim-{row['claim']}", partial(claim, claim_row=row), values.filter(claim=row["claim"])
 
 
 def _of_tables(present: Mapping[str, pl.DataFrame], figures: Mapping[str, Callable[..., ChartType]]) -> Drawn:

@@ -17,7 +17,10 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "seed": lambda value: f"seed {value}",
     "site": lambda value: f"at {value}",
     "variable": lambda value: variable_label(str(value)),
+    "protocol": lambda value: f"protocol {value}",
 }
+_UNNAMED = ("site", "protocol")
+"""Columns that are named only where their values vary."""
 
 
 def variable_label(variable: str) -> str:
@@ -33,10 +36,11 @@ def fact(column: str, value: object) -> str:
 def with_panels(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, str]:
     """The frame with a column `panel` made of the values that vary among `columns`, and a text of those that do not.
 
-    The column is empty where nothing varies. A site that does not vary is left out of the text.
+    The column is empty where nothing varies. A site or protocol that does not vary is left out of the
+    text.
     """
     varying = [column for column in columns if frame.get_column(column).n_unique() > 1]
-    same = [column for column in columns if column not in varying and column != "site" and len(frame)]
+    same = [column for column in columns if column not in varying and column not in _UNNAMED and len(frame)]
     constant = dict.fromkeys(fact(column, frame.get_column(column)[0]) for column in same)  # a table names two columns
     if not varying:
         return frame.with_columns(panel=pl.lit("")), ", ".join(constant)

@@ -13,7 +13,7 @@ from symscope.figures.panels import MANY, are_many, in_panels, panel_names, with
 from symscope.figures.theme import BROWN, CYAN, GREY, INDIGO, LIME, OLIVE, ROSE, VIOLET, WIDTH, themed
 
 Axes = tuple[alt.X, alt.Y]
-_ALIGNED = ("task", "network", "d", "algorithm", "variable", "function", "k")
+_ALIGNED = ("task", "network", "d", "algorithm", "protocol", "variable", "function", "k")
 _KIND = ("task", "network", "d")
 _TRACES = 5  # trajectories drawn as lines: enough to see their course, few enough to see the points
 _HEADS = 3  # arrow heads of a trajectory

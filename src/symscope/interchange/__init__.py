@@ -14,6 +14,7 @@ from symscope.interchange.continuations import continue_from, is_inconsistent_wi
 from symscope.interchange.data import CounterfactualData, Excluded, Interventions, StoppedInputs, join_interventions
 from symscope.interchange.draw import (
     PAPER_PROTOCOL,
+    PROTOCOLS,
     InterventionProtocol,
     draw_cause,
     draw_interventions,
@@ -27,6 +28,7 @@ from symscope.interchange.strength import Strength, strength_test
 
 __all__ = [
     "PAPER_PROTOCOL",
+    "PROTOCOLS",
     "STOP",
     "BlockMemory",
     "CachedInterventions",

@@ -117,6 +117,7 @@ def counterfactuals(  # noqa: PLR0913  (all but two have a default)
         held_out=held_out,
         end=algorithm.task.vocabulary.eos,
         token_name=algorithm.task.vocabulary.names.__getitem__,
+        protocol=protocol.name,
     )
 
 

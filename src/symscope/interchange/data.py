@@ -184,6 +184,10 @@ class Excluded(NamedTuple):
         return f"{self.pairs:,} of {self.of:,} pairs left out: the network completes their base or source incorrectly"
 
 
+NO_PROTOCOL = "given"
+"""Name of the protocol in tables where base and source come from the user."""
+
+
 @dataclass(frozen=True)
 class CounterfactualData:
     """Interventions on each of several variables: to fit an alignment, to choose among fits, and to test the choice.
@@ -208,6 +212,7 @@ class CounterfactualData:
         algorithm: the algorithm that the data is drawn from; `None`: it is from a table or a causal graph.
         end: the token that ends an answer; `None`: answers have no length.
         token_name: gives the name of a token id, for readers; default: the id itself.
+        protocol: name of the intervention protocol; `given` where base and source come from a table or graph.
         shuffle: makes the same data with permuted values of the overwritten variables; `None` where no values are
             known.
     """
@@ -229,6 +234,7 @@ class CounterfactualData:
     held_out: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     end: int | None = None
     token_name: Callable[[int], str] = str
+    protocol: str = NO_PROTOCOL
 
     @classmethod
     def from_table(

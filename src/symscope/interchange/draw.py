@@ -6,6 +6,7 @@ the free tokens. That is the counterfactual continuation (DAS, TMLR 2025 section
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -56,6 +57,14 @@ class InterventionProtocol:
         """The protocol of the authors' code: no stop at the trigger, demo tokens up to a newly drawn quantity."""
         return cls(excluded_tokens=("T",), extra_demo_tokens=QUANTITY)
 
+    @property
+    def name(self) -> str:
+        """The name in tables: that in `PROTOCOLS`, or the values of the fields."""
+        names = [name for name, protocol in PROTOCOLS.items() if protocol == self]
+        position = f"at {self.position}" if self.position else "any position"
+        without = f" without {' '.join(self.excluded_tokens)}" if self.excluded_tokens else ""
+        return names[0] if names else f"{position}{without}, extra demo tokens {self.extra_demo_tokens}"
+
     def positions(self, algorithm: Algorithm, sequences: TokenBatch, generator: Generator) -> Int[Tensor, " rows"]:
         """Where each sequence stops."""
         if self.position is not None:
@@ -84,6 +93,10 @@ class InterventionProtocol:
 
 PAPER_PROTOCOL = InterventionProtocol()
 """The protocol of the paper's text."""
+PROTOCOLS: Mapping[str, InterventionProtocol] = MappingProxyType(
+    {"paper": PAPER_PROTOCOL, "paper-code": InterventionProtocol.of_the_papers_code()}
+)
+"""Protocols that have a name, by name."""
 
 
 def draw_interventions(

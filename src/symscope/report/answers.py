@@ -11,12 +11,12 @@ import polars as pl
 
 from symscope.analysis.answers import answers
 from symscope.analysis.schemas import ALL_VARIABLES, CONTROLS, NULL_CONTROLS, SCORE_LABELS
-from symscope.analysis.summary import ALIGNMENT, pooled_scores, trial_accuracies
+from symscope.analysis.summary import ALIGNMENT, algorithm_label, pooled_scores, trial_accuracies
 from symscope.figures.series import BASELINE_COLOUR, SERIES_COLOURS, WHOLE_LABEL, series_colours
 from symscope.report.checks import Check, checks, number_of
 from symscope.verdict import VERDICTS, joined, summarise
 
-_NETWORK = ("task", "network", "d", "algorithm")
+_NETWORK = ("task", "network", "d", "algorithm", "protocol")
 _QUANTITY_KINDS = {"trained": "trained", "held out": "held-out", "extrapolated": "extrapolated"}
 
 
@@ -70,7 +70,8 @@ class Answer:
 class Question:
     """A question about one kind of network, with the answers.
 
-    `subject` is task, network, size and algorithm; `series` has the colour of each series of scores, in order.
+    `subject` is task, network, size, and algorithm (with its protocol, if not the paper's); `series` has the colour of
+    each series of scores, in order.
     """
 
     subject: tuple[str, str, int, str]
@@ -96,16 +97,18 @@ def questions(scores: pl.DataFrame, trials: pl.DataFrame | None) -> list[Questio
     rows = answers(scores)
     pooled = pooled_scores(scores)
     made = []
-    for key, part in rows.group_by(_NETWORK, maintain_order=True):
+    labelled = rows.with_columns(label=algorithm_label())
+    for key, part in labelled.group_by(_NETWORK, maintain_order=True):
         where: dict[str, object] = dict(zip(_NETWORK, key, strict=True))
+        algorithm = str(part.get_column("label")[0])
         given = tuple(_answer(row, pooled) for row in part.iter_rows(named=True))
         names = joined([answer.variable for answer in given])
         source = "table" if where["task"] == where["algorithm"] else "algorithm"
         subject = _subject(where, several=rows.n_unique(_NETWORK[:3]) > 1)
         made.append(
             Question(
-                subject=key,
-                question=f"Does {subject} compute with {names} of the {source} {where['algorithm']}?",
+                subject=(*key[:3], algorithm),
+                question=f"Does {subject} compute with {names} of the {source} {algorithm}?",
                 network=_network_text(where, scores, trials),
                 summary=summarise({answer.variable: answer.verdict for answer in given}),
                 answers=given,

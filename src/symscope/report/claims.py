@@ -13,7 +13,7 @@ from symscope.analysis.schemas import CLAIM_VERDICTS
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: statement and source, verdict, the measured effect with its uncertainty, and the rule."""
+    """One claim: statement and source, verdict, the measured effect with its uncertainty, the rule, and its figure."""
 
     statement: str
     source: str
@@ -22,6 +22,7 @@ class Claim:
     value: str
     uncertainty: str
     rule: str
+    figure: str
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,28 @@ class Claims:
     listed: tuple[Claim, ...]
 
 
-def page_claims(claims: pl.DataFrame, *, undecided: bool = False) -> Claims | None:
-    """The claims that the run decides, or all with `undecided`, in their order; `None` where there are none."""
+def page_claims(claims: pl.DataFrame, *, undecided: bool = False, figures: bool = False) -> Claims | None:
+    """The claims that the run decides, or all with `undecided`, in their order; `None` where there are none.
+
+    `figures` says whether the page has a figure for each measured claim.
+    """
     listed = claims if undecided else claims.filter(pl.col("verdict") != CLAIM_VERDICTS[-1])
     if listed.is_empty():
         return None
-    return Claims(_summary(claims, listed), tuple(_claim(row) for row in listed.iter_rows(named=True)))
+    return Claims(_summary(claims, listed), tuple(_claim(row, figures=figures) for row in listed.iter_rows(named=True)))
 
 
-def _claim(row: dict[str, Any]) -> Claim:
+def _claim(row: dict[str, Any], *, figures: bool) -> Claim:
     return Claim(
         statement=row["statement"],
         source=row["source"],
         verdict=row["verdict"],
-        measured=row["measure"],
+        measured=row["measure"]
+        + (f" Not decided: {row['reason']}." if row["reason"] and row["value"] is not None else ""),
         value="" if row["value"] is None else f"{row['value']:.3f}",
         uncertainty=_uncertainty(row),
         rule=row["rule"],
+        figure=f"claim-{row['claim']}" if figures and row["value"] is not None else "",
     )
 
 

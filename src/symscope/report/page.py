@@ -33,7 +33,7 @@ from symscope.report.learning import learning_of
 from symscope.report.next_step import next_step
 from symscope.report.sentences import explanations
 from symscope.report.strips import Intervention, example_of, pack, page_failures
-from symscope.report.tables import diagnostics_table, score_table, table_downloads
+from symscope.report.tables import diagnostics_table, high_iia_table, score_table, table_downloads
 from symscope.verdict import VERDICTS, percent
 
 PAGE_FILE = "report.html"
@@ -155,7 +155,7 @@ def render_page(inputs: ReportInputs, drawn: DrawnFigures, folder: Path, *, unde
     trials = inputs.tables.get("trial_accuracy")
     asked = questions(scores, trials) if len(scores) else []
     learned = learning_of(trials, inputs.tables.get("training"))
-    claims = inputs.tables.get("claims")
+    claims, claims_first = inputs.tables.get("claims"), "claim_values" in inputs.tables and not asked
     failures = inputs.tables.get("failures")
     return templates.get_template("report.html").render(
         title=inputs.title,
@@ -169,9 +169,13 @@ def render_page(inputs: ReportInputs, drawn: DrawnFigures, folder: Path, *, unde
         most_open=MOST_OPEN,
         learned=learned,
         # The first answer where no variable was searched; otherwise part of the section on trial accuracy.
-        learned_first=not asked and "calibration" not in inputs.tables,
+        learned_first=not asked and not claims_first and "calibration" not in inputs.tables,
         learned_in_section=bool(asked) and len(learned.table.rows) > 1,
-        claims=None if claims is None else page_claims(claims, undecided=undecided_claims),
+        claims=None
+        if claims is None
+        else page_claims(claims, undecided=undecided_claims or claims_first, figures=claims_first),
+        claims_first=claims_first,
+        high_iias=None if (high := inputs.tables.get("high_iias")) is None else high_iia_table(high),
         explanations=explanations(inputs.tables),
         notes=inputs.notes,
         null_controls=null_control_labels(),

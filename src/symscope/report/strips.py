@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from symscope.analysis.answers import of_chosen_alignments
-from symscope.analysis.summary import ALIGNMENT
+from symscope.analysis.summary import ALIGNMENT, algorithm_label
 
 MOST_STATIC = 4
 """Failing interventions that are on the page without a script and in print; the script draws those that are chosen."""
@@ -147,7 +147,7 @@ def _columns(rows: pl.DataFrame) -> dict[str, Any]:
     """Columns for the script of the page; a text that recurs is stored once."""
     named = rows.select(
         *_DRAWN,
-        question=pl.concat_str("task", "network", "d", "algorithm", "variable", separator="\u001f"),
+        question=pl.concat_str("task", "network", "d", algorithm_label(), "variable", separator="\u001f"),
         variable="variable",
         seed=pl.col("seed").cast(pl.String),
     )

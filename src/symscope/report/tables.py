@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from symscope.analysis.schemas import ALL_VARIABLES, SCORES, TABLES
+from symscope.analysis.schemas import ALL_VARIABLES, HIGH_IIAS, SCORES, TABLES
 from symscope.figures.panels import fact
 
 MOST_ROWS = 300
 """Largest number of rows on the page; the download has all."""
 
-_WHERE = ("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k")
+_WHERE = ("task", "network", "d", "seed", "algorithm", "variable", "site", "function", "k", "protocol")
 _SCORE = (*_WHERE, "control", "iia", "low", "high", "n")
 _DIAGNOSTICS = {
     "iia": ("IIA", ".3f"),
@@ -103,6 +103,24 @@ def diagnostics_table(scores: pl.DataFrame) -> PageTable | None:
                 *(_measured(row, name) for name in measured),
             )
             for row in alignments.head(MOST_ROWS).iter_rows(named=True)
+        ),
+    )
+
+
+def high_iia_table(rows: pl.DataFrame) -> PageTable | None:
+    """The alignments with a high IIA, each with the class of the states that it writes; `None` where there are none."""
+    if rows.is_empty():
+        return None
+    where, constant = _varying(rows, [name for name in _WHERE if name != "seed"])
+    names = [*where, *(name for name in HIGH_IIAS.dtypes if name not in _WHERE)]
+    meanings = {column.name: column.meaning for column in HIGH_IIAS.columns}
+    return PageTable(
+        label="Table of the alignments with a high IIA",
+        caption=_caption("alignment", rows.height, constant),
+        columns=tuple((name, meanings[name], rows.schema[name].is_numeric()) for name in names),
+        rows=tuple(
+            tuple(Cell(_text(value, ".3f"), number=isinstance(value, int | float)) for value in row)
+            for row in rows.head(MOST_ROWS).select(names).iter_rows()
         ),
     )
 

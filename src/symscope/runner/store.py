@@ -150,7 +150,7 @@ class Store(ABC):
         try:
             identity = json.loads(content)
             version, _ = int(identity["format"]), identity["study"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise StoreError(
                 f"{self.address}/{STORE_FILE} is damaged: choose another folder, or restore that file (it names the "
                 "study of the folder)"
@@ -236,7 +236,7 @@ class Store(ABC):
         """The traceback of a job whose last attempt failed, else None."""
         try:
             return str(json.loads(self.read(_failure_path(location)) or b"null")["text"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None  # an unreadable record only means that the job runs again
 
 

@@ -149,6 +149,7 @@ def _identity(result: AlignmentResult) -> Row:
         "site": result.site,
         "function": result.function,
         "k": result.k,
+        "protocol": result.protocol,
     }
 
 

@@ -176,6 +176,13 @@ class StrengthArguments(SubjectArguments):
     trials: Count
 
 
+class PhaseArguments(SubjectArguments):
+    """Arguments of the phase stage: sequences for each quantity that a probe reads, and swaps of the phase."""
+
+    each: Count
+    swaps: Count
+
+
 class CalibrateArguments(StageArguments):
     """Arguments of one measurement of a calibration."""
 

@@ -17,18 +17,17 @@ from symscope.alignment import CONTROLS
 from symscope.alignment.functions import LinearFunction
 from symscope.errors import InvalidArgumentError, SymscopeError, UnknownNameError
 from symscope.imports import import_object, is_import_path
-from symscope.seeds import generator
 from symscope.studies.choices import (
     FunctionChoice,
     NetworkChoice,
     NetworkShape,
     TaskChoice,
     build_algorithm,
-    build_network,
     make_control,
 )
 from symscope.studies.comparisons import ComparisonGrid, Member
 from symscope.studies.declaration import POWER_DIMENSIONS, AlignmentGrid, Calibration, subspace_size
+from symscope.studies.network_faults import network_faults
 from symscope.studies.options import ProtocolSection
 from symscope.studies.source import Fault, Location
 from symscope.tasks import TASKS, Task
@@ -68,13 +67,15 @@ def consistency_faults(values: Mapping[Any, Any]) -> Iterator[Fault]:
             yield Fault(("tasks", index), str(error))
     shapes: list[NetworkShape] = []
     for index, choice in declared.networks.items():
-        yield from _network_faults(("networks", index), choice, list(tasks.values()), shapes)
+        yield from network_faults(("networks", index), choice, list(tasks.values()), shapes)
     for index, grid in declared.alignments.items():
         solved = [task for number, task in tasks.items() if grid.includes(declared.tasks[number])]
         yield from _alignment_faults(("alignments", index), grid, solved, shapes)
         yield from _task_name_faults(("alignments", index), grid, declared.tasks)
+        if grid.protocol is not None:
+            yield from _protocol_faults(("alignments", index, "protocol"), grid.protocol, solved)
     yield from _comparison_faults(declared, tasks)
-    yield from _protocol_faults(_protocol(values), tasks.values())
+    yield from _protocol_faults(("interventions", "protocol"), _protocol(values), tasks.values())
     yield from _algorithm_name_faults(declared, tasks)
     yield from _repetition_faults(declared)
     yield from _swap_faults(declared)
@@ -141,45 +142,6 @@ def _type_fault(annotation: Any, value: object) -> str:
 
 def _lower(message: str) -> str:
     return message[:1].lower() + message[1:]
-
-
-def _network_faults(
-    location: Location, choice: NetworkChoice, tasks: Sequence[Task], shapes: list[NetworkShape]
-) -> Iterator[Fault]:
-    """Faults of a network at all sizes; adds its shapes to `shapes`."""
-    vocabularies = sorted({len(task.vocabulary) for task in tasks})
-    if not is_import_path(choice.kind):
-        vocabularies = vocabularies[:1] or [4]  # which architectures are possible does not depend on it
-    for d in choice.sizes:
-        for vocabulary in vocabularies:
-            try:
-                shape = choice.shape(d, vocabulary)
-                if shape.vocabulary != vocabulary:
-                    yield Fault(location, f"it has {shape.vocabulary} tokens, but the task has {vocabulary}")
-                    continue
-                shapes.append(shape)
-                yield from _trained_network_faults(location, choice, d, vocabulary)
-            except SymscopeError as error:
-                yield Fault(location, f"d = {d}: {error}")
-                if isinstance(error, UnknownNameError):
-                    return  # the other sizes have the same fault
-
-
-def _trained_network_faults(location: Location, choice: NetworkChoice, d: int, vocabulary: int) -> Iterator[Fault]:
-    if choice.weights is not None:
-        try:
-            choice.weights_digest(d, vocabulary)
-        except SymscopeError as error:
-            yield Fault((*location, "weights"), f"d = {d}: {error}")
-    if choice.fresh is not None:
-        networks = [
-            build_network(builder, d, vocabulary, generator(0), choice.options)
-            for builder in (choice.kind, choice.fresh)
-        ]
-        trained, fresh = ((network.architecture, dict(network.sites)) for network in networks)
-        if trained != fresh:
-            message = f"the untrained network has another shape: {fresh[0]}, {fresh[1]}, not {trained[0]}, {trained[1]}"
-            yield Fault((*location, "fresh"), message)
 
 
 def _alignment_faults(
@@ -268,8 +230,7 @@ def _control_faults(location: Location, names: Sequence[str]) -> Iterator[Fault]
         yield Fault(location, f"each control once, got {list(names)}")
 
 
-def _protocol_faults(protocol: ProtocolSection, tasks: Iterable[Task]) -> Iterator[Fault]:
-    location = ("interventions", "protocol")
+def _protocol_faults(location: Location, protocol: ProtocolSection, tasks: Iterable[Task]) -> Iterator[Fault]:
     for task in tasks:
         if protocol.position is not None and protocol.position not in task.named_positions:
             message = str(
@@ -323,13 +284,13 @@ def _algorithm(grid: AlignmentGrid, task: Task) -> Algorithm | None:
 
 def _repetition_faults(declared: _Declared) -> Iterator[Fault]:
     """Entries with one name would share their rows in tables."""
-    seeds = declared.values.get("seeds")
+    seeds, usual = declared.values.get("seeds"), _protocol(declared.values)
     names: dict[str, list[object]] = {
         "seeds": list(seeds) if isinstance(seeds, list | tuple) else [],
         "tasks": [task.label for task in declared.tasks.values()],
         "networks": [f"{network.label}, d = {d}" for network in declared.networks.values() for d in network.sizes],
         "alignments": [
-            f"{grid.algorithm} at {site} by {_function_label(function)} for {task.label}"
+            f"{grid.algorithm} at {site} by {_function_label(function)} for {task.label}{_protocol_text(grid, usual)}"
             for grid in declared.alignments.values()
             for site in grid.sites or ("the default site",)
             for function in grid.functions
@@ -346,6 +307,13 @@ def _repetition_faults(declared: _Declared) -> Iterator[Fault]:
     for key, entries in names.items():
         if len({str(entry) for entry in entries}) < len(entries):
             yield Fault((key,), f"each once, got {entries}")
+
+
+def _protocol_text(grid: AlignmentGrid, usual: ProtocolSection) -> str:
+    """The protocol of an alignment, in words, if it is not that of the study."""
+    if grid.protocol is None or grid.protocol == usual:
+        return ""
+    return f", protocol {grid.protocol.protocol().name}"
 
 
 def _function_label(function: FunctionChoice) -> str:

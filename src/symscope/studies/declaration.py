@@ -19,6 +19,7 @@ from symscope.studies.options import (
     InterventionCounts,
     MaskSection,
     Observations,
+    ProtocolSection,
     SearchSection,
     Section,
     Seed,
@@ -58,11 +59,19 @@ class Search(Section):
     mask: MaskSection | None = None
     controls: Values[str] = ()
     options: SearchSection | None = None
+    protocol: ProtocolSection | None = Field(default=None, exclude=True)
+    """Only for the plan, and no argument of a job: the interventions of a job have the protocol."""
+
+    @property
+    def algorithm_label(self) -> str:
+        """The algorithm in the name of a job, with the protocol if that is not the study's."""
+        protocol = "" if self.protocol is None else f"-{job_text(self.protocol.protocol().name)}"
+        return f"{self.algorithm.rpartition(':')[2]}{protocol}"
 
     @property
     def label(self) -> str:
         """The last part of the name of its job."""
-        return f"{self.algorithm.rpartition(':')[2]}-{self.site}-{self.function.label}"
+        return f"{self.algorithm_label}-{self.site}-{self.function.label}"
 
 
 class AlignmentGrid(Section):
@@ -88,6 +97,10 @@ class AlignmentGrid(Section):
         description="controls and baselines of symscope, or import paths of classes, package.module:Class",
     )
     search: SearchSection | None = Field(default=None, description="how to search here; default: as in the study")
+    protocol: ProtocolSection | None = Field(
+        default=None,
+        description="how interventions are drawn here: `paper`, `paper-code`, or a section; default: as in the study",
+    )
 
     @model_validator(mode="after")
     def _has_one_variable_for_a_learned_mask(self) -> "AlignmentGrid":
@@ -115,6 +128,7 @@ class AlignmentGrid(Section):
                 mask=self.mask,
                 controls=self.controls,
                 options=self.search,
+                protocol=self.protocol,
             )
             for site in searched
             for function in self.functions
@@ -246,6 +260,11 @@ class Study(Section):
                 "and let the study train a network"
             )
         return self
+
+
+def job_text(words: str) -> str:
+    """Words in the form of names of jobs: with `-` for blanks and commas."""
+    return re.sub(r"[ ,]+", "-", words)
 
 
 def subspace_size(declared: int | str, d: int) -> int:

@@ -60,6 +60,7 @@ def _rows(
     request, algorithm = job.request, build_algorithm(job.request.algorithm, subject.task)
     data = draw_data(algorithm, request.variables, job.interventions, subject.seed)
     where = {"algorithm": algorithm.name, "site": request.site, "function": request.function.label}
+    where |= {"protocol": data.protocol}
     tests = {variable: TestSet(network, data, variable, request.site) for variable in request.variables}
     for fitted in _fits(network, data, job, report):
         for (variable, k), alignments in fitted.alignments.items():

@@ -3,12 +3,14 @@
 Every field has a strict type and bounds, so that a value which cannot be meant is found before any work starts.
 """
 
-from typing import Annotated, Literal, TypeVar
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 from symscope.alignment import LATENT_WEIGHTS, BoundaryMask, SearchOptions
-from symscope.interchange import InterventionProtocol
+from symscope.errors import UnknownNameError
+from symscope.interchange import PROTOCOLS, InterventionProtocol
 from symscope.training import TrainingOptions
 
 Item = TypeVar("Item")
@@ -98,11 +100,23 @@ class SearchSection(Section):
 
 
 class ProtocolSection(Section):
-    """Where base and source stop, and how many demo tokens follow: the fields of `InterventionProtocol`."""
+    """Where base and source stop, and how many demo tokens follow: the fields of `InterventionProtocol`.
+
+    Also the name of a protocol: `paper` or `paper-code`.
+    """
 
     position: str | None = None
     excluded_tokens: Values[str] = ()
     extra_demo_tokens: Annotated[int, Field(ge=0, le=MAX_QUANTITY)] | Literal["quantity"] = 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, declared: Any) -> Any:
+        if not isinstance(declared, str):
+            return declared
+        if declared not in PROTOCOLS:
+            raise ValueError(str(UnknownNameError("protocol", declared, PROTOCOLS)))
+        return asdict(PROTOCOLS[declared])
 
     def protocol(self) -> InterventionProtocol:
         """The protocol that draws of interventions take."""
@@ -170,4 +184,7 @@ class Observations(Section):
     attention: DrawnOrZero = Field(default=0, description="sequences over which attention weights are averaged")
     strength: DrawnOrZero = Field(
         default=0, description="trials of the strength-value test of one-layer NoPE transformers"
+    )
+    phase: DrawnOrZero = Field(
+        default=0, description="sequences for each quantity in which the phase of transformers is read and swapped"
     )

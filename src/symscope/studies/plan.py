@@ -20,6 +20,7 @@ from symscope.studies.arguments import (
     FrontierArguments,
     MeasureArguments,
     NetworkArguments,
+    PhaseArguments,
     ReachArguments,
     StageArguments,
     StatesArguments,
@@ -30,6 +31,7 @@ from symscope.studies.arguments import (
 from symscope.studies.choices import NetworkChoice, TaskChoice
 from symscope.studies.comparisons import Member
 from symscope.studies.declaration import Search, Study
+from symscope.studies.options import InterventionCounts
 
 RESULT_VERSION = "1"
 """Raise this when the code gives other results for the same arguments; stored results are then computed again."""
@@ -47,6 +49,7 @@ _STAGES: Mapping[type[StageArguments], str] = {
     StatesArguments: "observe:states_stage",
     AttentionArguments: "observe:attention_stage",
     StrengthArguments: "observe:strength_stage",
+    PhaseArguments: "phases:phase_stage",
     CalibrateArguments: "calibrate:calibrate_stage",
     ChangeOfBasisArguments: "theory:change_of_basis_stage",
     ReachArguments: "theory:reach_stage",
@@ -173,8 +176,11 @@ class _Subject:
     def of(cls, study: Study, task: TaskChoice, network: NetworkChoice, d: int) -> "_Subject":
         tokens = len(task.make().vocabulary)
         shape = network.shape(d, tokens)
+        usual = study.interventions.protocol
         searches = [
-            search for grid in study.alignments for search in grid.searches(task, shape.sites, shape.default_site)
+            search.model_copy(update={"protocol": None}) if search.protocol == usual else search
+            for grid in study.alignments
+            for search in grid.searches(task, shape.sites, shape.default_site)
         ]
         digest = "" if network.needs_training else network.weights_digest(d, tokens)
         return cls(study, task, network, d, searches, digest)
@@ -198,22 +204,23 @@ class _Subject:
                 **self.common(seed, search.algorithm, search.function.name, *search.controls),
                 request=search,
                 search=search.options or study.search,
-                interventions=study.interventions,
+                interventions=self.interventions(search),
             )
             yield _job(f"align/{name}/{search.label}", arguments, needs)
             if study.frontier is not None and search.mask is None:
                 weights = study.frontier.latent_weights
                 arguments = FrontierArguments(**dict(arguments), latent_weights=weights)
                 yield _job(f"frontier/{name}/{search.label}", arguments, needs)
-        for algorithm, site in dict.fromkeys((search.algorithm, search.site) for search in self.searches):
+        ceilings = {f"{search.algorithm_label}-{search.site}": search for search in self.searches}
+        for label, search in ceilings.items():
             arguments = CeilingArguments(
-                **self.common(seed, algorithm),
-                algorithm=algorithm,
-                site=site,
+                **self.common(seed, search.algorithm),
+                algorithm=search.algorithm,
+                site=search.site,
                 test=study.interventions.test,
-                protocol=study.interventions.protocol,
+                protocol=self.interventions(search).protocol,
             )
-            yield _job(f"ceiling/{name}/{algorithm.rpartition(':')[2]}-{site}", arguments, needs)
+            yield _job(f"ceiling/{name}/{label}", arguments, needs)
         if study.whole_state_swaps:
             algorithm = self.searches[0].algorithm if is_import_path(self.task.name) else None
             common = self.common(seed, algorithm or "")
@@ -252,7 +259,7 @@ class _Subject:
                     **self.common(seed, search.algorithm, search.function.name),
                     request=search,
                     search=options,
-                    interventions=self.study.interventions,
+                    interventions=self.interventions(search),
                     checkpoint=checkpoint,
                     checkpoints=declared.checkpoints,
                     each=self.study.trial_accuracy.each,
@@ -265,10 +272,19 @@ class _Subject:
         counted = self.task.name.removesuffix("-void") in COUNTED_TASKS
         if declared.states and counted:
             yield _job(f"states/{name}", StatesArguments(**common, each=declared.states), needs)
-        if declared.attention and counted and self.network.kind.startswith("transformer"):
+        attends = counted and self.network.kind.startswith("transformer")
+        if declared.phase and attends:
+            arguments = PhaseArguments(**common, each=declared.phase, swaps=self.study.interventions.test)
+            yield _job(f"phase/{name}", arguments, needs)
+        if declared.attention and attends:
             yield _job(f"attention/{name}", AttentionArguments(**common, sequences=declared.attention), needs)
         if declared.strength and self._has_strength_values():
             yield _job(f"strength/{name}", StrengthArguments(**common, trials=declared.strength), needs)
+
+    def interventions(self, search: Search) -> InterventionCounts:
+        """The interventions of a search, by its protocol."""
+        counts = self.study.interventions
+        return counts if search.protocol is None else counts.model_copy(update={"protocol": search.protocol})
 
     def common(self, seed: int, *names: str) -> dict[str, Any]:
         """The arguments that identify the network, with digests of the user's modules among `names`."""

@@ -13,6 +13,7 @@ from symscope.errors import UnknownNameError
 from symscope.report import ReportInputs
 from symscope.runner import Manifest, Outcome, Plan, Store, existing_store
 from symscope.runner.query import list_results, read_rows
+from symscope.runner.store import STORE_FILE
 from symscope.studies.declaration import Study
 from symscope.studies.subject import part_file, read_parts
 
@@ -52,7 +53,7 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
 
 def _of_best_alignments(folders: Sequence[Path]) -> pl.DataFrame:
     """The aligned states of the alignment of each variable in each network that is best on validation."""
-    variable = ["task", "network", "d", "seed", "algorithm", "variable"]
+    variable = ["task", "network", "d", "seed", "algorithm", "protocol", "variable"]
     alignment = [*variable, "function", "k"]
     best: dict[tuple[object, ...], tuple[float, int, pl.DataFrame]] = {}
     states: dict[int, pl.DataFrame] = {}
@@ -73,7 +74,8 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
     """All results of a store in one table.
 
     Args:
-        address: the folder of a study, or the URL of its store.
+        address: the folder of a study, the URL of its store, or the folder of a collection, whose rows have the
+            name of their study in the column `study`.
         table: one of `symscope.analysis.TABLES`, such as `scores`: its rows from all complete results, each with the
             `location` of its result. None: one row for each result, with its manifest.
 
@@ -81,12 +83,27 @@ def query(address: Path | str, table: str | None = None) -> pl.DataFrame:
         StoreError: there is no store.
         UnknownNameError: there is no such table.
     """
+    if parts := _parts(address):
+        frames = [query(part, table).with_columns(study=pl.lit(part.name)) for part in parts]
+        return pl.concat([frame for frame in frames if len(frame)] or frames[:1], how="diagonal_relaxed")
     store = existing_store(address)
     if table is None:
         return list_results(store)
     if table not in TABLES:
         raise UnknownNameError("table", table, TABLES)
-    return read_rows(store, part_file(table))
+    rows = read_rows(store, part_file(table))
+    with_default = {column.name: column.default for column in TABLES[table].columns if column.default is not None}
+    missing = [pl.lit(value).alias(name) for name, value in with_default.items() if name not in rows.columns]
+    filled = [pl.col(name).fill_null(value) for name, value in with_default.items() if name in rows.columns]
+    return rows.with_columns(*missing, *filled) if len(rows) else rows
+
+
+def _parts(address: Path | str) -> list[Path]:
+    """The folders of the studies of a collection; none for any other address."""
+    folder = Path(address)
+    if "://" in str(address) or not folder.is_dir() or (folder / STORE_FILE).exists():
+        return []
+    return sorted(entry for entry in folder.iterdir() if (entry / STORE_FILE).is_file())
 
 
 def _notes(name: str, manifest: Manifest) -> list[str]:

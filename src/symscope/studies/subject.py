@@ -9,7 +9,7 @@ import polars as pl
 import torch
 
 from symscope.analysis import make_table
-from symscope.analysis.tables import read_parquet
+from symscope.analysis.tables import read_parquet, validate
 from symscope.errors import CheckpointError
 from symscope.networks import Network
 from symscope.seeds import generator
@@ -90,5 +90,5 @@ def save_part(name: str, rows: Iterable[Mapping[str, object]], folder: Path) -> 
 def read_parts(name: str, folders: Iterable[Path]) -> pl.DataFrame | None:
     """A table of the study, from the parts in these folders; `None` where no folder has a part."""
     parts = [folder / part_file(name) for folder in folders]
-    frames = [read_parquet(part) for part in parts if part.is_file()]
+    frames = [validate(name, read_parquet(part)) for part in parts if part.is_file()]
     return pl.concat(frames) if frames else None

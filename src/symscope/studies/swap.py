@@ -25,7 +25,8 @@ def ceiling_stage(
     protocol = job.protocol.protocol()
     score = whole_state_score(network, algorithm, job.test, site=job.site, seed=subject.seed, protocol=protocol)
     identity = {"algorithm": algorithm.name, "variable": ALL_VARIABLES, "site": job.site, "function": WHOLE_STATE}
-    row = {**subject.columns, **identity, "k": network.sites[job.site], "control": "none", **figures(score)}
+    identity |= {"k": network.sites[job.site], "protocol": protocol.name}
+    row = {**subject.columns, **identity, "control": "none", **figures(score)}
     save_part("scores", [row], folder)
     return subject.facts
 

@@ -8,18 +8,25 @@ from symscope.studies.declaration import Study
 
 ORDER = ("quick", "frontier", "comparison", "theory", "calibration", "transformers", "zoo")
 """The presets that take minutes, the quickest first; the others follow by name."""
+COLLECTIONS = ("paper",)
+"""Presets of several studies."""
 
 
 def preset_names() -> list[str]:
-    """Names of the presets, those that take minutes first."""
-    there = {entry.name.removesuffix(".yaml") for entry in resources.files(__name__).iterdir() if ".yaml" in entry.name}
+    """Names of the presets of one study, those that take minutes first."""
+    there = _files() - set(COLLECTIONS)
     return [name for name in ORDER if name in there] + sorted(there - set(ORDER))
+
+
+def _files() -> set[str]:
+    entries = resources.files(__name__).iterdir()
+    return {entry.name.removesuffix(".yaml") for entry in entries if ".yaml" in entry.name}
 
 
 def preset_text(name: str) -> str:
     """The declaration of a preset as it is written; `UnknownNameError` names the nearest ones when there is none."""
-    if name not in preset_names():
-        raise UnknownNameError("preset", name, preset_names())
+    if name not in _files():
+        raise UnknownNameError("preset", name, [*preset_names(), *COLLECTIONS])
     return (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
 
 
