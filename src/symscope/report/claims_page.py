@@ -15,6 +15,8 @@ from symscope.analysis.schemas import CLAIM_VERDICTS
 from symscope.report.inputs import ReportInputs
 
 CLAIMS_FILE = "claims.md"
+"""The Markdown of a page of claims, in its folder."""
+
 HOLDS, FAILS, OPEN = CLAIM_VERDICTS
 
 
