@@ -150,7 +150,7 @@ def test_damaged_results_are_reported_and_made_again(declaration, finished) -> N
 
 
 def test_damaged_tables_figures_and_report_are_made_again(declaration, finished) -> None:
-    command = ("study", "run", declaration, "--out", finished, "--workers", 1)
+    command = ("study", "run", declaration, "--out", finished, "--workers", 0)
     assert "Nothing to do" in symscope(*command)[1]
     table, page = finished / "tables" / "scores.parquet", finished / "report.html"
     before = table.read_bytes()
@@ -168,7 +168,7 @@ def test_damaged_tables_figures_and_report_are_made_again(declaration, finished)
 def test_results_that_no_declaration_needs_are_listed_and_removed_on_request(declaration, finished, tmp_path) -> None:
     more = tmp_path / "more.yaml"
     more.write_text(SMALL.replace("seeds: [0]", "seeds: [0, 1]"))
-    assert symscope("study", "run", more, "--out", finished, "--workers", 1)[0] == 0
+    assert symscope("study", "run", more, "--out", finished, "--workers", 0)[0] == 0
     assert len(query(finished)) == 6
     assert "to free" in symscope("store", "gc", finished)[1]  # the last declaration needs all results
     assert "not needed" not in symscope("store", "gc", finished)[1]
@@ -182,10 +182,10 @@ def test_results_that_no_declaration_needs_are_listed_and_removed_on_request(dec
     assert len(query(finished)) == 6
     assert symscope("store", "gc", finished, declaration, "--yes")[0] == 0
     assert len(query(finished)) == 3
-    code, output, _ = symscope("study", "run", declaration, "--out", finished, "--workers", 1)
+    code, output, _ = symscope("study", "run", declaration, "--out", finished, "--workers", 0)
     assert code == 0
     assert "Nothing to do" not in output  # the report was about two seeds
-    assert "Nothing to do" in symscope("study", "run", declaration, "--out", finished, "--workers", 1)[1]
+    assert "Nothing to do" in symscope("study", "run", declaration, "--out", finished, "--workers", 0)[1]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_failures_are_printed_with_their_traceback_and_retried_on_request(tmp_pa
 def test_results_can_be_kept_at_a_url(declaration, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SYMSCOPE_CACHE", str(tmp_path / "cache"))
     url = f"file://{tmp_path}/bucket"
-    command = ("study", "run", declaration, "--out", tmp_path / "out", "--store", url, "--workers", 1)
+    command = ("study", "run", declaration, "--out", tmp_path / "out", "--store", url, "--workers", 0)
     code, _, log = symscope(*command)
     assert code == 0, log
     assert (tmp_path / "out" / "report.html").is_file()

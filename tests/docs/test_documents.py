@@ -62,6 +62,7 @@ def run(code: str) -> str:
 
 
 SLOW_PAGES = (
+    "docs/concepts/alignments.md",
     "docs/how-to/own-network.md",
     "docs/how-to/state-space.md",
     "docs/start.md",
