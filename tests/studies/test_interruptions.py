@@ -76,7 +76,7 @@ def test_results_do_not_change_when_a_study_of_all_stages_is_killed_at_random_mo
     while killed < KILLS or not finished:
         program = start(study, folder)
         if killed < KILLS:
-            time.sleep(rng.uniform(0.2, 1) * seconds)
+            time.sleep(rng.uniform(0.15, 0.7) * seconds)
             program.kill()
         ended = program.wait()
         killed += ended == -signal.SIGKILL
