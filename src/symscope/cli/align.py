@@ -79,7 +79,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
     """Search the variables of a table of pairs in a trained network, test with controls, and write a report."""
     with report_errors():
         from symscope.alignment.functions import alignment_function
-        from symscope.cli.results import write_report_files
+        from symscope.cli.results import write_and_record
         from symscope.studies.table import answer_table, collect_table
 
         started = time.monotonic()
@@ -106,7 +106,7 @@ def align_table(  # noqa: PLR0913, PLR0917  (options of a command)
         facts = {"Duration": {"all": duration}, "Data": {"table": data.name, "pairs": repr(pairs)}}
         inputs = collect_table(answer, network, name=model.stem, seed=pairs.seed, command=command, facts=facts)
         answer.results.save(folder / RESULTS_FILE)
-        write_report_files(inputs, folder)
+        write_and_record(inputs, folder)
 
 
 def _load(

@@ -55,11 +55,6 @@ def write_outputs(inputs: ReportInputs, folder: Path, declaration: str, explorer
         (folder / name).unlink(missing_ok=True)
 
 
-def write_report_files(inputs: ReportInputs, folder: Path) -> None:
-    """Writes tables, report and figures that belong to no study."""
-    write_and_record(inputs, folder)
-
-
 def write_combined_report(folders: Sequence[Path], to: Path | None, *, undecided_claims: bool = False) -> None:
     """Writes one page of several studies, with their tables, to a folder of its own."""
     if len(folders) < 2 or to is None:

@@ -73,15 +73,8 @@ def score_table(scores: pl.DataFrame) -> PageTable | None:
         return None
     columns, constant = _varying(scores, [name for name in _SCORE if name not in ("control", "iia", "low", "high")])
     kept = [name for name in _SCORE if name in columns or name in ("control", "iia", "low", "high")]
-    return PageTable(
-        label="Table of all scores",
-        caption=_caption("score", scores.height, constant),
-        columns=tuple((name, _MEANINGS[name], scores.schema[name].is_numeric()) for name in kept),
-        rows=tuple(
-            tuple(Cell(_text(value, ".4f"), number=isinstance(value, int | float)) for value in row)
-            for row in scores.head(MOST_ROWS).select(kept).iter_rows()
-        ),
-    )
+    caption = _caption("score", scores.height, constant)
+    return _as_it_is("Table of all scores", caption, scores.select(kept), _MEANINGS, ".4f")
 
 
 def diagnostics_table(scores: pl.DataFrame) -> PageTable | None:
@@ -114,13 +107,21 @@ def high_iia_table(rows: pl.DataFrame) -> PageTable | None:
     where, constant = _varying(rows, [name for name in _WHERE if name != "seed"])
     names = [*where, *(name for name in HIGH_IIAS.dtypes if name not in _WHERE)]
     meanings = {column.name: column.meaning for column in HIGH_IIAS.columns}
+    caption = _caption("alignment", rows.height, constant)
+    return _as_it_is("Table of the alignments with a high IIA", caption, rows.select(names), meanings, ".3f")
+
+
+def _as_it_is(
+    label: str, caption: str, frame: pl.DataFrame, meanings: Mapping[str, str], number_format: str
+) -> PageTable:
+    """The first rows of a frame as a table of the page."""
     return PageTable(
-        label="Table of the alignments with a high IIA",
-        caption=_caption("alignment", rows.height, constant),
-        columns=tuple((name, meanings[name], rows.schema[name].is_numeric()) for name in names),
+        label=label,
+        caption=caption,
+        columns=tuple((name, meanings[name], kind.is_numeric()) for name, kind in frame.schema.items()),
         rows=tuple(
-            tuple(Cell(_text(value, ".3f"), number=isinstance(value, int | float)) for value in row)
-            for row in rows.head(MOST_ROWS).select(names).iter_rows()
+            tuple(Cell(_text(value, number_format), number=isinstance(value, int | float)) for value in row)
+            for row in frame.head(MOST_ROWS).iter_rows()
         ),
     )
 
