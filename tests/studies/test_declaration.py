@@ -210,7 +210,7 @@ alignments:
 
 @pytest.mark.parametrize(
     ("name", "networks", "size", "rate"),
-    [("iclr", 72, 20, 1e-3), ("iclr-void", 72, 20, 1e-3), ("iclr-sizes", 36, 8, 1e-3), ("tmlr", 18, 128, 1e-4)],
+    [("iclr", 144, 20, 1e-3), ("iclr-sizes", 36, 8, 1e-3), ("tmlr", 18, 128, 1e-4)],
 )
 def test_the_papers_presets_have_its_values(name: str, networks: int, size: int, rate: float) -> None:
     study = preset(name)
