@@ -436,6 +436,26 @@ def test_studies_on_one_page_keep_networks_of_one_name_apart(synthetic):
         combine_inputs([("one", first), ("one", second)])
 
 
+def test_parts_of_one_study_are_one_study_on_a_page(synthetic):
+    def part(seeds, name="iclr", **facts):
+        scores = synthetic.scores().filter(pl.col("seed").is_in(seeds))
+        return ReportInputs("A", {"scores": scores}, facts={"Study": {"name": name, "seeds": str(seeds), **facts}})
+
+    assert synthetic.scores()["seed"].unique().to_list() == [0, 1]
+
+    def names(*parts):
+        return combine_inputs(parts).tables["scores"]["network"].unique(maintain_order=True).to_list()
+
+    assert names(("one", part([0])), ("two", part([1]))) == ["gru"]
+    whole = [("whole", part([0, 1])), ("other", part([0, 1], name="sizes"))]
+    in_parts = [("one", part([0])), ("two", part([1])), ("other", part([0, 1], name="sizes"))]
+    assert names(*whole) == ["gru (whole)", "gru (other)"]
+    assert names(*in_parts) == ["gru (one)", "gru (other)"]
+    # not parts of one study: a network in both, or other settings
+    assert names(("one", part([0, 1])), ("two", part([0, 1]))) == ["gru (one)", "gru (two)"]
+    assert names(("one", part([0], search="a")), ("two", part([1], search="b"))) == ["gru (one)", "gru (two)"]
+
+
 def test_the_page_of_many_networks_is_compact_and_shows_one_kind(synthetic, tmp_path):
     kinds = [(task, network) for task in ("a", "b") for network in ("gru", "lstm", "rnn", "nope")]
     tables = {}

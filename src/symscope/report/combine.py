@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from symscope.analysis.claims import claims
 from symscope.analysis.schemas import TABLES
+from symscope.analysis.summary import NETWORK
 from symscope.errors import InvalidArgumentError
 from symscope.report.inputs import Fact, ReportInputs
 
 _KIND = ("task", "network", "d")
+_IN_PARTS = ("seeds", "tasks")
+"""Facts of a study in which its parts differ."""
 
 
 def combine_inputs(studies: Sequence[tuple[str, ReportInputs]]) -> ReportInputs:
     """The contents of one report on several studies.
 
-    Rows of all studies are put together. Networks that several studies have under the same name get the name of their
+    Rows of all studies are put together. Parts of one study, which differ in their seeds or tasks alone, count as one
+    study with the name of the first part. Networks that several studies have under the same name get the name of their
     study in brackets. Claims of the paper are decided again, on the rows of all studies.
 
     Args:
@@ -29,10 +33,13 @@ def combine_inputs(studies: Sequence[tuple[str, ReportInputs]]) -> ReportInputs:
     names = [name for name, _ in studies]
     if len(studies) < 2 or len(set(names)) < len(names):
         raise InvalidArgumentError(f"a page of several studies needs two or more with different names, got {names}")
-    renamed = _shared_networks([inputs for _, inputs in studies])
+    labels = _labels(studies)
+    renamed = _shared_networks(studies, labels)
     tables: dict[str, pl.DataFrame] = {}
     for table in (name for name in TABLES if name != "claims"):
-        parts = [_named(inputs.tables[table], study, renamed) for study, inputs in studies if table in inputs.tables]
+        parts = [
+            _named(inputs.tables[table], labels[name], renamed) for name, inputs in studies if table in inputs.tables
+        ]
         if parts:
             tables[table] = pl.concat(parts)
     decided = claims(tables)
@@ -50,17 +57,41 @@ def combine_inputs(studies: Sequence[tuple[str, ReportInputs]]) -> ReportInputs:
     )
 
 
-def _shared_networks(studies: Sequence[ReportInputs]) -> set[str]:
+def _labels(studies: Sequence[tuple[str, ReportInputs]]) -> dict[str, str]:
+    """The name of each study on the page, by its own name: for a part of a study, the name of the first part."""
+    labels: dict[str, str] = {}
+    first: list[tuple[dict[str, Fact], str, set[tuple[object, ...]]]] = []
+    for name, inputs in studies:
+        declared = {key: fact for key, fact in inputs.facts.get("Study", {}).items() if key not in _IN_PARTS}
+        networks = _networks(inputs)
+        for others, label, seen in first:
+            if declared and declared == others and networks.isdisjoint(seen):
+                labels[name] = label
+                seen.update(networks)
+                break
+        else:
+            labels[name] = name
+            first.append((declared, name, networks))
+    return labels
+
+
+def _networks(inputs: ReportInputs) -> set[tuple[object, ...]]:
+    """Task, name, size and seed of each network of a study."""
+    frames = [frame for frame in inputs.tables.values() if set(NETWORK) <= set(frame.columns)]
+    return {row for frame in frames for row in frame.select(NETWORK).unique().iter_rows()}
+
+
+def _shared_networks(studies: Sequence[tuple[str, ReportInputs]], labels: Mapping[str, str]) -> set[str]:
     """Names of networks that two studies have in the same table and, where it has them, on the same task and size."""
-    seen: dict[tuple[object, ...], int] = {}
+    seen: dict[tuple[object, ...], str] = {}
     shared: set[str] = set()
-    for number, inputs in enumerate(studies):
+    for name, inputs in studies:
         for table, frame in inputs.tables.items():
             if "network" not in frame.columns:
                 continue
-            columns = [name for name in _KIND if name in frame.columns]
+            columns = [column for column in _KIND if column in frame.columns]
             for row in frame.select(columns).unique().iter_rows(named=True):
-                if seen.setdefault((table, *row.values()), number) != number:
+                if seen.setdefault((table, *row.values()), labels[name]) != labels[name]:
                     shared.add(str(row["network"]))
     return shared
 

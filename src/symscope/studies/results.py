@@ -132,6 +132,9 @@ def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapp
         declared["training"] = _listed(study.training.model_dump())
     if study.calibration:
         declared["calibration"] = _listed(study.calibration.model_dump(mode="json"))
+    if study.alignments:
+        chosen = [grid.model_dump(mode="json", exclude_unset=True) for grid in study.alignments]
+        declared["alignments"] = "; ".join(_listed(each) for each in chosen)
     if study.alignments or study.calibration:
         declared["search"] = _listed(study.search.model_dump())
         declared["interventions"] = _listed(study.interventions.model_dump())
