@@ -13,16 +13,16 @@ from symscope.errors import InvalidArgumentError
 from symscope.report.inputs import Fact, ReportInputs
 
 _KIND = ("task", "network", "d")
-_IN_PARTS = ("seeds", "tasks")
+_IN_PARTS = ("seeds", "tasks", "networks")
 """Facts of a study in which its parts differ."""
 
 
 def combine_inputs(studies: Sequence[tuple[str, ReportInputs]]) -> ReportInputs:
     """The contents of one report on several studies.
 
-    Rows of all studies are put together. Parts of one study, which differ in their seeds or tasks alone, count as one
-    study with the name of the first part. Networks that several studies have under the same name get the name of their
-    study in brackets. Claims of the paper are decided again, on the rows of all studies.
+    Rows of all studies are put together. Parts of one study, which differ in seeds, tasks or networks alone, count as
+    one study with the name of the first part. Networks that several studies have under the same name get the name of
+    their study in brackets. Claims of the paper are decided again, on the rows of all studies.
 
     Args:
         studies: a short name of each study, and its contents.
