@@ -290,6 +290,17 @@ def test_oblique_reaches_what_the_papers_linear_map_reaches_and_orthogonal_does_
 
 
 @pytest.mark.parametrize("order", ["paper", "code"])
+def test_the_papers_linear_map_cannot_write_every_projector(order) -> None:
+    function = LinearAlignment(order=order)
+    for seed in range(20):
+        tensors = [3 * tensor.detach().double() for tensor in function.initialise(D, 3, None, generator(seed))]
+        write, read = function.select(tensors, 3, slice(0, 3)).tensors
+        assert torch.linalg.eigvals((write @ read)[:3, :3]).real.min() > 1 - 1e-9
+    frame = torch.linalg.qr(states("frame", 3).T.double()).Q
+    assert torch.linalg.eigvalsh((frame @ frame.T)[:3, :3]).max() < 1
+
+
+@pytest.mark.parametrize("order", ["paper", "code"])
 def test_the_papers_linear_map_literally(order) -> None:
     """f(h) = X h + b, the first k coordinates exchanged, and back by solving; in both orders of the factors."""
     base, source = states("base").double(), states("source").double()

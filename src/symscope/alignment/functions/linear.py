@@ -26,6 +26,10 @@ class LinearAlignment(LinearFunction):
     whole dimensions, since it commutes with the mask. A search starts at random: M normal with standard deviation
     1/sqrt(d), a normal with 0.01, the bias zero.
 
+    Not every oblique projector is one of its swaps. The swapped dimensions are the first k, and the first k x k block
+    of the projector is, up to S, the product of the same blocks of a positive matrix and of its inverse: its
+    eigenvalues are at least 1. Those of an orthogonal projector are at most 1.
+
     Attributes:
         order: the order of the factors, that of the paper or that of the authors' code.
         bias: whether there is a bias b.
