@@ -283,6 +283,21 @@ def test_a_figure_is_saved_as_svg_and_png(synthetic, tmp_path):
         save_figure(iia_bars(synthetic.scores()), svg, "inside-a-file")
 
 
+def test_a_long_title_takes_several_lines_above_its_subtitle(synthetic, tmp_path):
+    def lines(words):
+        spec = chart_spec(iia_bars(synthetic.scores()))
+        spec["title"]["text"] = " ".join(["word"] * words)
+        texts = [element for element in ET.parse(save_figure(spec, tmp_path, "x")[0]).iter() if element.get("x") == "8"]
+        return [(element.text, float(element.get("y"))) for element in texts]
+
+    short, long = lines(3), lines(60)
+    assert short[0][0] == "word word word"
+    added = len(long) - len(short)
+    assert added > 1
+    assert " ".join(text for text, _ in long[: added + 1]) == " ".join(["word"] * 60)
+    assert [height for _, height in long] == sorted(height for _, height in long)
+
+
 @pytest.fixture(scope="module")
 def zoo(synthetic):
     return synthetic.zoo()

@@ -12,9 +12,10 @@ from altair.typing import ChartType
 from symscope.figures.chart import chart_of
 from symscope.figures.theme import BROWN, CYAN, GREY, INDIGO, WIDTH, themed
 
-_LABELS_WIDTH = 260
-_NARROW_LABELS_WIDTH = 130
-_ROW = 24  # px
+_LABELS_WIDTH = 250
+_NARROW_LABELS_WIDTH = 150
+_ROW = 30  # px
+_LABEL_IN_TWO_LINES = "[split(datum.label, ' on ')[0], 'on ' + split(datum.label, ' on ')[1]]"
 _SIDES = {"first side": CYAN, "second side": BROWN}
 
 
@@ -61,7 +62,7 @@ def _networks(frame: pl.DataFrame, inner: int, labels: int) -> ChartType:
             "name:N",
             sort=frame.get_column("name").unique(maintain_order=True).to_list(),
             title=None,
-            axis=alt.Axis(labelLimit=labels - 8),
+            axis=alt.Axis(labelExpr=_LABEL_IN_TWO_LINES, labelLineHeight=13, labelOffset=-6.5, labelLimit=labels - 8),
         ),
         color=alt.Color("side:N", scale=scale, legend=None),
     )

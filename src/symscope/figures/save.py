@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,23 +45,29 @@ def chart_svg(chart: Drawable, scheme: SchemeName = "light") -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(spec["description"])}" ', 1)
 
 
-_LEFT, _TITLE_Y, _SUBTITLE_Y, _LINE, _GAP = 8, 21, 41, 16, 12  # px of the title above a chart
+_LEFT, _TITLE_Y, _SUBTITLE_Y, _TITLE_LINE, _LINE, _GAP = 8, 21, 41, 21, 16, 12  # px of the title above a chart
+_TITLE_LETTER = 9  # px, the most that a letter of a title takes on average
+_LEAST_TITLE = 40  # letters in a line of a title
 
 
 def titled_svg(svg: str, title: Mapping[str, Any], scheme: SchemeName = "light") -> str:
     """An SVG of `chart_svg` below its title and subtitle; this saves the time of drawing the chart a second time."""
     [(width, height)] = re.findall(_SIZE, svg)[:1]
     lines, tone = title["subtitle"], SCHEMES[scheme]
-    top = _SUBTITLE_Y + _LINE * (len(lines) - 1) + _GAP
-    wide = max(float(width), 2 * _LEFT + 6 * max(map(len, [*lines, title["text"]])))
+    titles = textwrap.wrap(title["text"], max(_LEAST_TITLE, int(float(width) / _TITLE_LETTER)))
+    under = _SUBTITLE_Y + _TITLE_LINE * (len(titles) - 1)
+    top = under + _LINE * (len(lines) - 1) + _GAP
+    wide = max(float(width), 2 * _LEFT + 6 * max(map(len, [*lines, *titles])))
     root, _, content = svg.partition(">")
     size = f'width="{wide:g}" height="{float(height) + top:g}" viewBox="0 0 {wide:g} {float(height) + top:g}"'
     root = re.sub(rf'{_SIZE} viewBox="[^"]*"', size, root, count=1)
     font = f"font-family={quoteattr(FONT)}"
-    texts = [f'<text x="{_LEFT}" y="{_TITLE_Y}" {font} font-size="16px" font-weight="600" fill="{tone.ink}">']
-    texts += [f"{html.escape(title['text'])}</text>"]
+    texts = []
+    for number, line in enumerate(titles):
+        start = f'x="{_LEFT}" y="{_TITLE_Y + _TITLE_LINE * number}" {font} font-size="16px" font-weight="600"'
+        texts.append(f'<text {start} fill="{tone.ink}">{html.escape(line)}</text>')
     for number, line in enumerate(lines):
-        start = f'x="{_LEFT}" y="{_SUBTITLE_Y + _LINE * number}"'
+        start = f'x="{_LEFT}" y="{under + _LINE * number}"'
         texts.append(f'<text {start} {font} font-size="12px" fill="{tone.muted}">{html.escape(line)}</text>')
     ground = f'<rect width="{wide:g}" height="{float(height) + top:g}" fill="{tone.background}"/>'
     chart = f'<g transform="translate(0,{top})">{content.removesuffix("</svg>")}</g>'
