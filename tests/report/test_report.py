@@ -454,6 +454,8 @@ def test_parts_of_one_study_are_one_study_on_a_page(synthetic):
     # not parts of one study: a network in both, or other settings
     assert names(("one", part([0, 1])), ("two", part([0, 1]))) == ["gru (one)", "gru (two)"]
     assert names(("one", part([0], search="a")), ("two", part([1], search="b"))) == ["gru (one)", "gru (two)"]
+    larger = ReportInputs("B", {"scores": synthetic.scores().with_columns(d=pl.lit(128, pl.Int64))})
+    assert names(("one", part([0, 1])), ("two", larger)) == ["gru (one)", "gru (two)"]  # sizes of different studies
 
 
 def test_the_page_of_many_networks_is_compact_and_shows_one_kind(synthetic, tmp_path):

@@ -12,7 +12,7 @@ from symscope.analysis.summary import NETWORK
 from symscope.errors import InvalidArgumentError
 from symscope.report.inputs import Fact, ReportInputs
 
-_KIND = ("task", "network", "d")
+_KIND = ("task", "network")
 _IN_PARTS = ("seeds", "tasks", "networks")
 """Facts of a study in which its parts differ."""
 
@@ -21,8 +21,9 @@ def combine_inputs(studies: Sequence[tuple[str, ReportInputs]]) -> ReportInputs:
     """The contents of one report on several studies.
 
     Rows of all studies are put together. Parts of one study, which differ in seeds, tasks or networks alone, count as
-    one study with the name of the first part. Networks that several studies have under the same name get the name of
-    their study in brackets. Claims of the paper are decided again, on the rows of all studies.
+    one study with the name of the first part. Networks that several studies have under the same name on the same task
+    get the name of their study in brackets, whatever their sizes, so that no effect of size is one of studies. Claims
+    of the paper are decided again, on the rows of all studies.
 
     Args:
         studies: a short name of each study, and its contents.
@@ -82,7 +83,7 @@ def _networks(inputs: ReportInputs) -> set[tuple[object, ...]]:
 
 
 def _shared_networks(studies: Sequence[tuple[str, ReportInputs]], labels: Mapping[str, str]) -> set[str]:
-    """Names of networks that two studies have in the same table and, where it has them, on the same task and size."""
+    """Names of networks that two studies have in the same table and, where it has tasks, on the same task."""
     seen: dict[tuple[object, ...], str] = {}
     shared: set[str] = set()
     for name, inputs in studies:
