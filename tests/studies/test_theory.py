@@ -60,6 +60,6 @@ def test_reach_stores_every_pair_of_activations(tmp_path):
 
 def test_a_study_may_have_theory_alone_but_not_nothing():
     names = [job.name for job in plan_study(preset("theory"))]
-    assert len(names) == 3 * 3 + 4
+    assert len(names) == 10 * 3 + 4
     with pytest.raises(ConfigurationError, match="nothing to do"):
         read_study("name: x\ntitle: What?\nseeds: [0]\n", "x")
