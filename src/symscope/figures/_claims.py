@@ -56,7 +56,7 @@ def _networks(frame: pl.DataFrame, inner: int, labels: int) -> ChartType:
             "value:Q",
             title="measured in a network",
             scale=alt.Scale(zero=False, nice=True),
-            axis=alt.Axis(format=".2~f"),
+            axis=alt.Axis(format=".3~f"),
         ),
         y=alt.Y(
             "name:N",
