@@ -205,7 +205,7 @@ alignments:
     wrong = text.replace("tasks: [modulo]", "tasks: [modula]").replace("layer2", "layer9")
     message = faults(wrong)
     assert any("line 7, alignments[0].sites: unknown site 'layer9'" in fault for fault in message)
-    assert any("line 8, alignments[1].tasks: 'modula' is not a task of this study" in fault for fault in message)
+    assert any("line 8, alignments[1].tasks: 'modula' is neither a built-in task nor one of this study" in fault for fault in message)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +271,16 @@ def test_a_value_in_place_of_a_section_is_explained() -> None:
         "line 6, training: input should be a section with the keys learning_rate, batch, epochs, min_epochs, "
         "target_accuracy, consecutive, validate_every, validate_each, checkpoint_every (got 3)",
     ]
+
+
+def test_a_study_runs_on_some_of_its_tasks_though_its_alignments_name_others() -> None:
+    plan = plan_study(read_study(preset_text("iclr"), "mine.yaml", [read_setting("tasks=[multi-object-void]")]))
+    study = read_study(preset_text("further-tasks"), "mine.yaml", [read_setting("tasks=[modulo]")])
+    assert {job.name.split("/")[1].partition("-gru")[0] for job in plan if "-gru" in job.name} == {"multi-object-void"}
+    assert not [job for job in plan if "paper-code" in job.name]
+    assert read_study(declared_text(study), "again.yaml") == study
+    searched = {job.name.split("/")[2].partition("-h-")[0] for job in plan_study(study) if "align/" in job.name}
+    assert searched == {"up-down-modulo"}
 
 
 def test_settings_add_sections_and_entries_and_leave_the_rest() -> None:

@@ -48,7 +48,9 @@ class ComparisonGrid(Section):
         default=ALL, description="which seeds networks of different kind or size are paired by; of one kind all are"
     )
     tasks: Values[str] | None = Field(
-        default=None, min_length=1, description="names of the study's tasks that the algorithm solves; default: all"
+        default=None,
+        min_length=1,
+        description="tasks that the algorithm solves, of which a run may leave some out; default: all of the study",
     )
     minimal_dimensions: Values[Size] = Field(
         default=(), description="also swap all variables of the algorithm together, in so many dimensions"

@@ -176,10 +176,12 @@ def _variable_faults(
 def _task_name_faults(
     location: Location, grid: AlignmentGrid | ComparisonGrid, tasks: Mapping[int, TaskChoice]
 ) -> Iterator[Fault]:
+    """Unknown tasks. A study may lack a built-in task that an alignment names, so that it can run on some of its tasks."""
     names = {name for task in tasks.values() for name in (task.name, task.label)}
     for name in grid.tasks or ():
-        if name not in names:
-            yield Fault((*location, "tasks"), f"{name!r} is not a task of this study: {', '.join(sorted(names))}")
+        if name not in names and name not in TASKS:
+            known = ", ".join(sorted({*names, *TASKS}))
+            yield Fault((*location, "tasks"), f"{name!r} is neither a built-in task nor one of this study: {known}")
 
 
 def _comparison_faults(declared: _Declared, tasks: Mapping[int, Task]) -> Iterator[Fault]:

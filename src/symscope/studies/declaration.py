@@ -87,7 +87,9 @@ class AlignmentGrid(Section):
         default=None, min_length=1, description="sites to search, where a network has them; default: the default site"
     )
     tasks: Values[str] | None = Field(
-        default=None, min_length=1, description="names of the study's tasks that the algorithm solves; default: all"
+        default=None,
+        min_length=1,
+        description="tasks that the algorithm solves, of which a run may leave some out; default: all of the study",
     )
 
     joint: bool = Field(default=False, description="search all variables in one map; default: each in its own map")
