@@ -197,7 +197,7 @@ def test_without_enough_networks_that_solved_their_task_nothing_is_decided(given
         if not name.startswith("linear-basis-change") or not given or len(given["theory"]["seed"].unique()) < 3:
             assert (row["verdict"], row["p_holm"]) == (OPEN, None), name
     if not given:
-        assert all(row["value"] is None and "no table `" in row["measure"] for row in rows.values())
+        assert all(row["value"] is None and "no table `" in row["reason"] for row in rows.values())
 
 
 def test_a_missing_table_opens_its_claims_alone_and_is_named():
@@ -205,7 +205,7 @@ def test_a_missing_table_opens_its_claims_alone_and_is_named():
     assert {name for name, row in rows.items() if row["verdict"] == OPEN} == {
         "bigger-less-graded", "larger-quantities-worse", "larger-differences-worse",
     }  # fmt: skip
-    assert "no table `gradience`" in rows["bigger-less-graded"]["measure"]
+    assert "no table `gradience`" in rows["bigger-less-graded"]["reason"]
 
 
 def test_networks_that_failed_are_left_out():
@@ -217,7 +217,7 @@ def test_networks_that_failed_are_left_out():
     assert len(solved_networks(given["trial_accuracy"])) == len(NETWORKS) * 5 - 4
     row = by_name(claims(given))["recurrent-prefer-up-down"]
     assert row["seeds"] == 4
-    assert "gru d = 16 on multi-object (4)" in row["measure"]
+    assert "gru d = 16 on multi-object, same-object (4 seeds)" in row["networks"]
 
 
 def test_verdict_at_its_edges():

@@ -1,5 +1,6 @@
 """The page of claims: what agrees, what does not, what the paper could not see, and why a claim is not decided."""
 
+import polars as pl
 import pytest
 from tests.analysis.further import TABLES
 
@@ -51,7 +52,9 @@ def test_the_page_has_a_figure_for_each_measured_claim_and_the_reasons(inputs, t
     assert {f"claim-{name}" for name in measured} == drawn
     assert html.index('id="claims"') < html.index(f'id="claim-{measured[0]}"')
     assert html.count('id="claims"') == 1
-    assert "Not measured: no table `strength`" in html
+    assert "Not decided: no table `strength`" in html
+    row = inputs.tables["claims"].row(by_predicate=pl.col("claim") == measured[0], named=True)
+    assert f"Networks: {row['networks']}." in html
     assert 'id="high-iias"' in html
     assert f'<a href="#claim-{measured[0]}">Figure</a>' in html
     assert "No network was trained" not in html

@@ -7,8 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from tests.analysis import comparisons
+from tests.analysis.test_claims import behaviour
 
 from symscope.analysis import make_table
+from symscope.analysis.comparison_effects import between_grus
 from symscope.errors import CheckpointError, InvalidArgumentError, StoreError
 from symscope.figures import draw_figures
 from symscope.report import ReportInputs, combine_inputs, load_inputs, save_inputs, write_report
@@ -434,6 +437,28 @@ def test_studies_on_one_page_keep_networks_of_one_name_apart(synthetic):
     assert len(questions(both.tables["scores"], None)) == 3
     with pytest.raises(InvalidArgumentError, match="different names"):
         combine_inputs([("one", first), ("one", second)])
+
+
+def test_partners_of_a_comparison_are_renamed_with_their_networks(synthetic):
+    tables = {"comparison": comparisons.comparison(), "trial_accuracy": behaviour((0, 1, 2))}
+    further = ReportInputs("B", {"trial_accuracy": tables["trial_accuracy"]}, facts={"Study": {"name": "b"}})
+    both = combine_inputs([("one", ReportInputs("A", tables)), ("two", further)])
+    rows = both.tables["comparison"]
+    assert all(name.endswith(" (one)") for name in {*rows["network"], *rows["partner_network"]})
+    effect = between_grus(both.tables)
+    assert effect is not None
+    assert effect.groups == between_grus(tables).groups
+
+
+def test_three_warnings_are_shown_and_more_are_folded(synthetic, tmp_path):
+    def warnings(n):
+        inputs = ReportInputs("T", {"scores": synthetic.scores()}, notes=tuple(f"Warning {i}." for i in range(n)))
+        return write_report(inputs, tmp_path).page.read_text().partition('class="notes"')[2].partition("</div>")[0]
+
+    assert "<details>" not in warnings(3)
+    shown, _, folded = warnings(5).partition("<summary>2 more</summary>")
+    assert [f"Warning {i}." in shown for i in range(5)] == [True] * 3 + [False] * 2
+    assert [f"Warning {i}." in folded for i in range(5)] == [False] * 3 + [True] * 2
 
 
 def test_parts_of_one_study_are_one_study_on_a_page(synthetic):

@@ -205,7 +205,10 @@ alignments:
     wrong = text.replace("tasks: [modulo]", "tasks: [modula]").replace("layer2", "layer9")
     message = faults(wrong)
     assert any("line 7, alignments[0].sites: unknown site 'layer9'" in fault for fault in message)
-    assert any("line 8, alignments[1].tasks: 'modula' is neither a built-in task nor one of this study" in fault for fault in message)
+    assert any(
+        "line 8, alignments[1].tasks: 'modula' is neither a built-in task nor one of this study" in fault
+        for fault in message
+    )
 
 
 @pytest.mark.parametrize(

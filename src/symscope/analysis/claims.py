@@ -55,14 +55,14 @@ def _row(claim: Claim, effect: Effect | None, tables: Tables) -> dict[str, Any]:
         "source": f"{claim.source}: {claim.section}",
         "beyond": claim.is_beyond,
         "threshold": claim.threshold,
-        "measure": f"{claim.measured}. Not measured: {_missing(claim, tables)}.",
+        "measure": claim.measured,
         "rule": claim.rule,
     }
     if effect is None:
         return {**row, "reason": _missing(claim, tables)}
     value, low, high, p = bootstrap_of_means(effect.groups, claim.threshold)
-    measure = f"{claim.measured}. Networks (seeds): {effect.networks}. Interval: bootstrap over seeds, then trials."
-    return {**row, "value": value, "low": low, "high": high, "p": p, "seeds": effect.seeds, "measure": measure}
+    measured = {"value": value, "low": low, "high": high, "p": p, "seeds": effect.seeds, "networks": effect.networks}
+    return {**row, **measured}
 
 
 def _decision(row: dict[str, Any], threshold: float) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _values(claim: Claim, effect: Effect) -> list[dict[str, Any]]:
     return [
         {
             "claim": claim.name,
-            "kind": kind,
+            "kind": str(kind),
             "seed": seed,
             "weight": weight,
             "value": estimate.value,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,6 @@ SOLVED = 0.9999
 LEAST_SEEDS = 3
 """Least number of networks of a kind in a claim that is decided."""
 
-KIND = ("task", "network", "d")
 UP_DOWN, UP_UP = "up-down", "up-up"
 COUNTS = ("count", "demo_count", "resp_count")
 """The variables of Up-Down and Up-Up that are numbers."""
@@ -42,24 +41,44 @@ LAF = pl.col("function").str.starts_with("linear") & ~pl.col("function").str.con
 MULTI_OR_SINGLE_OBJECT = pl.col("task").str.contains("^(multi|single)-object")
 
 
+class Kind(NamedTuple):
+    """Task, architecture and size of networks that differ in their seed alone."""
+
+    task: str
+    network: str
+    d: int
+
+    def __str__(self) -> str:
+        return f"{self.network} d = {self.d} on {self.task}"
+
+
+KIND = Kind._fields
+
+
 @dataclass(frozen=True)
 class Effect:
     """Groups of networks with their weights.
 
     Attributes:
         groups: the weight of each kind of network, and the measurement in each of its networks.
-        kinds: each kind in words.
+        kinds: the kind of each group.
         seeds_of: the seeds of the networks of each kind.
     """
 
     groups: tuple[tuple[float, tuple[Estimate, ...]], ...]
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     seeds_of: tuple[tuple[int, ...], ...]
 
     @property
     def networks(self) -> str:
-        """The kinds, each with the number of its networks."""
-        return "; ".join(f"{kind} ({len(seeds)})" for kind, seeds in zip(self.kinds, self.seeds_of, strict=True))
+        """The kinds in words, each with the number of its networks; kinds that differ in their task alone together."""
+        tasks: dict[tuple[str, int, int], list[str]] = {}
+        for kind, seeds in zip(self.kinds, self.seeds_of, strict=True):
+            tasks.setdefault((kind.network, kind.d, len(seeds)), []).append(kind.task)
+        return "; ".join(
+            f"{network} d = {d} on {', '.join(names)} ({seeds} seed{'s' if seeds > 1 else ''})"
+            for (network, d, seeds), names in tasks.items()
+        )
 
     @property
     def seeds(self) -> int:
@@ -131,14 +150,14 @@ def contrast(units: pl.DataFrame, weights: Callable[[pl.DataFrame], pl.DataFrame
     weighted = weights(kinds) if weighted.is_empty() else weighted
     if weighted.is_empty():
         return None
-    groups, names, seeds = [], [], []
+    groups, kinds_of, seeds = [], [], []
     for row in weighted.iter_rows(named=True):
         members = units.join(weighted.filter(*(pl.col(name) == row[name] for name in KIND)), on=KIND, how="semi")
         estimates = tuple(Estimate(*pair) for pair in members.select("value", "variance").iter_rows())
         groups.append((row["weight"], estimates))
-        names.append(f"{row['network']} d = {row['d']} on {row['task']}")
+        kinds_of.append(Kind(*(row[name] for name in KIND)))
         seeds.append(tuple(members.get_column("seed").to_list()))
-    return Effect(tuple(groups), tuple(names), tuple(seeds))
+    return Effect(tuple(groups), tuple(kinds_of), tuple(seeds))
 
 
 def mean_of_kinds(kinds: pl.DataFrame) -> pl.DataFrame:

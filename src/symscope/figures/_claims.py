@@ -40,7 +40,7 @@ def claim(values: pl.DataFrame, *, claim_row: Mapping[str, Any], width: int = WI
         alt.vconcat(_networks(frame, inner, labels), _effect(claim_row, inner, labels), spacing=18),
         title=claim_row["statement"].removesuffix("."),
         subtitle=f"{claim_row['verdict'].capitalize()}. Dot: one network; tick: mean of its kind. Below: the effect "
-        f"with its 95% interval; dashed: the threshold. Measured: {claim_row['measure'].partition('. ')[0]}.",
+        f"with its 95% interval; dashed: the threshold. Measured: {claim_row['measure']}.",
         description=f"Dot plot of what the claim is decided by. Effect: {claim_row['value']:.3f}, {effect}. "
         + "; ".join(f"{name}: {value:.3f}" for name, value in means.iter_rows())
         + ".",

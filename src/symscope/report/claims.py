@@ -13,7 +13,7 @@ from symscope.analysis.schemas import CLAIM_VERDICTS
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: statement and source, verdict, the measured effect with its uncertainty, the rule, and its figure."""
+    """A claim: statement, source, verdict, the measured effect with its uncertainty and networks, rule, and figure."""
 
     statement: str
     source: str
@@ -22,6 +22,7 @@ class Claim:
     value: str
     uncertainty: str
     rule: str
+    networks: str
     figure: str
 
 
@@ -45,15 +46,16 @@ def page_claims(claims: pl.DataFrame, *, undecided: bool = False, figures: bool 
 
 
 def _claim(row: dict[str, Any], *, figures: bool) -> Claim:
+    reason = f" Not decided: {row['reason']}." if row["reason"] else ""
     return Claim(
         statement=row["statement"],
         source=row["source"],
         verdict=row["verdict"],
-        measured=row["measure"]
-        + (f" Not decided: {row['reason']}." if row["reason"] and row["value"] is not None else ""),
+        measured=f"Measured: {row['measure']}.{reason}",
         value="" if row["value"] is None else f"{row['value']:.3f}",
         uncertainty=_uncertainty(row),
         rule=row["rule"],
+        networks=row["networks"] or "",
         figure=f"claim-{row['claim']}" if figures and row["value"] is not None else "",
     )
 

@@ -77,7 +77,10 @@ def _claim(row: Mapping[str, Any], figures: str) -> Iterator[str]:
     number = f", effect {_number(row)}" if row["value"] is not None else ""
     reason = f" Reason: {row['reason']}." if row["reason"] else ""
     seeds = f" At least {row['seeds']} networks of each kind." if row["seeds"] is not None else ""
-    yield from (*_wrapped(f"{verdict}{number}.{reason}{seeds}"), "", *_wrapped(row["measure"]), "")
+    yield from (*_wrapped(f"{verdict}{number}.{reason}{seeds}"), "")
+    yield from (*_wrapped(f"Measured: {row['measure']}."), "")
+    if row["networks"]:
+        yield from (*_wrapped(f"Networks: {row['networks']}."), "")
     yield from (*_wrapped(f"Rule: {row['rule']}"), "")
     if row["value"] is not None:
         yield from (f"![{row['claim']}]({figures}/claim-{row['claim']}.svg)", "")

@@ -98,9 +98,7 @@ def _shared_networks(studies: Sequence[tuple[str, ReportInputs]], labels: Mappin
 
 
 def _named(frame: pl.DataFrame, study: str, renamed: set[str]) -> pl.DataFrame:
-    if "network" not in frame.columns:
-        return frame
-    network = pl.col("network")
+    names = [pl.col(column) for column in ("network", "partner_network") if column in frame.columns]
     return frame.with_columns(
-        pl.when(network.is_in(sorted(renamed))).then(network + f" ({study})").otherwise(network).alias("network")
+        pl.when(name.is_in(sorted(renamed))).then(name + f" ({study})").otherwise(name).name.keep() for name in names
     )

@@ -176,7 +176,7 @@ def _variable_faults(
 def _task_name_faults(
     location: Location, grid: AlignmentGrid | ComparisonGrid, tasks: Mapping[int, TaskChoice]
 ) -> Iterator[Fault]:
-    """Unknown tasks. A study may lack a built-in task that an alignment names, so that it can run on some of its tasks."""
+    """Unknown names. The study may lack a built-in task that an alignment names: it then runs on some of its tasks."""
     names = {name for task in tasks.values() for name in (task.name, task.label)}
     for name in grid.tasks or ():
         if name not in names and name not in TASKS:

@@ -46,7 +46,12 @@ def collect(study: Study, plan: Plan, store: Store, outcome: Outcome, command: s
     decided = claims(tables)
     if decided.get_column("value").count():  # not every study measures what the paper claims
         tables["claims"] = decided
-    notes = [note for name, manifest in manifests.items() for note in _notes(name, manifest)]
+    notes = [
+        f"In the job {name}, {note}."
+        for name, manifest in manifests.items()
+        for note in manifest.facts.get("notes", ())
+    ]
+    notes += _unsolved(manifests)
     notes += [f"The job {name} failed; its results are missing." for name in outcome.failed]
     return ReportInputs(study.title, tables, command=command, notes=tuple(notes), facts=_facts(study, manifests))
 
@@ -106,18 +111,22 @@ def _parts(address: Path | str) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if (entry / STORE_FILE).is_file())
 
 
-def _notes(name: str, manifest: Manifest) -> list[str]:
-    """What a reader must know about one job."""
-    facts = manifest.facts
-    notes = [f"In the job {name}, {note}." for note in facts.get("notes", ())]
-    if not facts.get("solved", True):
-        reached = (
-            f"did not reach the target trial accuracy within {facts['updates']} updates"
-            if "updates" in facts
-            else f"has trial accuracy {facts['trial_accuracy']:.3f}, below the target {facts['target_accuracy']:g}"
-        )
-        notes.append(f"The network of {name} {reached}; its results are reported all the same.")
-    return notes
+def _unsolved(manifests: Mapping[str, Manifest]) -> list[str]:
+    """A warning for each reason why networks did not solve their task."""
+    networks: dict[str, list[str]] = {}
+    for name, manifest in manifests.items():
+        facts = manifest.facts
+        if not facts.get("solved", True):
+            reason = (
+                f"the target trial accuracy was not reached within {facts['updates']} updates"
+                if "updates" in facts
+                else f"trial accuracy {facts['trial_accuracy']:.3f}, below the target {facts['target_accuracy']:g}"
+            )
+            networks.setdefault(reason, []).append(name)
+    return [
+        f"Networks that did not solve their task: {', '.join(names)} ({reason}). Tables and figures include them."
+        for reason, names in networks.items()
+    ]
 
 
 def _facts(study: Study, manifests: Mapping[str, Manifest]) -> Mapping[str, Mapping[str, str]]:
