@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from symscope.cli import app
 from symscope.errors import ConfigurationError
-from symscope.studies import query
+from symscope.studies import plan_study, query
 from symscope.studies.collection import read_collection, studies_of
 from symscope.studies.presets import COLLECTIONS, preset_text
 from symscope.studies.settings import Setting, read_setting
@@ -103,3 +103,10 @@ def test_the_presets_of_several_studies_are_valid(name: str) -> None:
     collection = read_collection(preset_text(name), name)
     assert collection.name == name
     assert [study.name for study in studies_of(collection)] == list(collection.studies)
+
+
+def test_the_collection_of_the_paper_has_a_job_for_every_measure_of_its_claims() -> None:
+    studies = studies_of(read_collection(preset_text("paper"), "paper"))
+    kinds = {job.name.partition("/")[0] for study in studies for job in plan_study(study)}
+    assert kinds >= {"align", "swap", "develop", "states", "strength", "phase", "reach", "calibrate", "compare"}
+    assert any(grid.stitching and grid.minimal_dimensions for study in studies for grid in study.comparisons)

@@ -91,7 +91,7 @@ def _number(row: Mapping[str, Any]) -> str:
 
 
 def _high(rows: pl.DataFrame) -> list[str]:
-    """The alignments with a high IIA, the most natural first."""
+    """The alignments with a high IIA, in the order of the studies."""
     counts = rows.group_by("naturalness", maintain_order=True).len().rows()
     text = ", ".join(f"{count} {word}" for word, count in counts) or "none"
     lines = ["## Alignments with a high IIA", "", f"{rows.height} alignments: {text}.", ""]
