@@ -81,8 +81,8 @@ def interventions(inputs: Tensor, variable: str, step: int, draws: torch.Generat
     at = torch.full((len(base),), step - 1)
     (_, of_base), (_, of_source) = run(base), run(source)
     labels, _ = run(base, (CARRIES.index(variable) + 1, of_source[variable]))
-    own, _ = run(base)
-    changes = (labels != own)[:, step - 1 :].any(1)
+    prediction, _ = run(base)
+    changes = (labels != prediction)[:, step - 1 :].any(1)
     return sc.Interventions(
         variables=(variable,),
         base=sc.StoppedInputs(base, at, of_base),

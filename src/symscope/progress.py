@@ -133,7 +133,7 @@ def _row(row: Mapping[str, Any]) -> str:
 def _figures(values: Values, fields: Mapping[str, str] | None) -> str:
     if fields is None:
         return "validation IIA " + " ".join(f"{value:.2f}" for name, value in values.items() if name != STEP)
-    return ", ".join(f"{shown} {values[name]:.3g}" for name, shown in fields.items() if values[name] == values[name])
+    return ", ".join(f"{label} {values[name]:.3g}" for name, label in fields.items() if values[name] == values[name])
 
 
 def _in_notebook() -> bool:

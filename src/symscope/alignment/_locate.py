@@ -306,6 +306,6 @@ def _explained(
     guess: Float[Tensor, "rows width"], actual: Float[Tensor, "rows width"], other: Float[Tensor, "rows width"]
 ) -> float:
     """Share of the squared distance between `other` and `actual` that `guess` covers; 1 where nothing differs."""
-    apart = (actual - other).double().square().sum()
+    distance = (actual - other).double().square().sum()
     missing = (actual - guess).double().square().sum()
-    return 1.0 if apart == 0 else float((1 - missing / apart).clamp(0, 1))
+    return 1.0 if distance == 0 else float((1 - missing / distance).clamp(0, 1))

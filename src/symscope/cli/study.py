@@ -124,9 +124,9 @@ def show_plan(
         folder = _folder(folder, studies[0] if collection is None else collection)
         left = []
         for study in studies:
-            place = address or str(folder)
-            place = place if collection is None else part_of(place, study)
-            left.append(print_plan(study, place, workers=parallel, threads=threads, measure=measure))
+            store_address = address or str(folder)
+            store_address = store_address if collection is None else part_of(store_address, study)
+            left.append(print_plan(study, store_address, workers=parallel, threads=threads, measure=measure))
         if collection is not None:
             print_total(left, parallel)
 

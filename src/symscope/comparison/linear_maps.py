@@ -26,18 +26,18 @@ class _Half(NamedTuple):
     """The rows of one half, and the place of every row within it (-1 for rows of the other half)."""
 
     rows: Int[Tensor, " half"]
-    place: Int[Tensor, " rows"]
+    index_of: Int[Tensor, " rows"]
 
     @classmethod
     def of(cls, chosen: Tensor) -> "_Half":
         rows = chosen.nonzero()[:, 0]
-        place = torch.full((len(chosen),), -1)
-        place[rows] = torch.arange(len(rows))
-        return cls(rows, place)
+        index_of = torch.full((len(chosen),), -1)
+        index_of[rows] = torch.arange(len(rows))
+        return cls(rows, index_of)
 
     def pairings(self, pairings: Int[Tensor, "pairings rows"]) -> Int[Tensor, "pairings half"]:
         """Pairings that exchange rows of this half only, as pairings of its rows."""
-        return self.place[pairings[:, self.rows]]
+        return self.index_of[pairings[:, self.rows]]
 
 
 class _Regression:
@@ -189,10 +189,10 @@ class ProbeTransfer(SimilarityMeasure):
 
         def score(pairings: Int[Tensor, "pairings rows"]) -> Float[Tensor, " pairings"]:
             weights, _ = regression.weights(read - mean, pairings)
-            places = test.pairings(pairings)
+            indices = test.pairings(pairings)
             scores = [
-                probe.score(regression.b_test[place] @ weight + mean + probe.bias, expected)
-                for place, weight in zip(places, weights, strict=True)
+                probe.score(regression.b_test[index] @ weight + mean + probe.bias, expected)
+                for index, weight in zip(indices, weights, strict=True)
             ]
             return torch.stack(scores)
 

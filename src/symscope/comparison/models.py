@@ -96,11 +96,11 @@ class Model:
             return self.states.record(inputs, position)
         assert self.network is not None
         device = self.network.device
-        own = inputs if self.ids is None or inputs.is_floating_point() else self.ids[inputs]
+        tokens = inputs if self.ids is None or inputs.is_floating_point() else self.ids[inputs]
         with torch.no_grad():
             blocks = [
                 self.network.states_at(rows.to(device), at.to(device), self.site).float().cpu()
-                for rows, at in zip(own.split(4096), position.split(4096), strict=True)
+                for rows, at in zip(tokens.split(4096), position.split(4096), strict=True)
             ]
         return torch.cat(blocks)
 
@@ -110,13 +110,13 @@ class Model:
         if ids is None or interventions.base.inputs.is_floating_point():
             return interventions
 
-        def own(run: StoppedInputs) -> StoppedInputs:
+        def translated(run: StoppedInputs) -> StoppedInputs:
             return replace(run, inputs=ids[run.inputs])
 
         return replace(
             interventions,
-            base=own(interventions.base),
-            sources=tuple(own(run) for run in interventions.sources),
+            base=translated(interventions.base),
+            sources=tuple(translated(run) for run in interventions.sources),
             fed=ids[interventions.fed],
             targets=ids[interventions.targets],
         )

@@ -186,8 +186,8 @@ class ModelComparison:
         lines = [head]
         for target in self.models:
             cells = [scores.get((target, source)) for source in self.models]
-            shown = ["–" if cell is None else f"{cell.iia:.3f}" for cell in cells]
-            lines.append(target.ljust(width) + "".join(f"  {cell:>{width}}" for cell in shown))
+            texts = ["–" if cell is None else f"{cell.iia:.3f}" for cell in cells]
+            lines.append(target.ljust(width) + "".join(f"  {cell:>{width}}" for cell in texts))
         return lines
 
     def _groups(self) -> dict[tuple[str, int], list[Transfer]]:

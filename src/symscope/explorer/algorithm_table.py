@@ -170,8 +170,8 @@ class AlgorithmTable:
             if free_steps < MAX_FREE_STEPS:
                 fresh = set(reached)
                 frontier = self._add([row for at, _, row in pending if at in fresh])
-        for at, place, row in pending:
-            self.next_states[at][place] = self._index.get(row, UNKNOWN)
+        for at, index, row in pending:
+            self.next_states[at][index] = self._index.get(row, UNKNOWN)
 
     def _choice(self, at: int) -> Choice:
         return self.choices[self.choice_of[at]]
@@ -197,19 +197,19 @@ class AlgorithmTable:
         return indices
 
     def _steps(self, states: list[int]) -> list[tuple[int, int, State]]:
-        """For each state and each token of its choice except `EOS`: the state, the token's place, and what follows."""
+        """For each state and each token of its choice except `EOS`: the state, the token's index, and what follows."""
         eos = self.algorithm.task.vocabulary.eos
         pairs = [
-            (at, place, token)
+            (at, index, token)
             for at in states
-            for place, token in enumerate(self._choice(at).tokens)
+            for index, token in enumerate(self._choice(at).tokens)
             if token != eos
         ]  # fmt: skip
         if not pairs:
             return []
         values = self._values([self.states[at] for at, _, _ in pairs])
         after = self.algorithm.step(values, torch.tensor([token for _, _, token in pairs]))
-        return [(at, place, row) for (at, place, _), row in zip(pairs, self._rows(after), strict=True)]
+        return [(at, index, row) for (at, index, _), row in zip(pairs, self._rows(after), strict=True)]
 
     def _make_choice(self, tokens: tuple[int, ...]) -> Choice:
         if len(tokens) < 2:

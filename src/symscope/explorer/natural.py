@@ -95,9 +95,9 @@ def _nearest_limit(
     states: Float[Tensor, "samples state"], labels: Int[Tensor, " samples"], kept: Int[Tensor, " kept"], spread: float
 ) -> float:
     """The distance to the nearest kept state of its class that 99% of the other natural states do not exceed."""
-    others = torch.ones(len(states), dtype=torch.bool)
-    others[kept] = False
-    distances = nearest_of_class(states[others], labels[others], states[kept], labels[kept])
+    remaining = torch.ones(len(states), dtype=torch.bool)
+    remaining[kept] = False
+    distances = nearest_of_class(states[remaining], labels[remaining], states[kept], labels[kept])
     finite = distances[distances.isfinite()]
     return max(float(finite.quantile(QUANTILE)) if len(finite) else 0.0, VARIES * spread)
 

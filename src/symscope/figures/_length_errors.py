@@ -30,9 +30,9 @@ def length_errors(errors: pl.DataFrame, *, search: str = "", width: int = WIDTH)
     wrong = frame.filter(pl.col("label") != "0")
     drawn = wrong if wrong.height else frame
     correct = int(errors.filter(pl.col("error") == 0).get_column("count").sum()) / _tested(errors)
-    one = int(errors.filter(pl.col("error").abs() == 1).get_column("count").sum())
+    off_by_one = int(errors.filter(pl.col("error").abs() == 1).get_column("count").sum())
     failing = int(errors.filter(pl.col("error").is_null() | (pl.col("error") != 0)).get_column("count").sum())
-    share = f"{one / failing:.0%} of the wrong answers differ by one token" if failing else "no answer is wrong"
+    share = f"{off_by_one / failing:.0%} of the wrong answers differ by one token" if failing else "no answer is wrong"
     return themed(
         in_panels(_bars(drawn, inner), panels, columns),
         title="Size of the errors",

@@ -214,8 +214,8 @@ def _interventions(pairs: Sequence[Pair], codes: Codes) -> Interventions:
     if all(pair.base.label is not None for pair in pairs):
         changes = torch.tensor([pair.label != pair.base.label for pair in pairs])
         if all(source.label is not None for pair in pairs for source in pair.sources):
-            own = [pair.label not in [source.label for source in pair.sources] for pair in pairs]
-            informative = changes & torch.tensor(own)
+            has_new_label = [pair.label not in [source.label for source in pair.sources] for pair in pairs]
+            informative = changes & torch.tensor(has_new_label)
     return Interventions(
         variables=first.variables,
         base=_stopped([pair.base for pair in pairs], codes),

@@ -142,8 +142,8 @@ class _Reader:
         inputs = self._input(value, kind, fault)
         if inputs is None:
             return None
-        own = column("label")
-        label = None if _is_missing(own) else self._label(own, f"{kind}_label", value, fault)
+        given_label = column("label")
+        label = None if _is_missing(given_label) else self._label(given_label, f"{kind}_label", value, fault)
         vector = any(isinstance(entry, float) for entry in inputs)
         at = 0 if vector else self._position(column("position", row.get("position")), value, inputs, fault)
         return Run(inputs, at, label, self._values(column("values"), kind, fault))

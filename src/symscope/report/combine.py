@@ -63,16 +63,16 @@ def _labels(studies: Sequence[tuple[str, ReportInputs]]) -> dict[str, str]:
     labels: dict[str, str] = {}
     first: list[tuple[dict[str, Fact], str, set[tuple[object, ...]]]] = []
     for name, inputs in studies:
-        declared = {key: fact for key, fact in inputs.facts.get("Study", {}).items() if key not in _IN_PARTS}
+        settings = {key: fact for key, fact in inputs.facts.get("Study", {}).items() if key not in _IN_PARTS}
         networks = _networks(inputs)
-        for others, label, seen in first:
-            if declared and declared == others and networks.isdisjoint(seen):
+        for earlier, label, seen in first:
+            if settings and settings == earlier and networks.isdisjoint(seen):
                 labels[name] = label
                 seen.update(networks)
                 break
         else:
             labels[name] = name
-            first.append((declared, name, networks))
+            first.append((settings, name, networks))
     return labels
 
 

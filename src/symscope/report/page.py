@@ -136,9 +136,9 @@ class Example:
 def _example(inputs: ReportInputs, question: Question) -> Example | None:
     """That of the first variable that has one."""
     for answer in question.answers:
-        shown = example_of(inputs.tables.get("examples"), answer.key)
-        if shown is not None:
-            return Example(shown, f"{percent(1 - answer.measures[0].iia)} of all test interventions on it fail.")
+        example = example_of(inputs.tables.get("examples"), answer.key)
+        if example is not None:
+            return Example(example, f"{percent(1 - answer.measures[0].iia)} of all test interventions on it fail.")
     return None
 
 
@@ -153,24 +153,24 @@ def render_page(inputs: ReportInputs, drawn: DrawnFigures, folder: Path, *, unde
     )
     scores = inputs.tables.get("scores", make_table("scores", []))
     trials = inputs.tables.get("trial_accuracy")
-    asked = questions(scores, trials) if len(scores) else []
+    page_questions = questions(scores, trials) if len(scores) else []
     learned = learning_of(trials, inputs.tables.get("training"))
-    claims, claims_first = inputs.tables.get("claims"), "claim_values" in inputs.tables and not asked
+    claims, claims_first = inputs.tables.get("claims"), "claim_values" in inputs.tables and not page_questions
     failures = inputs.tables.get("failures")
     return templates.get_template("report.html").render(
         title=inputs.title,
-        questions=asked,
-        examples=[_example(inputs, question) for question in asked],
+        questions=page_questions,
+        examples=[_example(inputs, question) for question in page_questions],
         check_meanings=COLUMNS,
-        overview=overview(asked, selects=bool(drawn.panels)) if len(asked) > MOST_OPEN else None,
-        next=next_step(inputs, asked, folder),
+        overview=overview(page_questions, selects=bool(drawn.panels)) if len(page_questions) > MOST_OPEN else None,
+        next=next_step(inputs, page_questions, folder),
         explorer=EXPLORER_FILE if (folder / EXPLORER_FILE).is_file() else None,
         failures=None if failures is None or scores.is_empty() else page_failures(failures, scores),
         most_open=MOST_OPEN,
         learned=learned,
         # The first answer where no variable was searched; otherwise part of the section on trial accuracy.
-        learned_first=not asked and not claims_first and "calibration" not in inputs.tables,
-        learned_in_section=bool(asked) and len(learned.table.rows) > 1,
+        learned_first=not page_questions and not claims_first and "calibration" not in inputs.tables,
+        learned_in_section=bool(page_questions) and len(learned.table.rows) > 1,
         claims=None
         if claims is None
         else page_claims(claims, undecided=undecided_claims or claims_first, figures=claims_first),

@@ -80,5 +80,5 @@ def studies_of(collection: StudyCollection, settings: Sequence[Setting] = ()) ->
 
 def _settings_of(name: str, settings: Sequence[Setting]) -> list[Setting]:
     of_all = [setting for setting in settings if setting.location[0] in ALL_PARTS]
-    own = [setting for setting in settings if setting.location[0] == name and len(setting.location) > 1]
-    return of_all + [replace(setting, location=setting.location[1:]) for setting in own]
+    of_study = [setting for setting in settings if setting.location[0] == name and len(setting.location) > 1]
+    return of_all + [replace(setting, location=setting.location[1:]) for setting in of_study]

@@ -14,7 +14,7 @@ def show_training(report: Report, updates: int) -> OnStep:
     """The callback of a training that reports its progress."""
 
     def on_step(name: str, values: Values) -> None:
-        figures = {shown: values[key] for shown, key in TRAINING_FIGURES.items()}
+        figures = {label: values[key] for label, key in TRAINING_FIGURES.items()}
         report(Progress(values[STEP], updates, name, figures, values, name))
 
     return on_step

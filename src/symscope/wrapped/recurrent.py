@@ -141,9 +141,9 @@ class WrappedRecurrent(CheckedNetwork):
     def states(self, tokens: Int[Tensor, "batch time"], site: str) -> Float[Tensor, "batch time state"]:
         self.check_site(site)
         self.check_tokens(tokens)
-        states, found, one = self._start(len(tokens)), [], torch.ones(len(tokens), dtype=torch.long)
+        states, found, single = self._start(len(tokens)), [], torch.ones(len(tokens), dtype=torch.long)
         for time in range(tokens.shape[1]):
-            _, states = self._run(states, tokens[:, time : time + 1], one)
+            _, states = self._run(states, tokens[:, time : time + 1], single)
             found.append(self._site(self._flat(states), site))
         return torch.stack(found, 1)
 

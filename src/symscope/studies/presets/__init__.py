@@ -14,8 +14,8 @@ COLLECTIONS = ("paper",)
 
 def preset_names() -> list[str]:
     """Names of the presets of one study, those that take minutes first."""
-    there = _files() - set(COLLECTIONS)
-    return [name for name in ORDER if name in there] + sorted(there - set(ORDER))
+    names = _files() - set(COLLECTIONS)
+    return [name for name in ORDER if name in names] + sorted(names - set(ORDER))
 
 
 def _files() -> set[str]:
