@@ -114,7 +114,7 @@ GRID = "{algorithm: up-down, variables: [count, count+phase], k: [2], minimal_di
         ("k: [2]", "pairs: [[gru, gru]]", "comparisons[0]", "no two networks"),
         ("k: [2]", "pairs: some", "comparisons[0].pairs", "all"),
         ("k: [2]", "seeds: some", "comparisons[0].seeds", "equal"),
-        ("k: [2]", "tasks: [single-object]", "comparisons[0].tasks", "'single-object' is not a task"),
+        ("k: [2]", "tasks: [one-object]", "comparisons[0].tasks", "'one-object' is neither a built-in task"),
         (GRID, f"{GRID}\n  - {{algorithm: up-down, variables: [phase]}}", "comparisons", "each once"),
     ],
 )
