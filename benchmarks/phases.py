@@ -14,12 +14,15 @@ import torch
 
 import symscope as sc
 from symscope.algorithms import make_algorithm
+from symscope.algorithms.numeric import PHASE
 from symscope.alignment import Results
 from symscope.alignment.score import swap_of
 from symscope.interchange import cache_states, intervene, matches_counterfactual
 from symscope.networks import Network
 from symscope.runner.store import existing_store
 from symscope.studies import query
+from symscope.studies.align import ALIGNMENT
+from symscope.studies.subject import WEIGHTS
 from symscope.tasks import make_task
 
 ALGORITHMS = ("up-down", "increment")
@@ -39,15 +42,12 @@ def measure(folder: Path) -> Iterator[pl.DataFrame]:
         arguments = json.loads(row["arguments"])
         if stage != "align" or arguments["request"]["algorithm"] not in ALGORITHMS:
             continue
-        network = sc.load(store.fetch(found[f"train/{rest.partition('/')[0]}"]["location"]) / "network.safetensors")
-        results = sc.load(store.fetch(row["location"]) / "alignment.safetensors")
+        network = sc.load(store.fetch(found[f"train/{rest.partition('/')[0]}"]["location"]) / WEIGHTS)
+        results = sc.load(store.fetch(row["location"]) / ALIGNMENT)
         assert isinstance(network, Network)
         assert isinstance(results, Results)
         task, algorithm = arguments["task"]["name"], arguments["request"]["algorithm"]
-        yield from (
-            tested(network, results, task, algorithm, variable).with_columns(seed=pl.lit(arguments["seed"]))
-            for variable in VARIABLES
-        )
+        yield from (tested(network, results, task, algorithm, variable) for variable in VARIABLES)
 
 
 @torch.no_grad()
@@ -56,9 +56,9 @@ def tested(network: Network, results: Results, task: str, algorithm: str, variab
     data = sc.counterfactuals(
         make_algorithm(algorithm, make_task(task)), variable, n_train=1, n_validation=1, n_test=TESTS, seed=SEED
     )
-    cached = cache_states(network, data.test[variable], network.default_site)
-    swapped = intervene(cached, swap_of(results.best(variable).alignments, cached))
     interventions = data.test[variable]
+    cached = cache_states(network, interventions, network.default_site)
+    swapped = intervene(cached, swap_of(results.best(variable).alignments, cached))
     return pl.DataFrame(
         {
             "task": task,
@@ -74,12 +74,11 @@ def tested(network: Network, results: Results, task: str, algorithm: str, variab
 
 def main() -> None:
     rows = pl.concat(measure(Path(sys.argv[1])))
-    names = {0: "demo", 1: "resp"}
     keys = ["task", "algorithm", "variable", "base", "source"]
     means = rows.group_by(keys).agg(pl.len(), pl.col("ends", "correct").mean()).sort(keys)
     print("| task | algorithm | variable | base | source | interventions | ends at once | IIA |\n" + "|---" * 8 + "|")
     for task, algorithm, variable, base, source, n, ends, correct in means.iter_rows():
-        phases = f"{names[base]} | {names[source]}"
+        phases = f"{PHASE.labels[base]} | {PHASE.labels[source]}"
         print(f"| {task} | {algorithm} | {variable} | {phases} | {n:,} | {ends:.2f} | {correct:.3f} |")
 
 
