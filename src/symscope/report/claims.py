@@ -51,7 +51,7 @@ def _claim(row: dict[str, Any], *, figures: bool) -> Claim:
         statement=row["statement"],
         source=row["source"],
         verdict=row["verdict"],
-        measured=f"Measured: {row['measure']}.{reason}",
+        measured=f"Measure: {row['measure']}.{reason}",
         value="" if row["value"] is None else f"{row['value']:.3f}",
         uncertainty=_uncertainty(row),
         rule=row["rule"],

@@ -78,7 +78,7 @@ def _claim(row: Mapping[str, Any], figures: str) -> Iterator[str]:
     reason = f" Reason: {row['reason']}." if row["reason"] else ""
     seeds = f" At least {row['seeds']} networks of each kind." if row["seeds"] is not None else ""
     yield from (*_wrapped(f"{verdict}{number}.{reason}{seeds}"), "")
-    yield from (*_wrapped(f"Measured: {row['measure']}."), "")
+    yield from (*_wrapped(f"Measure: {row['measure']}."), "")
     if row["networks"]:
         yield from (*_wrapped(f"Networks: {row['networks']}."), "")
     yield from (*_wrapped(f"Rule: {row['rule']}"), "")
