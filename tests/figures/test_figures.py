@@ -1,6 +1,8 @@
 import json
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
+import altair as alt
 import polars as pl
 import pytest
 import vl_convert
@@ -10,7 +12,7 @@ from symscope.errors import StoreError
 from symscope.figures import aligned_states, draw_figures, iia_bars, save_figure, training, trial_accuracy, whole_state
 from symscope.figures.panels import in_panels, panel_width, with_panels, with_task_panels
 from symscope.figures.series import SERIES_COLOURS
-from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec
+from symscope.figures.theme import NARROW, SCHEMES, WIDTH, chart_spec, count_axis, number_axis
 
 NAMES = [
     "iia_bars",
@@ -71,6 +73,14 @@ def walk(node):
             yield from walk(value)
 
 
+def axis_labels(svg):
+    """The labels of each axis that are drawn."""
+    for group in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}g"):
+        if "role-axis-label" in group.get("class", ""):
+            labels = ("".join(text.itertext()) for text in group.iter("{http://www.w3.org/2000/svg}text"))
+            yield [label for label in labels if label]
+
+
 @pytest.mark.parametrize("width", [WIDTH, NARROW])
 def test_every_table_has_its_figure_and_every_figure_is_drawn(synthetic, several, width):
     assert list(draw_figures(synthetic.tables(), width=width)) == NAMES
@@ -83,6 +93,22 @@ def test_every_table_has_its_figure_and_every_figure_is_drawn(synthetic, several
         assert px <= width + 60, f"{name} is {px} px wide"
         assert svg.count("<path") > 10
         assert "NaN" not in svg
+        assert not [labels for labels in axis_labels(svg) if len(labels) > len(set(labels))], name
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.03, 0.0003])
+def test_labels_of_an_axis_are_exact(spread):
+    rows = [{"value": step * spread, "count": step, "y": 0} for step in range(4)]
+    axes = {"value": number_axis(), "share": number_axis("%"), "count": count_axis()}
+    for name, axis in axes.items():
+        x = alt.X(f"{'value' if name == 'share' else name}:Q", axis=axis, scale=alt.Scale(nice=True))
+        chart = alt.Chart(pl.DataFrame(rows)).mark_point().encode(x=x)
+        (labels,) = axis_labels(vl_convert.vegalite_to_svg(chart.to_json()))
+        numbers = [float(label.removesuffix("%")) for label in labels]
+        steps = [after - before for before, after in pairwise(numbers)]
+        assert steps == pytest.approx([steps[0]] * len(steps)), (name, labels)
+        largest = 3 * {"value": spread, "share": 100 * spread, "count": 1}[name]
+        assert largest - steps[0] <= numbers[-1] <= largest + steps[0]
 
 
 @pytest.mark.parametrize("name", [*NAMES, *SEVERAL])

@@ -10,7 +10,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from symscope.figures.chart import chart_of
-from symscope.figures.theme import BROWN, CYAN, GREY, INDIGO, WIDTH, themed
+from symscope.figures.theme import BROWN, CYAN, GREY, INDIGO, WIDTH, number_axis, themed
 
 _LABELS_WIDTH = 250
 _NARROW_LABELS_WIDTH = 150
@@ -56,7 +56,7 @@ def _networks(frame: pl.DataFrame, inner: int, labels: int) -> ChartType:
             "value:Q",
             title="measured in a network",
             scale=alt.Scale(zero=False, nice=True),
-            axis=alt.Axis(format=".3~f"),
+            axis=number_axis(),
         ),
         y=alt.Y(
             "name:N",
@@ -81,7 +81,7 @@ def _networks(frame: pl.DataFrame, inner: int, labels: int) -> ChartType:
 def _effect(row: Mapping[str, Any], inner: int, labels: int) -> ChartType:
     row = {"name": "effect", **{name: row[name] for name in ("value", "low", "high", "threshold")}}
     base = chart_of(pl.DataFrame([row]))
-    x = alt.X("value:Q", title="effect", scale=alt.Scale(zero=True, nice=True), axis=alt.Axis(format=".2~f"))
+    x = alt.X("value:Q", title="effect", scale=alt.Scale(zero=True, nice=True), axis=number_axis())
     y = alt.Y("name:N", title=None, axis=alt.Axis(labelLimit=labels - 8))
     tooltip = [alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high", "threshold")]
     dots = base.mark_circle(size=90, color=INDIGO).encode(x=x, y=y, tooltip=tooltip)

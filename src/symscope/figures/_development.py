@@ -9,7 +9,7 @@ from altair.typing import ChartType
 from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, HEIGHT, in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, search_text, seeds_text, with_panels
-from symscope.figures.theme import GREY, WIDTH, share_axis, themed, top_legend
+from symscope.figures.theme import GREY, WIDTH, count_axis, share_axis, themed, top_legend
 
 _PANEL_COLUMNS = ("task", "network", "d", "algorithm", "protocol", "site", "function", "k")
 TRIAL_ACCURACY = "trial accuracy"
@@ -81,7 +81,7 @@ def _lines(rows: pl.DataFrame, colours: dict[str, str], inner: int, width: int) 
     dashes = [[5, 3] if name == TRIAL_ACCURACY else [1, 0] for name in colours]
     legend = top_legend(width, symbolType="stroke", symbolStrokeWidth=3)
     base = chart_of(rows).encode(
-        x=alt.X("epoch:Q", title="epochs of training", axis=alt.Axis(tickCount=5, format=",d")),
+        x=alt.X("epoch:Q", title="epochs of training", axis=count_axis()),
         y=share_axis("share:Q", "IIA; trial accuracy"),
         color=alt.Color("series:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend),
         strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=list(colours), range=dashes), legend=legend),

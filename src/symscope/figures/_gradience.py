@@ -11,7 +11,7 @@ from symscope.analysis.summary import pooled_gradience
 from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, in_order, share_lines
 from symscope.figures.panels import block_title, fact, in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.theme import SHARES, WIDTH, themed
+from symscope.figures.theme import SHARES, WIDTH, count_axis, themed
 
 _MAP = ("variable", "task", "network", "d", "algorithm", "protocol", "site", "function", "k")
 _LINES = ("task", "network", "algorithm", "protocol", "site", "function", "variable")
@@ -110,7 +110,7 @@ def gradience_by_value(gradience_table: pl.DataFrame, *, search: str = "", width
         rows = frame.filter(pl.col("axis") == axis).select(
             "panel", "series", "kind", "seed", "at", "iia", "low", "high", "n"
         )
-        x = alt.X("at:Q", title=title, axis=alt.Axis(format="d", tickCount=6))
+        x = alt.X("at:Q", title=title, axis=count_axis())
         lines = share_lines(rows, x, colours, inner=inner, width=width, tooltip=[alt.Tooltip("at:Q", title=axis)])
         drawn = in_panels(lines, panels, columns)
         blocks.append(drawn.properties(title=block_title(f"By {axis}")))

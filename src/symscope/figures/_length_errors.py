@@ -10,7 +10,7 @@ from symscope.analysis.summary import ALIGNMENT
 from symscope.figures.chart import chart_of
 from symscope.figures.lines import in_order
 from symscope.figures.panels import in_panels, panel_names, panel_width, seeds_text, with_panels
-from symscope.figures.theme import WIDTH, themed
+from symscope.figures.theme import WIDTH, number_axis, themed
 
 _OTHER = "other"
 _PANEL = ("variable", "task", "network", "d", "algorithm", "protocol", "site", "function", "k")
@@ -81,7 +81,7 @@ def _bars(frame: pl.DataFrame, inner: int) -> ChartType:
                 title="tokens beyond the prediction",
                 axis=alt.Axis(labelAngle=0),
             ),
-            y=alt.Y("share:Q", title="share of interventions", axis=alt.Axis(format=".1%", tickCount=5)),
+            y=alt.Y("share:Q", title="share of interventions", axis=number_axis("%")),
             tooltip=[
                 alt.Tooltip("panel:N"),
                 alt.Tooltip("label:N", title="error"),

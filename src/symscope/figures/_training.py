@@ -17,7 +17,7 @@ from symscope.figures.panels import (
     with_panels,
     with_task_panels,
 )
-from symscope.figures.theme import CATEGORIES, WIDTH, share_axis, themed, top_legend
+from symscope.figures.theme import CATEGORIES, WIDTH, count_axis, share_axis, themed, top_legend
 
 _KINDS = {"trained_accuracy": "trained", "held_out_accuracy": "held out"}
 _DASHES = alt.Scale(domain=list(_KINDS.values()), range=[[1, 0], [4, 3]])
@@ -172,7 +172,7 @@ def _seed_color(part: pl.DataFrame, width: int) -> alt.Color:
 
 
 def _x() -> alt.X:
-    return alt.X("update:Q", title="updates", axis=alt.Axis(tickCount=5, format=",d"))
+    return alt.X("update:Q", title="updates", axis=count_axis())
 
 
 def _loss(part: pl.DataFrame, inner: int, width: int, chosen: alt.Parameter) -> alt.Chart:

@@ -160,6 +160,16 @@ NEAR_ONE = 0.8
 """Shares that are all above this have an axis that starts here, so that their differences can be seen."""
 
 
+def number_axis(numbers: Literal["f", "%"] = "f") -> alt.Axis:
+    """About five labels, with as many decimals as their step needs; a fixed number of decimals would round some."""
+    return alt.Axis(tickCount=5, format=f"~{numbers}")
+
+
+def count_axis() -> alt.Axis:
+    """About five labels, all of them whole numbers."""
+    return alt.Axis(tickCount=5, tickMinStep=1, format=",d")
+
+
 def share_axis(field: str, title: str | None, *, format: str = ".2~f", least: float = 0.0) -> alt.Y:  # noqa: A002 - Vega-Lite's name
     """A vertical axis of shares up to 1, extended so that a mark at 1 is not cut; `least` is the smallest share."""
     low, ticks = (NEAR_ONE, (0.8, 0.85, 0.9, 0.95, 1.0)) if least > NEAR_ONE else (0.0, SHARES)
