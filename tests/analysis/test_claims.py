@@ -220,6 +220,22 @@ def test_networks_that_failed_are_left_out():
     assert "gru d = 16 on multi-object, same-object (4 seeds)" in row["networks"]
 
 
+def test_kinds_above_the_threshold_are_counted():
+    given = tables()
+    against = (pl.col("task") == "same-object") & (pl.col("algorithm") == "up-down") & (pl.col("control") == "none")
+    given["scores"] = given["scores"].with_columns(iia=pl.when(against).then(0.0).otherwise("iia"))
+    rows = by_name(claims(given))
+    prefer = rows["recurrent-prefer-up-down"]
+    tasks = [
+        task for part in prefer["networks"].split("; ") for task in part.split(" on ")[1].split(" (")[0].split(", ")
+    ]
+    assert prefer["kinds"] == len(tasks)
+    assert prefer["kinds_above"] == sum(task != "same-object" for task in tasks) > 0
+    for difference in ("not-in-same-object", "recurrent-follow-swaps", "bigger-align-better"):
+        assert rows[difference]["kinds"] > 1
+        assert rows[difference]["kinds_above"] is None
+
+
 def test_verdict_at_its_edges():
     assert verdict(0.02, 0.5, AT_ALL, 3) == HOLDS
     assert verdict(0.02, 0.5, AT_ALL, 2) == OPEN

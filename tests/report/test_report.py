@@ -183,7 +183,7 @@ def claim(name, verdict, **figures):
 
 def test_claims_that_a_run_does_not_decide_are_listed_when_asked_for(synthetic, tmp_path):
     rows = [
-        claim("one", "holds", value=0.61, low=0.5, high=0.7, seeds=3, p=0.0001, p_holm=0.0002),
+        claim("one", "holds", value=0.61, low=0.5, high=0.7, seeds=3, p=0.0001, p_holm=0.0002, kinds=4, kinds_above=3),
         claim("two", "does not hold", value=-0.02, low=-0.1, high=0.004, seeds=3, p=0.7, p_holm=0.7),
         claim("three", "not decided by this run", value=0.2, low=-0.1, high=0.4, seeds=2),
         claim("four", "not decided by this run"),
@@ -194,7 +194,10 @@ def test_claims_that_a_run_does_not_decide_are_listed_when_asked_for(synthetic, 
     table = html[html.index('<table class="claims"') :].split("</table>")[0]
     assert table.count("<tr ") == 1 + 2
     assert "&lt;i&gt;one&lt;/i&gt; is so." in table
-    assert "95% interval 0.500 to 0.700, 3 seeds, p &lt; 0.001 after correction" in table
+    assert (
+        "95% interval 0.500 to 0.700, 3 seeds, above the threshold in 3 of 4 kinds of network, p &lt; 0.001 after "
+        in table
+    )
     assert '<span class="verdict v-does-not-hold">Does not hold</span>' in table
     assert html.index('id="answer"') < html.index("<figure ") < html.index('id="claims"')
     html = write_report(ReportInputs("Claims", tables), tmp_path, undecided_claims=True).page.read_text()

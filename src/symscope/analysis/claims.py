@@ -61,8 +61,10 @@ def _row(claim: Claim, effect: Effect | None, tables: Tables) -> dict[str, Any]:
     if effect is None:
         return {**row, "reason": _missing(claim, tables)}
     value, low, high, p = bootstrap_of_means(effect.groups, claim.threshold)
-    measured = {"value": value, "low": low, "high": high, "p": p, "seeds": effect.seeds, "networks": effect.networks}
-    return {**row, **measured}
+    interval = {"value": value, "low": low, "high": high, "p": p}
+    above = effect.kinds_above(claim.threshold)
+    kinds = {"seeds": effect.seeds, "kinds": len(effect.kinds), "kinds_above": above, "networks": effect.networks}
+    return {**row, **interval, **kinds}
 
 
 def _decision(row: dict[str, Any], threshold: float) -> dict[str, Any]:

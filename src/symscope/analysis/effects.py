@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -84,6 +85,12 @@ class Effect:
     def seeds(self) -> int:
         """Number of networks in the smallest group."""
         return min(len(networks) for _, networks in self.groups)
+
+    def kinds_above(self, threshold: float) -> int | None:
+        """Number of kinds whose own mean is above a threshold; None for a difference or a slope between kinds."""
+        if len({weight for weight, _ in self.groups}) > 1:
+            return None
+        return sum(fmean(estimate.value for estimate in networks) > threshold for _, networks in self.groups)
 
 
 def solved_networks(trials: pl.DataFrame) -> pl.DataFrame:

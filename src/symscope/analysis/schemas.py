@@ -228,6 +228,12 @@ CLAIMS = TableSchema(
         real("low", "lower end of its 95% interval, by bootstrap over seeds and then trials", nullable=True),
         real("high", "upper end of that interval", nullable=True),
         integer("seeds", "networks in the smallest kind", nullable=True, least=1),
+        integer("kinds", "kinds of network that the effect is measured in", nullable=True, least=1),
+        integer(
+            "kinds_above",
+            "kinds whose own mean is above the threshold; none for a difference or a slope between kinds",
+            nullable=True,
+        ),
         share("p", "p-value of an effect above the threshold, uncorrected", nullable=True),
         share("p_holm", "p corrected for the number of claims that are measured in enough networks", nullable=True),
         text("rule", "rule of the verdict"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,12 +77,21 @@ def _summary(claims: pl.DataFrame, listed: pl.DataFrame) -> str:
     return f"Of {claims.height} claims {', '.join(parts)}."
 
 
+def kinds_above(row: Mapping[str, Any]) -> str:
+    """In how many of several kinds the mean is above the threshold, since a mean over kinds hides opposite signs."""
+    if row["kinds_above"] is None or row["kinds"] < 2:
+        return ""
+    return f"{row['kinds_above']} of {row['kinds']}"
+
+
 def _uncertainty(row: dict[str, Any]) -> str:
     parts = []
     if row["low"] is not None and row["high"] is not None:
         parts.append(f"95% interval {row['low']:.3f} to {row['high']:.3f}")
     if row["seeds"] is not None:
         parts.append(f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}")
+    if kinds := kinds_above(row):
+        parts.append(f"above the threshold in {kinds} kinds of network")
     if row["p_holm"] is not None:
         p = row["p_holm"]
         parts.append(f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'} after correction")

@@ -12,6 +12,7 @@ import polars as pl
 from symscope.analysis.claims import decided_claims
 from symscope.analysis.high_iias import high_iias
 from symscope.analysis.schemas import CLAIM_VERDICTS
+from symscope.report.claims import kinds_above
 from symscope.report.inputs import ReportInputs
 
 CLAIMS_FILE = "claims.md"
@@ -63,10 +64,14 @@ def claims_markdown(tables: Mapping[str, pl.DataFrame], title: str, figures: str
 
 
 def _overview(claims: pl.DataFrame) -> list[str]:
-    lines = ["| claim | effect (95% interval) | p (Holm) | verdict |", "|---|---|---|---|"]
+    lines = [
+        "| claim | effect (95% interval) | p (Holm) | kinds above the threshold | verdict |",
+        "|---|---|---|---|---|",
+    ]
     for row in claims.iter_rows(named=True):
         p = "" if row["p_holm"] is None else "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.2g}"
-        lines.append(f"| {row['claim']} | {_number(row)} | {p} | {row['verdict']} |")
+        kinds = kinds_above(row)
+        lines.append(f"| {row['claim']} | {_number(row)} | {p} | {kinds} | {row['verdict']} |")
     return [*lines, ""]
 
 
@@ -77,7 +82,8 @@ def _claim(row: Mapping[str, Any], figures: str) -> Iterator[str]:
     number = f", effect {_number(row)}" if row["value"] is not None else ""
     reason = f" Reason: {row['reason']}." if row["reason"] else ""
     seeds = f" At least {row['seeds']} networks of each kind." if row["seeds"] is not None else ""
-    yield from (*_wrapped(f"{verdict}{number}.{reason}{seeds}"), "")
+    kinds = f" Above the threshold in {part} kinds of network." if (part := kinds_above(row)) else ""
+    yield from (*_wrapped(f"{verdict}{number}.{reason}{seeds}{kinds}"), "")
     yield from (*_wrapped(f"Measure: {row['measure']}."), "")
     if row["networks"]:
         yield from (*_wrapped(f"Networks: {row['networks']}."), "")
