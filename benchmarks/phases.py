@@ -4,7 +4,6 @@ FOLDER is that of the study `further-tasks`, with its results. The alignments th
 are tested on new interventions. *Ends at once*: share of interventions after which the algorithm predicts `EOS` alone.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +12,10 @@ import polars as pl
 import torch
 
 import symscope as sc
-from symscope.algorithms import make_algorithm
+from benchmarks.stored import Stored, stored_alignments
 from symscope.algorithms.numeric import PHASE
-from symscope.alignment import Results
 from symscope.alignment.score import swap_of
 from symscope.interchange import cache_states, intervene, matches_counterfactual
-from symscope.networks import Network
-from symscope.runner.store import existing_store
-from symscope.studies import query
-from symscope.studies.align import ALIGNMENT
-from symscope.studies.subject import WEIGHTS
-from symscope.tasks import make_task
 
 ALGORITHMS = ("up-down", "increment")
 VARIABLES = ("count", "phase")
@@ -35,34 +27,21 @@ SEED = 1_000
 
 def measure(folder: Path) -> Iterator[pl.DataFrame]:
     """Tables with one row for each intervention: the variable, both phases, and whether the prediction was right."""
-    store = existing_store(folder)
-    found = {row["name"]: row for row in query(folder).iter_rows(named=True)}
-    for name, row in sorted(found.items()):
-        stage, _, rest = name.partition("/")
-        arguments = json.loads(row["arguments"])
-        if stage != "align" or arguments["request"]["algorithm"] not in ALGORITHMS:
-            continue
-        network = sc.load(store.fetch(found[f"train/{rest.partition('/')[0]}"]["location"]) / WEIGHTS)
-        results = sc.load(store.fetch(row["location"]) / ALIGNMENT)
-        assert isinstance(network, Network)
-        assert isinstance(results, Results)
-        task, algorithm = arguments["task"]["name"], arguments["request"]["algorithm"]
-        yield from (tested(network, results, task, algorithm, variable) for variable in VARIABLES)
+    for stored in stored_alignments(folder, ALGORITHMS):
+        yield from (tested(stored, variable) for variable in VARIABLES)
 
 
 @torch.no_grad()
-def tested(network: Network, results: Results, task: str, algorithm: str, variable: str) -> pl.DataFrame:
+def tested(stored: Stored, variable: str) -> pl.DataFrame:
     """The rows of one alignment."""
-    data = sc.counterfactuals(
-        make_algorithm(algorithm, make_task(task)), variable, n_train=1, n_validation=1, n_test=TESTS, seed=SEED
-    )
-    interventions = data.test[variable]
+    data = sc.counterfactuals(stored.algorithm, variable, n_train=1, n_validation=1, n_test=TESTS, seed=SEED)
+    interventions, network = data.test[variable], stored.network
     cached = cache_states(network, interventions, network.default_site)
-    swapped = intervene(cached, swap_of(results.best(variable).alignments, cached))
+    swapped = intervene(cached, swap_of(stored.results.best(variable).alignments, cached))
     return pl.DataFrame(
         {
-            "task": task,
-            "algorithm": algorithm,
+            "task": stored.task,
+            "algorithm": stored.algorithm.name,
             "variable": variable,
             "base": interventions.base.values["phase"].tolist(),
             "source": interventions.sources[0].values["phase"].tolist(),

@@ -1,0 +1,52 @@
+"""The alignments that a study found, with their networks."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import symscope as sc
+from symscope.algorithms import Algorithm, make_algorithm
+from symscope.alignment import Results
+from symscope.networks import Network
+from symscope.runner.store import existing_store
+from symscope.studies import query
+from symscope.studies.align import ALIGNMENT
+from symscope.studies.subject import WEIGHTS
+from symscope.tasks import make_task
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One search of a study: its arguments, the network and what was found."""
+
+    arguments: dict[str, Any]
+    network: Network
+    results: Results
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.arguments["task"]["name"]
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The algorithm of the search, for its task."""
+        return make_algorithm(self.arguments["request"]["algorithm"], make_task(self.task))
+
+
+def stored_alignments(folder: Path, algorithms: Collection[str]) -> Iterator[Stored]:
+    """The searches of some algorithms among the results of a study, in the order of their names."""
+    store = existing_store(folder)
+    found = {row["name"]: row for row in query(folder).iter_rows(named=True)}
+    for name, row in sorted(found.items()):
+        stage, _, rest = name.partition("/")
+        arguments = json.loads(row["arguments"])
+        if stage != "align" or arguments["request"]["algorithm"] not in algorithms:
+            continue
+        network = sc.load(store.fetch(found[f"train/{rest.partition('/')[0]}"]["location"]) / WEIGHTS)
+        results = sc.load(store.fetch(row["location"]) / ALIGNMENT)
+        assert isinstance(network, Network)
+        assert isinstance(results, Results)
+        yield Stored(arguments, network, results)
