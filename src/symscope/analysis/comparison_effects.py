@@ -11,7 +11,7 @@ from collections.abc import Callable
 import polars as pl
 
 from symscope.analysis.effects import UP_DOWN, Effect, Tables, contrast, estimates, mean_of_kinds, solved_networks
-from symscope.analysis.summary import NETWORK
+from symscope.analysis.summary import NETWORK, PARTNER, both_orders
 
 WHOLE = "count+phase"
 """All variables of Up-Down, overwritten together."""
@@ -26,8 +26,7 @@ _PARTNER_GRU, _PARTNER_TRANSFORMER = (
 )
 _GRUS = _GRU & _PARTNER_GRU
 _GRU_AND_TRANSFORMER = (_GRU & _PARTNER_TRANSFORMER) | (_TRANSFORMER & _PARTNER_GRU)
-_PARTNER = {"network": "partner_network", "d": "partner_d", "seed": "partner_seed"}
-_PAIR = [*NETWORK, *_PARTNER.values()]
+_PAIR = [*NETWORK, *PARTNER.values()]
 
 
 def _of_solved_pairs(tables: Tables, name: str) -> pl.DataFrame | None:
@@ -36,7 +35,7 @@ def _of_solved_pairs(tables: Tables, name: str) -> pl.DataFrame | None:
         return None
     solved = solved_networks(tables["trial_accuracy"])
     rows = tables[name].join(solved, on=NETWORK, how="semi", maintain_order="left")
-    rows = rows.join(solved.rename(_PARTNER), on=["task", *_PARTNER.values()], how="semi", maintain_order="left")
+    rows = rows.join(solved.rename(PARTNER), on=["task", *PARTNER.values()], how="semi", maintain_order="left")
     return None if rows.is_empty() else rows
 
 
@@ -93,8 +92,7 @@ def similarity_to_transformers(tables: Tables) -> Effect | None:
         .group_by(_PAIR, maintain_order=True)
         .agg(pl.col("value").min(), measures=pl.len())
     )
-    swapped = rows.rename({**_PARTNER, **{partner: name for name, partner in _PARTNER.items()}}).select(rows.columns)
-    pairs = pl.concat([rows, swapped]).filter(_GRU_AND_TRANSFORMER, measures=len(CORRELATIONAL))
+    pairs = both_orders(rows).filter(_GRU_AND_TRANSFORMER, measures=len(CORRELATIONAL))
     named = pairs.with_columns(network=pl.concat_str("network", pl.lit(" with "), "partner_network"))
     units = named.group_by(NETWORK, maintain_order=True).agg(pl.col("value").mean(), variance=pl.lit(0.0))
     return contrast(units, mean_of_kinds)

@@ -28,6 +28,15 @@ def algorithm_label() -> pl.Expr:
 NETWORK = ("task", "network", "d", "seed")
 """Columns that identify one trained network."""
 
+PARTNER = {name: f"partner_{name}" for name in ("network", "d", "seed")}
+"""Columns of the network that another one on the same task is compared with, by those of that other network."""
+
+
+def both_orders(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Rows on pairs of networks, and once more with the two networks exchanged."""
+    exchanged = pairs.rename({**PARTNER, **{partner: name for name, partner in PARTNER.items()}})
+    return pl.concat([pairs, exchanged.select(pairs.columns)])
+
 
 def pooled_scores(scores: pl.DataFrame) -> pl.DataFrame:
     """One row for each alignment and control, over its seeds.

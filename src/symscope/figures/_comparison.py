@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from symscope.analysis.summary import pooled_scores
+from symscope.analysis.summary import both_orders, pooled_scores
 from symscope.figures.chart import chart_of
 from symscope.figures.lines import CHOSEN, in_order, share_lines, size_scale
 from symscope.figures.panels import (
@@ -26,7 +26,6 @@ from symscope.figures.theme import SHARES, WIDTH, themed
 ITSELF = "itself"
 _MEASURES = {"cka": "CKA", "rsa": "RSA"}
 """Measures that have a matrix; the table has all."""
-_PARTNER = {"network": "partner_network", "d": "partner_d", "seed": "partner_seed"}
 _ROW = 34  # px for each kind of network
 
 
@@ -95,8 +94,7 @@ def _transfer_cells(transfers: pl.DataFrame) -> pl.DataFrame:
 def _similarity_cells(similarity: pl.DataFrame) -> pl.DataFrame:
     """Both orders of each pair, since these measures are symmetric."""
     rows = similarity.filter(pl.col("measure").is_in(list(_MEASURES)))
-    swapped = rows.rename({**_PARTNER, **{partner: name for name, partner in _PARTNER.items()}}).select(rows.columns)
-    labelled = _labelled(pl.concat([rows, swapped]))
+    labelled = _labelled(both_orders(rows))
     measure = pl.col("measure").replace(_MEASURES)
     cells = labelled.select("task", "seed", "kind", "partner", measure=measure, value="value", n="n_rows")
     order = pl.col("measure").replace_strict(
