@@ -39,13 +39,13 @@ class Stored:
 def stored_alignments(folder: Path, algorithms: Collection[str]) -> Iterator[Stored]:
     """The searches of some algorithms among the results of a study, in the order of their names."""
     store = existing_store(folder)
-    found = {row["name"]: row for row in query(folder).iter_rows(named=True)}
-    for name, row in sorted(found.items()):
+    jobs = {row["name"]: row for row in query(folder).iter_rows(named=True)}
+    for name, row in sorted(jobs.items()):
         stage, _, rest = name.partition("/")
         arguments = json.loads(row["arguments"])
         if stage != "align" or arguments["request"]["algorithm"] not in algorithms:
             continue
-        network = sc.load(store.fetch(found[f"train/{rest.partition('/')[0]}"]["location"]) / WEIGHTS)
+        network = sc.load(store.fetch(jobs[f"train/{rest.partition('/')[0]}"]["location"]) / WEIGHTS)
         results = sc.load(store.fetch(row["location"]) / ALIGNMENT)
         assert isinstance(network, Network)
         assert isinstance(results, Results)

@@ -44,6 +44,19 @@ def test_markdown_names_the_class_of_each_high_iia(inputs) -> None:
     )
 
 
+def test_alignments_that_differ_in_their_k_alone_are_one_row(inputs) -> None:
+    rows = inputs.tables["high_iias"].head(1)
+    sizes = [rows.with_columns(k=pl.lit(k), iia=pl.lit(iia)) for k, iia in ((2, 0.91), (4, 0.97), (8, 0.94))]
+    natural = rows.with_columns(k=pl.lit(16), iia=pl.lit(0.99), naturalness=pl.lit("natural"))
+    tables = {**inputs.tables, "high_iias": pl.concat([*sizes, natural], how="vertical_relaxed")}
+    lines = section(claims_markdown(tables, inputs.title), "Alignments with a high IIA").splitlines()
+    assert "4 alignments: 3 not measured, 1 natural." in lines
+    assert [line.split(" | ")[-3:] for line in lines if line.startswith("| multi-object")] == [
+        ["2, 4, 8", "0.910 to 0.970", "not measured |"],
+        ["16", "0.990", "natural |"],
+    ]
+
+
 def test_the_page_has_a_figure_for_each_measured_claim_and_the_reasons(inputs, tmp_path) -> None:
     files = write_report(inputs, tmp_path, undecided_claims=True)
     html = files.page.read_text()

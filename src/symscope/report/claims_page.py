@@ -97,19 +97,18 @@ def _number(row: Mapping[str, Any]) -> str:
 
 
 def _high(rows: pl.DataFrame) -> list[str]:
-    """The alignments with a high IIA, in the order of the studies."""
+    """The alignments with a high IIA, in the order of the studies; those that differ in their k alone in one row."""
     counts = rows.group_by("naturalness", maintain_order=True).len().rows()
     text = ", ".join(f"{count} {word}" for word, count in counts) or "none"
     lines = ["## Alignments with a high IIA", "", f"{rows.height} alignments: {text}.", ""]
     if rows.is_empty():
         return lines
-    lines += ["| task | network | d | algorithm | protocol | variable | function | k | IIA | states |"]
-    lines += ["|" + "---|" * 10]
-    for row in rows.iter_rows(named=True):
-        where = [
-            str(row[name]) for name in ("task", "network", "d", "algorithm", "protocol", "variable", "function", "k")
-        ]
-        lines.append(f"| {' | '.join(where)} | {row['iia']:.3f} | {row['naturalness']} |")
+    where = ["task", "network", "d", "algorithm", "protocol", "variable", "function"]
+    lines += [f"| {' | '.join(where)} | k | IIA | states |", "|" + "---|" * (len(where) + 3)]
+    alike = rows.group_by([*where, "naturalness"], maintain_order=True).agg("k", "iia")
+    for *names, states, k, iia in alike.iter_rows():
+        span = f"{min(iia):.3f}" + (f" to {max(iia):.3f}" if len(iia) > 1 else "")
+        lines.append(f"| {' | '.join(map(str, names))} | {', '.join(map(str, k))} | {span} | {states} |")
     return [*lines, ""]
 
 
