@@ -4,10 +4,12 @@ FOLDER is that of a study with Up-Down's count by both protocols. Each alignment
 and on one set of interventions that goes on with more and more demo tokens, so that only the continuation differs.
 """
 
-import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
 
 import polars as pl
 import torch
@@ -36,6 +38,15 @@ EXTRA = (0, 1, 2, 3, 4, 6, 8, 10)
 COUNTS = ((1, 2), (3, 5), (6, 10), (11, 15), (16, 20))
 """Ranges of the count after an intervention."""
 LARGEST = 20
+DEMO = PHASE.labels.index("demo")
+
+
+class Row(NamedTuple):
+    """IIA of the interventions of one test that have one value."""
+
+    test: str
+    value: str
+    iia: float
 
 
 def correct(stored: Stored, interventions: Interventions, alignments: Mapping[str, Alignment]) -> list[bool]:
@@ -45,27 +56,33 @@ def correct(stored: Stored, interventions: Interventions, alignments: Mapping[st
 
 
 @torch.no_grad()
-def measure(stored: Stored) -> Iterator[dict[str, object]]:
-    """Shares of correct interventions of one alignment, in rows `test`, `value` and `iia`."""
+def measure(stored: Stored) -> Iterator[Row]:
+    """Shares of correct interventions of one alignment."""
     algorithm, best = stored.algorithm, stored.results.best("count").alignments
     for name, protocol in PROTOCOLS.items():
         drawn = draw_interventions(algorithm, ("count",), TESTS, generator(SEED, name), protocol)
-        yield {"test": name, "value": 0, "iia": statistics.fmean(correct(stored, drawn, best))}
+        right = torch.tensor(correct(stored, drawn, best), dtype=torch.float64)
+        yield Row("protocol", f"tested by {name}", right.mean().item())
+        base, source = (stopped.values["phase"] for stopped in (drawn.base, drawn.sources[0]))
+        for (at, phase), (of, source_phase) in product(enumerate(PHASE.labels), repeat=2):
+            here = (base == at) & (source == of)
+            yield Row(f"phases, {name}", f"base {phase}, source {source_phase}", right[here].mean().item())
     at_any_token_but_t = InterventionProtocol(excluded_tokens=("T",), extra_demo_tokens=0)
     drawn = draw_interventions(algorithm, ("count",), TESTS, generator(SEED, "same"), at_any_token_but_t)
-    drawn = drawn.select(drawn.counterfactual_values["phase"] == PHASE.labels.index("demo"))
+    drawn = drawn.select(drawn.base.values["phase"] == DEMO)
     count = drawn.counterfactual_values["count"]
     for low, high in COUNTS:
         rows = drawn.select((count >= low) & (count <= high))
-        yield {"test": "count", "value": low, "iia": statistics.fmean(correct(stored, rows, best))}
-    rows = drawn.select(count + EXTRA[-1] <= LARGEST)
-    in_demo = rows.sources[0].values["phase"] == PHASE.labels.index("demo")
-    everything = {"count": whole_state(stored.network.sites[stored.network.default_site])}
-    for extra in EXTRA:
-        longer = continued(stored, rows, extra)
-        yield {"test": "extra", "value": extra, "iia": statistics.fmean(correct(stored, longer, best))}
-        natural = correct(stored, longer.select(in_demo), everything)
-        yield {"test": "whole state", "value": extra, "iia": statistics.fmean(natural)}
+        yield Row("count", f"count {low} to {high}", fmean(correct(stored, rows, best)))
+    for at, phase in enumerate(PHASE.labels):
+        rows = drawn.select((count + EXTRA[-1] <= LARGEST) & (drawn.sources[0].values["phase"] == at))
+        for extra in EXTRA:
+            right = correct(stored, continued(stored, rows, extra), best)
+            yield Row(f"source {phase}", f"{extra} demo tokens", fmean(right))
+            if at == DEMO:
+                everything = {"count": whole_state(stored.network.sites[stored.network.default_site])}
+                right = correct(stored, continued(stored, rows, extra), everything)
+                yield Row("whole state", f"{extra} demo tokens", fmean(right))
 
 
 def continued(stored: Stored, interventions: Interventions, extra: int) -> Interventions:
@@ -79,29 +96,29 @@ def continued(stored: Stored, interventions: Interventions, extra: int) -> Inter
     return swap_interventions(interventions.variables, interventions.base, interventions.sources[0], continuation)
 
 
-def table(rows: pl.DataFrame, test: Sequence[str], columns: Sequence[str]) -> None:
-    """Prints the median over networks (the lowest in brackets)."""
-    keys = ["task", "function", "protocol"]
-    print(f"\n| task | map | found with | {' | '.join(columns)} |\n" + "|---" * (3 + len(columns)) + "|")
-    for names, part in rows.filter(pl.col("test").is_in(test)).group_by(keys, maintain_order=True):
-        cells = part.group_by("test", "value", maintain_order=True).agg(pl.col("iia").median(), low=pl.col("iia").min())
-        print(
-            f"| {' | '.join(map(str, names))} | {' | '.join(f'{m:.3f} ({low:.3f})' for *_, m, low in cells.rows())} |"
-        )
+def table(rows: pl.DataFrame, *keys: str) -> None:
+    """Prints the median over all rows of equal keys (the lowest in brackets)."""
+    columns = rows.get_column("value").unique(maintain_order=True).to_list()
+    print(f"\n| {' | '.join([*keys, *columns])} |\n" + "|---" * (len(keys) + len(columns)) + "|")
+    for names, part in rows.group_by(keys, maintain_order=True):
+        cells = part.group_by("value", maintain_order=True).agg(pl.col("iia").median(), low=pl.col("iia").min())
+        texts = (f"{iia:.3f}" + ("" if iia == low else f" ({low:.3f})") for _, iia, low in cells.iter_rows())
+        print(f"| {' | '.join([*map(str, names), *texts])} |")
 
 
 def main() -> None:
     rows = []
     for stored in stored_alignments(Path(sys.argv[1]), ("up-down",)):
-        request, seed = stored.arguments["request"], stored.arguments["seed"]
-        where = {"task": stored.task, "function": request["function"]["name"], "seed": seed}
-        protocol = stored.results.table().item(0, "protocol")
-        rows += [{**where, "protocol": protocol, **row} for row in measure(stored)]
-    frame = pl.DataFrame(rows).sort("task", "function", "protocol", "seed", maintain_order=True)
-    table(frame, list(PROTOCOLS), [f"tested by {name}" for name in PROTOCOLS])
-    table(frame, ["count"], [f"count {low} to {high}" for low, high in COUNTS])
-    table(frame, ["extra"], [f"{extra} demo tokens" for extra in EXTRA])
-    table(frame, ["whole state"], [f"{extra} demo tokens" for extra in EXTRA])
+        where = {"task": stored.task, "map": stored.arguments["request"]["function"]["name"]}
+        where |= {"found with": stored.results.table().item(0, "protocol"), "seed": stored.arguments["seed"]}
+        rows += [{**where, **row._asdict()} for row in measure(stored)]
+    frame = pl.DataFrame(rows).sort("task", "map", "found with", "seed", maintain_order=True)
+    tests, keys = pl.col("test"), ("task", "map", "found with")
+    table(frame.filter(tests == "protocol"), *keys)
+    table(frame.filter(tests == "count"), *keys)
+    table(frame.filter(tests.str.starts_with("source")), *keys, "test")
+    table(frame.filter(tests == "whole state"), "task")
+    table(frame.filter(tests == "phases, paper-code", pl.col("found with") == "paper-code"), *keys, "seed")
 
 
 if __name__ == "__main__":
