@@ -109,15 +109,17 @@ def table(rows: pl.DataFrame, *keys: str) -> None:
 def main() -> None:
     rows = []
     for stored in stored_alignments(Path(sys.argv[1]), ("up-down",)):
-        where = {"task": stored.task, "map": stored.arguments["request"]["function"]["name"]}
-        where |= {"found with": stored.results.table().item(0, "protocol"), "seed": stored.arguments["seed"]}
+        arguments = stored.arguments
+        where = {"task": stored.task, "network": arguments["network"]["label"], "seed": arguments["seed"]}
+        where |= {"map": arguments["request"]["function"]["name"]}
+        where |= {"found with": stored.results.table().item(0, "protocol")}
         rows += [{**where, **row._asdict()} for row in measure(stored)]
-    frame = pl.DataFrame(rows).sort("task", "map", "found with", "seed", maintain_order=True)
-    tests, keys = pl.col("test"), ("task", "map", "found with")
+    frame = pl.DataFrame(rows).sort("task", "network", "map", "found with", "seed", maintain_order=True)
+    tests, keys = pl.col("test"), ("task", "network", "map", "found with")
     table(frame.filter(tests == "protocol"), *keys)
     table(frame.filter(tests == "count"), *keys)
     table(frame.filter(tests.str.starts_with("source")), *keys, "test")
-    table(frame.filter(tests == "whole state"), "task")
+    table(frame.filter(tests == "whole state"), "task", "network")
     table(frame.filter(tests == "phases, paper-code", pl.col("found with") == "paper-code"), *keys, "seed")
 
 
