@@ -98,6 +98,8 @@ def continued(stored: Stored, interventions: Interventions, extra: int) -> Inter
 
 def table(rows: pl.DataFrame, *keys: str) -> None:
     """Prints the median over all rows of equal keys (the lowest in brackets)."""
+    if rows.is_empty():  # a study with one protocol
+        return
     columns = rows.get_column("value").unique(maintain_order=True).to_list()
     print(f"\n| {' | '.join([*keys, *columns])} |\n" + "|---" * (len(keys) + len(columns)) + "|")
     for names, part in rows.group_by(keys, maintain_order=True):
@@ -111,8 +113,7 @@ def main() -> None:
     for stored in stored_alignments(Path(sys.argv[1]), ("up-down",)):
         arguments = stored.arguments
         where = {"task": stored.task, "network": arguments["network"]["label"], "seed": arguments["seed"]}
-        where |= {"map": arguments["request"]["function"]["name"]}
-        where |= {"found with": stored.results.table().item(0, "protocol")}
+        where |= dict(zip(("map", "found with"), stored.results.table()["function", "protocol"].row(0), strict=True))
         rows += [{**where, **row._asdict()} for row in measure(stored)]
     frame = pl.DataFrame(rows).sort("task", "network", "map", "found with", "seed", maintain_order=True)
     tests, keys = pl.col("test"), ("task", "network", "map", "found with")
