@@ -69,7 +69,8 @@ def measure(stored: Stored) -> Iterator[Row]:
             yield Row(f"phases, {name}", f"base {phase}, source {source_phase}", right[here].mean().item())
     at_any_token_but_t = InterventionProtocol(excluded_tokens=("T",), extra_demo_tokens=0)
     drawn = draw_interventions(algorithm, ("count",), TESTS, generator(SEED, "same"), at_any_token_but_t)
-    drawn = drawn.select(drawn.base.values["phase"] == DEMO)
+    in_demo = drawn.base.values["phase"] == DEMO
+    drawn = drawn.select(in_demo & (drawn.counterfactual_values["count"] > 0))  # no natural demo state has a count of 0
     count = drawn.counterfactual_values["count"]
     for low, high in COUNTS:
         rows = drawn.select((count >= low) & (count <= high))
