@@ -1,14 +1,19 @@
 """The alignments that a study found, with their networks."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import symscope as sc
 from symscope.algorithms import Algorithm, make_algorithm
-from symscope.alignment import Results
+from symscope.alignment import Alignment, Results
+from symscope.alignment.score import follows_swap
+from symscope.interchange import Interventions, cache_states
 from symscope.networks import Network
 from symscope.runner.store import existing_store
 from symscope.studies import query
@@ -30,10 +35,15 @@ class Stored:
         """Name of the task."""
         return self.arguments["task"]["name"]
 
-    @property
+    @cached_property
     def algorithm(self) -> Algorithm:
         """The algorithm of the search, for its task."""
         return make_algorithm(self.arguments["request"]["algorithm"], make_task(self.task))
+
+    def follows(self, interventions: Interventions, alignments: Mapping[str, Alignment]) -> Tensor:
+        """Which interventions the network follows, at its default site."""
+        cached = cache_states(self.network, interventions, self.network.default_site)
+        return follows_swap(self.network, alignments, cached)
 
 
 def stored_alignments(folder: Path, algorithms: Collection[str]) -> Iterator[Stored]:
